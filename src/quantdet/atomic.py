@@ -1,0 +1,62 @@
+"""Write files so that a reader sees either the old content or the whole new one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from quantdet.errors import QuantdetError
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``target``; rename it to ``target`` on success.
+
+    The temporary name keeps the suffix of ``target``, because Keras and Pillow choose the
+    format by it. On an exception the temporary file is removed and ``target`` is untouched.
+
+    Raises:
+        QuantdetError: the folder cannot be created or written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.name.split('.')[0]}-",
+            suffix="".join(target.suffixes) or ".tmp",
+            dir=target.parent,
+        )
+    except OSError as error:
+        raise QuantdetError(
+            f"{target.parent}: cannot write here ({error.strerror}); "
+            "choose another output folder or fix its permissions"
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; give them the permissions an ordinary open() would.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 to ``target`` in one step."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON to ``target`` in one step."""
+    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,215 @@
+"""Typed configuration ⇄ TOML. An unknown key is an error that names the key.
+
+A configuration is built in layers, later ones win: defaults (the reference note's settings),
+a preset shipped with quantdet, a TOML file, ``--set section.key=value``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from quantdet.atomic import write_text
+from quantdet.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Where the pictures are and how they are split."""
+
+    root: Path = Path("VOCdevkit/VOC2012")
+    format: str = "voc"
+    train_split: str = "train"
+    val_split: str = "val"
+    test_split: str = "test"
+    labels: Path | None = None
+    skip_bad: bool = False
+    cache_dir: Path | None = None
+
+
+class TargetConfig(_Section):
+    """Which object of a picture a single-object model learns (choices of the task)."""
+
+    choose: Literal["first", "largest"] = "first"
+    skip_difficult: bool = True
+    skip_truncated: bool = True
+
+
+class ModelConfig(_Section):
+    """Architecture and where its weights start."""
+
+    name: str = "localizer"
+    backbone: str = "mobilenet_v2"
+    width: float = Field(1.0, ge=0.35, le=1.4)
+    input_size: int = Field(224, ge=32, le=1024)
+    head: Literal["global", "grid"] = "global"
+    weights: str = "imagenet"
+
+    @field_validator("input_size")
+    @classmethod
+    def _divisible(cls, value: int) -> int:
+        if value % 32:
+            raise ValueError(f"must be divisible by 32, e.g. {value // 32 * 32 or 32}")
+        return value
+
+
+class TrainConfig(_Section):
+    """Float training: first the heads on a frozen backbone, then optionally all layers."""
+
+    epochs: int = Field(10, ge=0)
+    batch_size: int = Field(32, ge=1)
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    finetune_epochs: int = Field(0, ge=0)
+    finetune_learning_rate: float = Field(1e-4, gt=0)
+    finetune_from: str = ""
+    augment: bool = False
+    seed: int = 0
+    mixed_precision: bool = False
+
+
+class QatConfig(_Section):
+    """Quantization-aware training."""
+
+    recipe: str = "static_wi8_ai8"
+    observer: str = "mse"
+    calibration_images: int = Field(200, ge=1)
+    epochs: int = Field(5, ge=0)
+    learning_rate: float = Field(1e-5, gt=0)
+    train_backbone: bool = False
+
+
+class ExportConfig(_Section):
+    """The integer file."""
+
+    io_dtype: Literal["uint8", "int8"] = "uint8"
+
+
+class PredictConfig(_Section):
+    """What counts as a detection."""
+
+    score_threshold: float = Field(0.5, ge=0, le=1)
+
+
+class Config(_Section):
+    """Everything a run depends on; saved resolved as ``config.toml`` in the run folder."""
+
+    data: DataConfig = DataConfig()
+    target: TargetConfig = TargetConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    qat: QatConfig = QatConfig()
+    export: ExportConfig = ExportConfig()
+    predict: PredictConfig = PredictConfig()
+
+    def to_toml(self) -> str:
+        """Return the configuration as TOML; absent values are left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def save(self, path: Path) -> None:
+        """Write the configuration to ``path`` in one step."""
+        write_text(path, self.to_toml())
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets shipped with quantdet."""
+    folder = resources.files("quantdet") / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith("toml"))
+
+
+def load_config(
+    file: Path | None = None,
+    *,
+    preset: str | None = None,
+    overrides: Iterable[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Config:
+    """Resolve a configuration.
+
+    Args:
+        file: TOML file, may be partial.
+        preset: name out of :func:`preset_names`.
+        overrides: ``section.key=value`` strings; the value is TOML, or else a plain string.
+        values: nested mapping with the last word, e.g. from command line options.
+
+    Raises:
+        ConfigError: unreadable file, unknown preset, unknown key or wrong value.
+    """
+    merged: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in preset_names():
+            raise ConfigError(f"preset {preset!r} is unknown; choose one of {preset_names()}")
+        text = (resources.files("quantdet") / "presets" / f"{preset}.toml").read_text("utf-8")
+        _merge(merged, tomllib.loads(text))
+    if file is not None:
+        _merge(merged, _read_toml(file))
+    for override in overrides:
+        _merge(merged, _parse_override(override))
+    _merge(merged, values or {})
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, file)) from None
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: not readable as TOML: {error}") from None
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    path, equals, raw = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or len(keys) != 2 or not all(keys):
+        raise ConfigError(f"--set {text}: expected section.key=value, e.g. train.epochs=20")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    return {keys[0]: {keys[1]: value}}
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown key {key!r}; known there: {', '.join(_siblings(item['loc']))}")
+        else:
+            lines.append(f"{key}: {item['msg']} (got {item['input']!r})")
+    where = f"{file}: " if file else ""
+    return where + "; ".join(lines)
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    if len(location) == 1:
+        return list(Config.model_fields)
+    return list(type(getattr(Config(), str(location[0]))).model_fields)

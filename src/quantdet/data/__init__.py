@@ -1,0 +1,1 @@
+"""Pictures with boxes: download, read, check, cache, augment, generate."""

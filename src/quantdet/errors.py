@@ -1,0 +1,33 @@
+"""Errors that a user can act on.
+
+Every message names the file, line or field at fault and the remedy. The command line turns
+them into exit code 2 without a traceback; anything else is a defect of quantdet (exit code 1).
+"""
+
+
+class QuantdetError(Exception):
+    """Base of all errors caused by input, configuration or environment."""
+
+
+class ConfigError(QuantdetError):
+    """A configuration file or ``--set`` value is wrong."""
+
+
+class DataError(QuantdetError):
+    """A data set, picture or annotation is missing or malformed."""
+
+
+class ModelError(QuantdetError):
+    """A model file, checkpoint or contract is missing, corrupt or does not fit."""
+
+
+class QuantizationError(QuantdetError):
+    """A model cannot be quantized as asked."""
+
+
+class ExportError(QuantdetError):
+    """An exported file is not what was promised, e.g. not fully integer."""
+
+
+class DependencyError(QuantdetError):
+    """An optional package is not installed; the message has the install command."""

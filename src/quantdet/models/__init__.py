@@ -1,0 +1,1 @@
+"""Backbones, heads, losses, and the weights they start from."""

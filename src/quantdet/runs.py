@@ -1,0 +1,126 @@
+"""A run is a folder; this module knows what lies where in it.
+
+runs/NAME/{config.toml, manifest.json, float/, qat/, export/, metrics.json, report.html}
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quantdet.atomic import write_json
+from quantdet.config import Config, load_config
+from quantdet.errors import ConfigError, ModelError, QuantdetError
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths and the manifest of one run folder. Nothing is created before it is written."""
+
+    root: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved configuration."""
+        return self.root / "config.toml"
+
+    @property
+    def manifest_file(self) -> Path:
+        """What each stage did: status, seconds, versions."""
+        return self.root / "manifest.json"
+
+    @property
+    def float_dir(self) -> Path:
+        """Float training: checkpoints, history, curves."""
+        return self.root / "float"
+
+    @property
+    def qat_dir(self) -> Path:
+        """Quantization-aware training: checkpoints, history, curves."""
+        return self.root / "qat"
+
+    @property
+    def export_dir(self) -> Path:
+        """Exported .tflite files, each with its contract."""
+        return self.root / "export"
+
+    @property
+    def model_file(self) -> Path:
+        """The integer model, the product of the run."""
+        return self.export_dir / "model.tflite"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Measured accuracy, parity, latency of every variant."""
+        return self.root / "metrics.json"
+
+    @property
+    def report_file(self) -> Path:
+        """The report."""
+        return self.root / "report.html"
+
+    @classmethod
+    def create(cls, root: Path, config: Config) -> Run:
+        """Open ``root`` for writing and save the configuration.
+
+        Raises:
+            ConfigError: the folder holds a run with another data, target or model section.
+            QuantdetError: the folder cannot be written.
+        """
+        run = cls(root)
+        if root.exists() and not root.is_dir():
+            raise QuantdetError(f"{root}: is a file; choose another run folder with --out")
+        if run.config_file.exists():
+            before = run.load_config()
+            changed = [
+                name
+                for name in ("data", "target", "model", "train")
+                if getattr(before, name) != getattr(config, name)
+            ]
+            if changed and run.float_dir.exists():
+                raise ConfigError(
+                    f"{root}: holds a run with another [{'], ['.join(changed)}]; "
+                    "choose another folder with --out, or remove this one"
+                )
+        config.save(run.config_file)
+        return run
+
+    @classmethod
+    def open(cls, root: Path) -> Run:
+        """Open an existing run folder.
+
+        Raises:
+            ModelError: ``root`` is not a run folder.
+        """
+        run = cls(root)
+        if not run.config_file.is_file():
+            raise ModelError(
+                f"{root}: not a run folder (no config.toml); make one with `quantdet train`"
+            )
+        return run
+
+    def load_config(self) -> Config:
+        """Return the configuration saved in the run folder."""
+        return load_config(self.config_file)
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest, empty for a new run."""
+        if not self.manifest_file.exists():
+            return {}
+        try:
+            content = json.loads(self.manifest_file.read_text("utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise QuantdetError(f"{self.manifest_file}: not readable as JSON: {error}") from None
+        return dict(content)
+
+    def record(self, stage: str, values: Mapping[str, Any]) -> None:
+        """Merge ``values`` into the manifest entry of ``stage``, with the time of writing."""
+        manifest = self.manifest()
+        entry = {**manifest.get(stage, {}), **values}
+        entry["written"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        manifest[stage] = entry
+        write_json(self.manifest_file, manifest)

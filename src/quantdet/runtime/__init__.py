@@ -1,0 +1,1 @@
+"""Run an exported model on a device: numpy, Pillow and LiteRT, nothing else."""

@@ -1,0 +1,114 @@
+"""``contract.json``: all that a program needs to run a model file rightly.
+
+It travels beside every .tflite as ``NAME.contract.json``. Quantization of a tensor:
+``real = (q - zero_point) * scale``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from quantdet.atomic import write_text
+from quantdet.errors import ModelError
+
+CONTRACT_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TensorSpec(_Part):
+    """One input or output; scale is 0 for float tensors."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["uint8", "int8", "float32"]
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+class InputSpec(_Part):
+    """The picture as the model wants it.
+
+    A pixel p of 0–255 means ``real = (p - pixel_offset) / pixel_scale``. With scale
+    1/pixel_scale and zero_point pixel_offset the raw uint8 pixels are the quantized input.
+    """
+
+    tensor: TensorSpec
+    size_hw: tuple[int, int]
+    color_order: Literal["RGB"] = "RGB"
+    resize: Literal["pillow-bilinear"] = "pillow-bilinear"
+    pixel_offset: float = 128.0
+    pixel_scale: float = 127.5
+
+
+class DecoderSpec(_Part):
+    """How outputs become boxes; ``kind`` is a key of ``runtime.decode.DECODERS``."""
+
+    kind: str
+    score_threshold: float = 0.5
+    max_detections: int = 1
+
+
+class Contract(_Part):
+    """The whole agreement. Outputs are found by signature name, never by position."""
+
+    version: Literal[1] = 1
+    task: str
+    signature: str = "serving_default"
+    input: InputSpec
+    boxes: TensorSpec
+    scores: TensorSpec
+    decoder: DecoderSpec
+    labels: tuple[str, ...]
+    background_index: int | None = 0
+    sha256: str = ""
+    data_fingerprint: str = ""
+    metrics: dict[str, Any] = {}
+
+    def save(self, path: Path) -> None:
+        """Write the contract as JSON in one step."""
+        write_text(path, self.model_dump_json(indent=2) + "\n")
+
+
+def contract_path(model_file: Path) -> Path:
+    """Return where the contract of ``model_file`` lies: NAME.contract.json beside it."""
+    return model_file.with_suffix(".contract.json")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_contract(model_file: Path) -> Contract:
+    """Read the contract beside ``model_file`` and check that it belongs to it.
+
+    Raises:
+        ModelError: contract missing, malformed, or made for another file.
+    """
+    path = contract_path(model_file)
+    try:
+        contract = Contract.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path}: not found; a model runs only with its contract, "
+            "copy it from the run's export folder or export again"
+        ) from None
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not a valid contract: {error}") from None
+    if contract.sha256 and contract.sha256 != file_sha256(model_file):
+        raise ModelError(
+            f"{path}: was made for another model file (sha256 differs from {model_file.name}); "
+            "export again, or copy model and contract together"
+        )
+    return contract
