@@ -1,0 +1,58 @@
+"""Content of picture files as a number, and work spread over threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+from quantdet.data.records import Progress
+from quantdet.errors import DataError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def digest_files(paths: Iterable[Path], progress: Progress | None = None) -> dict[Path, str]:
+    """Return the blake2b digest (hexadecimal, 128 bit) of all bytes of each file.
+
+    Raises:
+        DataError: a file is not readable.
+    """
+    unique = list(dict.fromkeys(paths))
+    return dict(zip(unique, map_threads(_digest, unique, progress), strict=True))
+
+
+def map_threads(
+    work: Callable[[_Item], _Result], items: Sequence[_Item], progress: Progress | None = None
+) -> list[_Result]:
+    """Return ``[work(item) for item in items]``, done by one thread a core.
+
+    Worth it for work that releases the interpreter lock: reading files, hashing, decoding.
+    The first exception is raised again here and the remaining items are dropped.
+    """
+    results: list[_Result] = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        try:
+            for result in pool.map(work, items):
+                results.append(result)
+                if progress is not None:
+                    progress(len(results), len(items))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results
+
+
+def _digest(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: picture not readable ({error.strerror}); restore it, or leave it out "
+            "with --skip-bad"
+        ) from None
+    return blake2b(content, digest_size=16).hexdigest()

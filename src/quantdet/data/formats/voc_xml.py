@@ -1,0 +1,168 @@
+"""One VOC annotation file: XML ⇄ objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from quantdet.atomic import atomic_path
+from quantdet.data.records import Problem, fit_box
+from quantdet.data.sample import ObjectAnnotation, Sample
+from quantdet.errors import DataError
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_ENTITY = tuple("<!ENTITY".encode(name) for name in ("ascii", "utf-16-le", "utf-16-be"))
+
+
+@dataclass
+class Annotation:
+    """What one XML file says.
+
+    Attributes:
+        size_hw: (height, width) in pixels; None if neither file nor picture gave one.
+        size_in_file: False if the size was taken from the picture.
+        objects: those with a usable box, in file order.
+        problems: the faults found.
+    """
+
+    size_hw: tuple[int, int] | None = None
+    size_in_file: bool = False
+    objects: tuple[ObjectAnnotation, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+
+
+class _FaultError(Exception):
+    """A fault of the file being parsed: (code, reason)."""
+
+
+def parse_annotation(path: Path, size_of_picture: Callable[[], tuple[int, int]]) -> Annotation:
+    """Read one annotation.
+
+    The 1-based inclusive corners become 0-based with exclusive ends: x1 = xmin - 1, x2 = xmax.
+    A box with xmin = xmax counts as empty, although VOC could mean one pixel by it. ``part``,
+    ``occluded`` and whatever else is in the file are ignored.
+
+    Args:
+        path: XML file.
+        size_of_picture: asked for (height, width) if the file has no ``size``; may raise
+            DataError.
+    """
+    result = Annotation()
+    try:
+        tree = _parse_xml(path)
+        result.size_hw = _size(tree)
+        result.size_in_file = result.size_hw is not None
+        if result.size_hw is None:
+            result.size_hw = size_of_picture()
+    except _FaultError as fault:
+        result.problems.append(Problem(path, *fault.args))
+        return result
+    except DataError as error:
+        result.problems.append(Problem(path, "no_size", f"names no size, and {error}"))
+        return result
+    objects = []
+    for number, element in enumerate(tree.findall("object"), start=1):
+        try:
+            objects.append(_object(element, result.size_hw))
+        except _FaultError as fault:
+            code, reason = fault.args
+            name = (element.findtext("name") or "").strip() or "without name"
+            result.problems.append(Problem(path, code, f"object {number} ({name}): {reason}"))
+    result.objects = tuple(objects)
+    return result
+
+
+def write_annotation(path: Path, sample: Sample, *, folder: str = "") -> None:
+    """Write the annotation of a sample as VOC XML in one step; inverse of reading it."""
+    root = ET.Element("annotation")
+    ET.SubElement(root, "folder").text = folder
+    ET.SubElement(root, "filename").text = sample.image_path.name
+    size = ET.SubElement(root, "size")
+    for tag, value in zip(
+        ("width", "height", "depth"), (sample.size_hw[1], sample.size_hw[0], 3), strict=True
+    ):
+        ET.SubElement(size, tag).text = str(value)
+    ET.SubElement(root, "segmented").text = "0"
+    for item in sample.objects:
+        _write_object(ET.SubElement(root, "object"), item)
+    ET.indent(root, "\t")
+    with atomic_path(path) as temporary:
+        ET.ElementTree(root).write(temporary, encoding="utf-8")
+
+
+def _write_object(element: ET.Element, item: ObjectAnnotation) -> None:
+    ET.SubElement(element, "name").text = item.label
+    ET.SubElement(element, "pose").text = item.pose or "Unspecified"
+    ET.SubElement(element, "truncated").text = str(int(item.truncated))
+    ET.SubElement(element, "difficult").text = str(int(item.difficult))
+    box = ET.SubElement(element, "bndbox")
+    x1, y1, x2, y2 = item.box_xyxy
+    for tag, value in zip(_CORNERS, (x1 + 1, y1 + 1, x2, y2), strict=True):
+        ET.SubElement(box, tag).text = f"{value:.10g}"
+
+
+def _parse_xml(path: Path) -> ET.Element:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _FaultError("missing_annotation", "annotation not found, but listed") from None
+    except OSError as error:
+        raise _FaultError("broken_xml", f"not readable ({error.strerror})") from None
+    # Entities can blow a small file up to gigabytes in memory; no annotation needs them.
+    if any(mark in content for mark in _ENTITY):
+        raise _FaultError("unsafe_xml", "declares XML entities, which are refused for safety")
+    try:
+        tree = ET.fromstring(content)
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise _FaultError("broken_xml", f"not valid XML ({error})") from None
+    if tree.tag != "annotation":
+        raise _FaultError("broken_xml", f"not a VOC annotation: the root is <{tree.tag}>")
+    return tree
+
+
+def _size(tree: ET.Element) -> tuple[int, int] | None:
+    size = tree.find("size")
+    if size is None:
+        return None
+    height, width = (round(_number(size, tag, "0")) for tag in ("height", "width"))
+    return (height, width) if height > 0 and width > 0 else None
+
+
+def _object(element: ET.Element, size_hw: tuple[int, int]) -> ObjectAnnotation:
+    label = (element.findtext("name") or "").strip()
+    if not label:
+        raise _FaultError("broken_annotation", "has no <name>")
+    box = element.find("bndbox")
+    if box is None:
+        raise _FaultError("broken_annotation", "has no <bndbox>")
+    xmin, ymin, xmax, ymax = (_number(box, tag) for tag in _CORNERS)
+    if xmin == xmax or ymin == ymax:
+        shown = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
+        raise _FaultError("empty_box", f"the box has no area ({shown})")
+    fitted, code, reason = fit_box((xmin - 1, ymin - 1, xmax, ymax), size_hw)
+    if fitted is None:
+        raise _FaultError(code, reason)
+    pose = (element.findtext("pose") or "").strip()
+    return ObjectAnnotation(
+        label,
+        fitted,
+        difficult=_number(element, "difficult", "0") != 0,
+        truncated=_number(element, "truncated", "0") != 0,
+        pose="" if pose == "Unspecified" else pose,
+    )
+
+
+def _number(parent: ET.Element, tag: str, default: str | None = None) -> float:
+    text = (parent.findtext(tag) or "").strip() or default
+    if text is None:
+        raise _FaultError("broken_annotation", f"<{parent.tag}> has no <{tag}>")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise _FaultError("broken_annotation", f"<{tag}> is not a number: {text!r}")
+    return value

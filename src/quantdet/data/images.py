@@ -1,0 +1,33 @@
+"""Picture files. Decoding and resizing are the runtime's own, so that there is one kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from quantdet.errors import DataError
+from quantdet.runtime.preprocess import read_image, resize
+
+__all__ = ["picture_size", "read_image", "resize"]
+
+_QUARTER_TURNS = (5, 6, 7, 8)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) as seen upright (EXIF applied), from the header alone.
+
+    Raises:
+        DataError: missing, or not a picture.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS
+    except FileNotFoundError:
+        raise DataError(f"{path}: picture not found; restore it or take it off the list") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: not a readable picture ({error}); replace it or take it off the list"
+        ) from None
+    return (width, height) if turned else (height, width)

@@ -1,0 +1,81 @@
+"""Class names and their order, which is the order of class ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from quantdet.errors import DataError
+
+VOC_CLASSES = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+"""The 20 classes of PASCAL VOC in canonical order."""
+
+
+def discover_labels(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the class order for the class names found in a data set.
+
+    If all names are VOC's, the order is VOC's; with more than half of the 20 present the data
+    are taken for VOC and all 20 are labels, so that a part of VOC trains a model that fits the
+    whole. Any other set of names is sorted.
+    """
+    found = set(names)
+    if not found.issubset(VOC_CLASSES):
+        return tuple(sorted(found))
+    if 2 * len(found) > len(VOC_CLASSES):
+        return VOC_CLASSES
+    return tuple(name for name in VOC_CLASSES if name in found)
+
+
+def read_label_file(path: Path) -> tuple[str, ...]:
+    """Read class names, one a line; blank lines are passed over.
+
+    Raises:
+        DataError: not readable, empty, or a name is there twice.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: label file not readable ({error}); expected one class name a line, UTF-8"
+        ) from None
+    return check_labels([line.strip() for line in lines if line.strip()], str(path))
+
+
+def check_labels(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """Return ``names`` as a tuple if they can be labels.
+
+    Args:
+        names: class names in the order of class ids.
+        where: for the message: what the names came from.
+
+    Raises:
+        DataError: no names, or a name is there twice.
+    """
+    labels = tuple(names)
+    if not labels:
+        raise DataError(f"{where}: has no class names; write one class name a line")
+    twice = sorted({name for name in labels if labels.count(name) > 1})
+    if twice:
+        raise DataError(f"{where}: names {', '.join(twice)} more than once; remove the repetition")
+    return labels

@@ -1,0 +1,103 @@
+"""What a format reader hands over: samples and, beside them, everything that is wrong.
+
+A reader never stops at the first fault and never decides what to do about one. Loading stops
+at it or leaves the sample out (``dataset.py``); checking lists it (``check.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantdet.data.sample import Sample
+
+BOX_SLACK_PX = 1.0
+"""A box this far outside the picture is a rounding of the annotator's tool, and is clipped."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of one file.
+
+    Attributes:
+        file: the file at fault.
+        code: short name of the kind of fault, e.g. "broken_xml".
+        reason: what is wrong, with the values found.
+    """
+
+    file: Path
+    code: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One listed picture as it was found.
+
+    Attributes:
+        image_id: name of the picture within its data set.
+        annotation_path: where its annotation is or should be.
+        sample: the picture and its objects; None where nothing usable was found. Objects with
+            a faulty box are not in it, they are in ``problems``.
+        problems: every fault found without decoding the picture.
+        size_from_annotation: False where the annotation names no size and the picture's
+            header was read instead.
+    """
+
+    image_id: str
+    annotation_path: Path
+    sample: Sample | None
+    problems: tuple[Problem, ...] = ()
+    size_from_annotation: bool = True
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A data set as found on disk: split name → records in list order."""
+
+    root: Path
+    splits: Mapping[str, tuple[Record, ...]]
+
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+Reader = Callable[[Path, Progress | None], Listing]
+"""A data set format: folder in, listing out. Raises DataError if the folder is not of it."""
+
+
+def fit_box(
+    box_xyxy: tuple[float, float, float, float], size_hw: tuple[int, int]
+) -> tuple[tuple[float, float, float, float] | None, str, str]:
+    """Clip a box that is outside the picture by at most :data:`BOX_SLACK_PX`.
+
+    Args:
+        box_xyxy: absolute pixels, 0-based.
+        size_hw: (height, width) of the picture.
+
+    Returns:
+        (box, "", "") or (None, code, reason) if the box is not usable.
+    """
+    x1, y1, x2, y2 = box_xyxy
+    height, width = size_hw
+    if x2 < x1 or y2 < y1:
+        return None, "inverted_box", f"corners are swapped in box {_show(box_xyxy)}"
+    outside = max(-x1, -y1, x2 - width, y2 - height)
+    if outside > BOX_SLACK_PX:
+        reason = (
+            f"box {_show(box_xyxy)} is {outside:g} px outside the picture "
+            f"({width} wide, {height} high)"
+        )
+        return None, "box_outside", reason
+    fitted = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
+    if fitted[2] <= fitted[0] or fitted[3] <= fitted[1]:
+        return None, "empty_box", f"box {_show(box_xyxy)} has no area"
+    return fitted, "", ""
+
+
+def _show(box_xyxy: tuple[float, float, float, float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in box_xyxy) + ")"
