@@ -1,0 +1,222 @@
+"""Decode once: pictures of a data set at model size in one memory-mapped file.
+
+    CACHE_DIR/KEY.npy   uint8 (N, H, W, 3), RGB
+    CACHE_DIR/KEY.json  its checksum, and which pictures could not be used
+
+KEY depends on the bytes of every picture, their order, the size and the resize kernel. The
+JSON file is written last and holds the checksum of the other, so that neither an interrupted
+build nor a damaged file is taken for a cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.atomic import atomic_path, write_json
+from quantdet.data.digest import digest_files, map_threads
+from quantdet.data.images import read_image, resize
+from quantdet.data.records import Progress
+from quantdet.data.sample import Sample
+from quantdet.errors import DataError, QuantdetError
+
+_VERSION = 1
+_KERNEL = "pillow-bilinear"
+_CHECK_BYTES = 1 << 26
+_ABANDONED_S = 3600.0
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """Decoded pictures; row i of ``images`` is ``samples[i]``.
+
+    Attributes:
+        images: uint8 (N, H, W, 3), RGB, memory-mapped and read-only.
+        samples: the samples asked for, less those skipped.
+        skipped: "file: reason" for every picture left out because of skip_bad.
+        path: the .npy file.
+    """
+
+    images: NDArray[np.uint8]
+    samples: tuple[Sample, ...]
+    skipped: tuple[str, ...]
+    path: Path
+
+
+def default_cache_dir() -> Path:
+    """Return ``$XDG_CACHE_HOME/quantdet``, or ``~/.cache/quantdet``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "quantdet"
+
+
+def build_cache(
+    samples: Sequence[Sample],
+    size_hw: tuple[int, int],
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    skip_bad: bool = False,
+) -> ImageCache:
+    """Return the decoded pictures of ``samples``, from the cache or decoded now.
+
+    Args:
+        samples: the pictures, in the order of the rows.
+        size_hw: (height, width) of the rows.
+        cache_dir: folder of caches; None takes :func:`default_cache_dir`.
+        progress: called with (pictures decoded, all pictures); not called on a cache hit.
+        skip_bad: leave out pictures that cannot be decoded or whose size is not the one
+            annotated, instead of stopping at the first.
+
+    Raises:
+        DataError: no samples, or a picture is faulty; the message names it and the remedy.
+        QuantdetError: the cache folder cannot be written or has too little space.
+    """
+    if not samples:
+        raise DataError("no picture to decode: the split holds no sample for this task")
+    digests = digest_files(sample.image_path for sample in samples)
+    key = _key(samples, [digests[sample.image_path] for sample in samples], size_hw)
+    path = (cache_dir or default_cache_dir()) / f"{key}.npy"
+    bad = _load_valid(path, len(samples), size_hw)
+    if bad is None:
+        bad = _build(path, samples, size_hw, progress, skip_bad=skip_bad)
+    if bad and not skip_bad:
+        raise _bad_picture(next(iter(bad.values())))
+    kept = tuple(sample for row, sample in enumerate(samples) if row not in bad)
+    if not kept:
+        raise DataError(f"none of {len(samples)} pictures is usable; first: {bad[0]}")
+    return ImageCache(np.load(path, mmap_mode="r"), kept, tuple(bad.values()), path)
+
+
+def _key(samples: Sequence[Sample], digests: Sequence[str], size_hw: tuple[int, int]) -> str:
+    total = blake2b(repr((_VERSION, _KERNEL, tuple(size_hw))).encode(), digest_size=16)
+    for sample, digest in zip(samples, digests, strict=True):
+        # The annotated size counts: it decides whether the picture is a good one.
+        total.update(f"{digest} {sample.size_hw[0]} {sample.size_hw[1]}\n".encode())
+    return total.hexdigest()
+
+
+def _load_valid(path: Path, count: int, size_hw: tuple[int, int]) -> dict[int, str] | None:
+    """Return the pictures left out of a sound cache (row → reason), None if there is none."""
+    try:
+        meta: dict[str, Any] = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        bad = {int(row): str(reason) for row, reason in meta["bad"].items()}
+        images = np.load(path, mmap_mode="r")
+        expected = (count - len(bad), *size_hw, 3)
+        if images.shape != expected or images.dtype != np.uint8:
+            return None
+        return bad if _checksum(path) == meta["crc32"] else None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError):
+        # Absent, damaged or of another version: all mean "decode again".
+        return None
+
+
+def _build(
+    path: Path,
+    samples: Sequence[Sample],
+    size_hw: tuple[int, int],
+    progress: Progress | None,
+    *,
+    skip_bad: bool,
+) -> dict[int, str]:
+    _remove_abandoned(path)
+    with atomic_path(path) as temporary:
+        _require_space(path.parent, len(samples) * size_hw[0] * size_hw[1] * 3)
+        rows = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.uint8, shape=(len(samples), *size_hw, 3)
+        )
+        bad = _decode(samples, rows, progress, skip_bad=skip_bad)
+        rows.flush()
+        if bad:
+            _drop_rows(temporary, rows, bad)
+        checksum = _checksum(temporary)
+    # Sorted by row, so that "the first" is the same on every machine.
+    meta = {"version": _VERSION, "crc32": checksum, "bad": {str(r): bad[r] for r in sorted(bad)}}
+    write_json(path.with_suffix(".json"), meta)
+    return {row: bad[row] for row in sorted(bad)}
+
+
+def _decode(
+    samples: Sequence[Sample], rows: NDArray[np.uint8], progress: Progress | None, *, skip_bad: bool
+) -> dict[int, str]:
+    size_hw = (rows.shape[1], rows.shape[2])
+    bad: dict[int, str] = {}
+
+    def decode(row: int) -> None:
+        try:
+            rows[row] = resize(_read_checked(samples[row]), size_hw)
+        except DataError as error:
+            if not skip_bad:
+                raise _bad_picture(str(error)) from None
+            bad[row] = str(error)
+
+    map_threads(decode, range(len(samples)), progress)
+    return bad
+
+
+def _read_checked(sample: Sample) -> NDArray[np.uint8]:
+    image = read_image(sample.image_path)
+    if image.shape[:2] != tuple(sample.size_hw):
+        raise DataError(
+            f"{sample.image_path}: picture is {image.shape[1]}x{image.shape[0]} (width x height, "
+            f"upright), but its annotation says {sample.size_hw[1]}x{sample.size_hw[0]}; "
+            "correct the annotation"
+        )
+    return image
+
+
+def _bad_picture(reason: str) -> DataError:
+    return DataError(f"{reason}; `quantdet data check` lists all such, --skip-bad leaves them out")
+
+
+def _drop_rows(path: Path, rows: NDArray[np.uint8], bad: Mapping[int, str]) -> None:
+    """Write ``rows`` without the bad ones to ``path``, row by row to spare memory."""
+    kept = [row for row in range(len(rows)) if row not in bad]
+    with atomic_path(path) as smaller:
+        if not kept:
+            np.save(smaller, rows[:0])
+            return
+        copy = np.lib.format.open_memmap(
+            smaller, mode="w+", dtype=np.uint8, shape=(len(kept), *rows.shape[1:])
+        )
+        for target, row in enumerate(kept):
+            copy[target] = rows[row]
+        copy.flush()
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as stream:
+        while block := stream.read(_CHECK_BYTES):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    # A full disk under a memory map kills the process without a message.
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise QuantdetError(
+            f"{folder}: the decoded pictures need {needed / 1e9:.1f} GB, free are "
+            f"{free / 1e9:.1f} GB; free some space, or set data.cache_dir to another disk"
+        )
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed builds of this very cache left, but not one that is running."""
+    for temporary in path.parent.glob(f".{path.stem}-*"):
+        try:
+            if time.time() - temporary.stat().st_mtime > _ABANDONED_S:
+                temporary.unlink()
+        except OSError:
+            continue
