@@ -40,7 +40,9 @@ class Record:
 
     Attributes:
         image_id: name of the picture within its data set.
-        annotation_path: where its annotation is or should be.
+        image_path: where the picture is or should be.
+        annotation_path: where its annotation is or should be; the picture itself in a split
+            without annotations.
         sample: the picture and its objects; None where nothing usable was found. Objects with
             a faulty box are not in it, they are in ``problems``.
         problems: every fault found without decoding the picture.
@@ -49,6 +51,7 @@ class Record:
     """
 
     image_id: str
+    image_path: Path
     annotation_path: Path
     sample: Sample | None
     problems: tuple[Problem, ...] = ()

@@ -184,13 +184,13 @@ def _read_record(image_id: str, picture: Path, annotation: Path | None) -> Recor
         sample = None
         if not problems:
             sample = _unannotated(image_id, picture, problems)
-        return Record(image_id, picture, sample, tuple(problems), False)
+        return Record(image_id, picture, picture, sample, tuple(problems), False)
     parsed = parse_annotation(annotation, lambda: picture_size(picture))
     problems += parsed.problems
     sample = None
     if parsed.size_hw is not None:
         sample = Sample(image_id, picture, parsed.size_hw, parsed.objects)
-    return Record(image_id, annotation, sample, tuple(problems), parsed.size_in_file)
+    return Record(image_id, picture, annotation, sample, tuple(problems), parsed.size_in_file)
 
 
 def _unannotated(image_id: str, picture: Path, problems: list[Problem]) -> Sample | None:
