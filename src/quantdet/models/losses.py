@@ -1,0 +1,81 @@
+"""Losses of the two localizer heads, in ``keras.ops`` so that every backend runs them.
+
+One loss per model output. Keras adds them up unweighted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+_EPSILON = 1e-7
+_FOCAL_ALPHA = 0.25
+_FOCAL_GAMMA = 2.0
+
+
+class FocalCells(keras.losses.Loss):
+    """Sigmoid focal loss over cells and classes, divided by the number of positive cells.
+
+    FL(p) = -alpha_t (1 - p_t)^gamma log(p_t), alpha 0.25, gamma 2 (Lin et al. 2017,
+    arXiv:1708.02002, equation 5).
+
+    Targets (B, N, C + 1): one-hot class of each cell (all zero: nothing there), then its
+    weight: 0 where the cell must not count, e.g. inside a difficult object.
+    Predictions (B, N, C): logits.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the scalar loss of a batch."""
+        wanted, weight = y_true[..., :-1], y_true[..., -1:]
+        # log(sigmoid(x)) without overflow; softplus(-x) = -log(sigmoid(x)).
+        cross_entropy = wanted * ops.softplus(-y_pred) + (1.0 - wanted) * ops.softplus(y_pred)
+        probability = ops.sigmoid(y_pred)
+        wrong = wanted * (1.0 - probability) + (1.0 - wanted) * probability
+        alpha = wanted * _FOCAL_ALPHA + (1.0 - wanted) * (1.0 - _FOCAL_ALPHA)
+        loss = ops.sum(weight * alpha * ops.power(wrong, _FOCAL_GAMMA) * cross_entropy)
+        return loss / ops.maximum(ops.sum(weight * wanted), 1.0)
+
+
+class GiouCells(keras.losses.Loss):
+    """1 - GIoU between boxes around the same centre, mean over positive cells.
+
+    GIoU = IoU - (hull - union) / hull (Rezatofighi et al. 2019, arXiv:1902.09630). Both boxes
+    are distances left, top, right, bottom from one centre, so intersection and hull come from
+    elementwise minima and maxima (Yu et al. 2016, arXiv:1608.01471, algorithm 1).
+
+    Targets (B, N, 5): the four distances, then 1 for positive cells and 0 for others.
+    Predictions (B, N, 4): distances in the same unit.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the scalar loss of a batch, in [0, 2]."""
+        wanted, weight = y_true[..., :4], y_true[..., 4]
+        loss = weight * (1.0 - giou_ltrb(wanted, y_pred))
+        return ops.sum(loss) / ops.maximum(ops.sum(weight), 1.0)
+
+
+def giou_ltrb(a: Any, b: Any) -> Any:
+    """Return GIoU in [-1, 1] of boxes (..., 4) given as distances from a common centre."""
+    both, hull = _area(ops.minimum(a, b)), _area(ops.maximum(a, b))
+    union = _area(a) + _area(b) - both
+    return both / ops.maximum(union, _EPSILON) - (hull - union) / ops.maximum(hull, _EPSILON)
+
+
+def _area(ltrb: Any) -> Any:
+    return (ltrb[..., 0] + ltrb[..., 2]) * (ltrb[..., 1] + ltrb[..., 3])
+
+
+def losses_for(head: str) -> dict[str, Any]:
+    """Return output name → loss for a localizer head.
+
+    "global" has the reference note's: mean squared error of the four box numbers, and
+    cross-entropy with class index 0 for background.
+    """
+    if head == "global":
+        return {
+            "boxes": keras.losses.MeanSquaredError(),
+            "scores": keras.losses.SparseCategoricalCrossentropy(),
+        }
+    return {"boxes": GiouCells(), "scores": FocalCells()}
