@@ -1,0 +1,203 @@
+"""Fake-quantized Keras model in, full-integer .tflite out.
+
+The frozen model is written once more as TensorFlow calls with constant integers-on-a-grid
+weights and native fake-quantization ops, which LiteRT's converter turns into integer kernels.
+What comes out is checked (``quantdet.quant.match``), not trusted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.atomic import atomic_path
+from quantdet.errors import DependencyError, ExportError
+from quantdet.export.verify import check_integer
+from quantdet.quant.calibrate import quantizer_before
+from quantdet.quant.freeze import freeze
+from quantdet.quant.graph import Graph, Node, call_layer, read_graph
+from quantdet.quant.layers import WEIGHT_LEVELS, ActivationQuantizer, QuantizedWeights
+from quantdet.quant.match import match_graph
+from quantdet.quant.ranges import is_tied
+from quantdet.quant.rules import rule_for
+
+
+def export_integer(model: Any, path: Path, *, io_dtype: str = "uint8") -> Path:
+    """Write a model made by ``prepare_qat`` as a full-integer .tflite.
+
+    Args:
+        model: fake-quantized model, calibrated, trained or not; it is not changed.
+        path: file to write, in one step.
+        io_dtype: "uint8" or "int8", type of all inputs and outputs.
+
+    Returns:
+        ``path``. The signature ``serving_default`` names inputs and outputs as the Keras model
+        does (dict keys; otherwise ``output_0``, ``output_1``, …).
+
+    Raises:
+        ExportError: the converter left a float op or tensor, or changed a scale.
+        DependencyError: TensorFlow is not installed.
+    """
+    frozen = freeze(model)
+    graph = read_graph(frozen, clone=False)
+    content = convert(quantized_function(graph), graph, io_dtype)
+    check_integer(content, io_dtype)
+    match_graph(graph, content)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return path
+
+
+def signature_names(graph: Graph) -> dict[str, int]:
+    """Return output name → tensor id, as the signature of the file will have it."""
+    if isinstance(graph.outputs, dict):
+        return dict(graph.outputs)
+    return {f"output_{i}": tensor for i, tensor in enumerate(graph.output_ids)}
+
+
+def input_specs(graph: Graph) -> list[Any]:
+    """Return TensorFlow specs of the inputs with batch 1, named as the Keras inputs."""
+    import tensorflow as tf
+
+    return [
+        tf.TensorSpec((1, *template.shape[1:]), tf.float32, name=template.name.split(":")[0])
+        for template in graph.input_templates
+    ]
+
+
+def quantized_function(graph: Graph) -> Any:
+    """Return a Python function of TensorFlow calls that computes a frozen graph."""
+    writer = _Writer(graph)
+
+    def function(*inputs: Any) -> dict[str, Any]:
+        known = graph.run(inputs, writer.write)
+        return {name: known[tensor] for name, tensor in signature_names(graph).items()}
+
+    return function
+
+
+def convert(function: Any, graph: Graph, io_dtype: str) -> bytes:
+    """Run LiteRT's converter over ``function``; ``io_dtype`` is the type of its interface."""
+    tf = _tensorflow()
+    module = tf.Module()
+    module.serve = tf.function(function, input_signature=input_specs(graph), autograph=False)
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = tf.as_dtype(io_dtype)
+        converter.inference_output_type = tf.as_dtype(io_dtype)
+        content: bytes = converter.convert()
+    return content
+
+
+def _tensorflow() -> Any:
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise DependencyError('export needs TensorFlow: pip install "quantdet[train]"') from None
+    return tf
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """Numbers of a weighted layer, read before TensorFlow traces the function."""
+
+    kernel: NDArray[np.float32]
+    limit: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def _constants(layer: Any) -> _Constants:
+    scale = keras.ops.convert_to_numpy(layer.weight_scale()).astype(np.float32)
+    return _Constants(
+        kernel=layer.integer_kernel().astype(np.float32) * scale,
+        limit=scale * np.float32(WEIGHT_LEVELS),
+        bias=keras.ops.convert_to_numpy(layer.bias).astype(np.float32),
+    )
+
+
+class _Writer:
+    """Writes each call of a frozen graph with TensorFlow's native fake-quantization ops."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._producers = graph.producers()
+        self._calls: Counter[int] = Counter()
+        layers = {id(node.layer): node.layer for node in graph.nodes}
+        self._params = {
+            key: layer.params()
+            for key, layer in layers.items()
+            if isinstance(layer, ActivationQuantizer)
+        }
+        self._weights = {
+            key: _constants(layer)
+            for key, layer in layers.items()
+            if isinstance(layer, QuantizedWeights)
+        }
+
+    def write(self, node: Node, arguments: list[Any]) -> Any:
+        layer = node.layer
+        if isinstance(layer, ActivationQuantizer):
+            return self._fake_quant(arguments[0], layer)
+        if isinstance(layer, QuantizedWeights):
+            constants = self._weights[id(layer)]
+            kernel = _fake_quant_kernel(layer, constants, self._calls[id(layer)])
+            self._calls[id(layer)] += 1
+            return layer.linear(arguments[0], kernel, constants.bias)
+        if isinstance(layer, keras.layers.UpSampling2D):
+            result = _resize(layer, arguments[0])
+        else:
+            result = call_layer(layer, arguments)
+        if is_tied(node) and rule_for(layer).exact:
+            # The values are on the grid already; this tells the converter which grid.
+            return self._fake_quant(result, quantizer_before(self._producers, node))
+        return result
+
+    def _fake_quant(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
+        params = self._params[id(quantizer)]
+        return _tensorflow().quantization.fake_quant_with_min_max_args(
+            tensor, params.minimum, params.maximum, num_bits=8
+        )
+
+
+def _resize(layer: Any, tensor: Any) -> Any:
+    """Return the upsampled tensor by one resize op; Keras writes "nearest" as tiles."""
+    image = _tensorflow().image
+    method = {
+        "nearest": image.ResizeMethod.NEAREST_NEIGHBOR,
+        "bilinear": image.ResizeMethod.BILINEAR,
+    }
+    if layer.interpolation not in method:
+        raise ExportError(
+            f"layer {layer.name!r} (UpSampling2D): interpolation {layer.interpolation!r} has no "
+            'integer kernel; use "nearest" or "bilinear"'
+        )
+    size = [tensor.shape[1] * layer.size[0], tensor.shape[2] * layer.size[1]]
+    return image.resize(tensor, size, method=method[layer.interpolation])
+
+
+def _fake_quant_kernel(layer: Any, constants: _Constants, call: int) -> Any:
+    """Return the constant kernel behind the fake quantization that the converter looks for."""
+    tf = _tensorflow()
+    kernel, limit = constants.kernel, constants.limit
+    if not layer.per_channel:
+        # The converter quantizes a constant that several calls share per channel. One unit in
+        # the last place makes it another constant and rounds to the same integers.
+        for _ in range(call):
+            kernel = np.nextafter(kernel, np.float32(0))
+        return tf.quantization.fake_quant_with_min_max_vars(
+            kernel, -limit, limit, num_bits=8, narrow_range=True
+        )
+    # The native op has its channels on the last axis; depthwise kernels have two axes of them.
+    flat = kernel.reshape(*kernel.shape[: len(layer.reduced_axes)], -1)
+    on_grid = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        flat, -limit.reshape(-1), limit.reshape(-1), num_bits=8, narrow_range=True
+    )
+    return tf.reshape(on_grid, kernel.shape)

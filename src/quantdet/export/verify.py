@@ -1,0 +1,51 @@
+"""Refuse a .tflite that is not integer from end to end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from quantdet.errors import ExportError
+from quantdet.quant.litert_file import FileGraph, read_litert
+
+_INTEGER_TYPES = {"int8", "uint8", "int16", "int32", "int64", "bool"}
+
+
+def check_integer(content: bytes, io_dtype: str) -> None:
+    """Check that no tensor or operator of a .tflite is float.
+
+    Raises:
+        ExportError: names the float tensors and operators, or the wrong interface type.
+    """
+    file = read_litert(content)
+    floats = float_tensors(file)
+    if floats:
+        raise ExportError(
+            f"the file is not all integer: {len(floats)} float tensors, e.g. {floats[0]}; "
+            "operators around them: " + ", ".join(_float_ops(file))
+        )
+    for name, index in {**file.inputs, **file.outputs}.items():
+        if file.tensors[index].dtype != io_dtype:
+            raise ExportError(
+                f"{name!r} is {file.tensors[index].dtype} in the file, asked for was {io_dtype}"
+            )
+
+
+def float_tensors(file: FileGraph) -> list[str]:
+    """Return names of the tensors that are not integer."""
+    return [tensor.name for tensor in file.tensors if tensor.dtype not in _INTEGER_TYPES]
+
+
+def operator_counts(file: FileGraph) -> dict[str, int]:
+    """Return operator name → how often it occurs, most frequent first."""
+    return dict(Counter(op.name for op in file.ops).most_common())
+
+
+def _float_ops(file: FileGraph) -> list[str]:
+    found = {
+        op.name
+        for op in file.ops
+        if any(
+            file.tensors[index].dtype not in _INTEGER_TYPES for index in (*op.inputs, *op.outputs)
+        )
+    }
+    return sorted(found)

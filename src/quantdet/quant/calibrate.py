@@ -1,0 +1,94 @@
+"""Find the range of every activation by running typical pictures through the float function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from quantdet.errors import QuantizationError
+from quantdet.quant.graph import Graph, Node, call_layer, read_graph
+from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
+from quantdet.quant.observers import OBSERVERS, Observer
+
+# |bias / (scale_in * scale)| stays below this: half of int32, and training may move the bias.
+MAX_INTEGER_BIAS = 2.0**29
+
+
+def calibrate(model: Any, batches: Iterable[Any], *, observer: str = "mse") -> None:
+    """Set the ranges of a model made by ``insert_fake_quant``, in place.
+
+    Args:
+        model: the fake-quantized model.
+        batches: input arrays; each is run once, without any rounding.
+        observer: name in ``observers.OBSERVERS``.
+
+    Raises:
+        QuantizationError: unknown observer, no batch, or values that are not finite.
+    """
+    if observer not in OBSERVERS:
+        raise QuantizationError(
+            f"observer {observer!r} is unknown; choose one of {sorted(OBSERVERS)}"
+        )
+    graph = read_graph(model, clone=False)
+    observers = _observe(graph, batches, OBSERVERS[observer])
+    for quantizer, seen in observers.items():
+        if quantizer.fixed is None:
+            low, high = seen.range()
+            if not np.isfinite([low, high]).all():
+                raise QuantizationError(
+                    f"{quantizer.name}: values are not finite during calibration; "
+                    "the float model or the pictures are broken"
+                )
+            quantizer.set_range(low, high)
+    set_scale_floors(graph)
+
+
+def _observe(
+    graph: Graph, batches: Iterable[Any], make: type
+) -> dict[ActivationQuantizer, Observer]:
+    observers: dict[ActivationQuantizer, Observer] = {}
+
+    def apply(node: Node, arguments: list[Any]) -> Any:
+        result = call_float(node, arguments)
+        if isinstance(node.layer, ActivationQuantizer):
+            seen = observers.setdefault(node.layer, make())
+            seen.update(np.asarray(ops.convert_to_numpy(result), dtype=np.float32))
+        return result
+
+    count = 0
+    for batch in batches:
+        graph.run([ops.convert_to_tensor(batch, dtype="float32")], apply)
+        count += 1
+    if not count:
+        raise QuantizationError("no calibration data; give at least one batch of typical pictures")
+    return observers
+
+
+def call_float(node: Node, arguments: list[Any]) -> Any:
+    """Evaluate a call of a fake-quantized model without rounding anything."""
+    if isinstance(node.layer, ActivationQuantizer | QuantizedWeights):
+        return node.layer.call_float(arguments[0])
+    return call_layer(node.layer, arguments)
+
+
+def set_scale_floors(graph: Graph) -> None:
+    """Keep int32 biases in range: ``scale >= |bias| / (scale_in * 2^29)`` per channel."""
+    producers = graph.producers()
+    for node in graph.nodes:
+        if isinstance(node.layer, QuantizedWeights):
+            bias = np.abs(ops.convert_to_numpy(node.layer.bias))
+            scale_in = quantizer_before(producers, node).params().scale
+            floor = (bias / (scale_in * MAX_INTEGER_BIAS)).astype(np.float32)
+            target = node.layer.scale_floor
+            target.assign(floor.reshape(target.shape) if node.layer.per_channel else floor.max())
+
+
+def quantizer_before(producers: Mapping[int, Node], node: Node) -> ActivationQuantizer:
+    """Return the quantizer that defines the grid of a call's (first) input."""
+    before = producers[node.inputs[0]]
+    while not isinstance(before.layer, ActivationQuantizer):
+        before = producers[before.inputs[0]]
+    return before.layer

@@ -1,0 +1,349 @@
+"""Rewrite a float model into the few layer types that integer hardware has.
+
+After :func:`simplify` every convolution and dense layer is linear with a bias, activations are
+layers of their own, BatchNorm and input Normalization are folded away:
+
+    y = gamma * (w*x + b - mean) / sqrt(var + eps) + beta
+      = (s*w)*x + (b - mean)*s + beta,   s = gamma / sqrt(var + eps)
+
+(Jacob et al. 2018, arXiv:1712.05877, section 3.2). The result computes the same function up to
+float rounding, with one exception named in :func:`fold_normalization`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import QuantizationError
+from quantdet.quant.graph import Graph, Node, build_model, clone_layer, read_graph
+
+Vector = NDArray[np.float64]
+
+WEIGHTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+_IDENTITIES = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout2D,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.ActivityRegularization,
+    keras.layers.Identity,
+)
+
+
+def simplify(graph: Graph) -> Graph:
+    """Apply every rewriting pass of this module."""
+    for rewrite in (
+        merge_repeated_calls,
+        drop_identities,
+        split_separable,
+        split_activations,
+        drop_identities,
+        fold_batch_norm_after,
+        replace_batch_norm,
+        fold_normalization,
+    ):
+        graph = rewrite(graph)
+    return graph
+
+
+def fold_batch_norm(model: Any) -> Any:
+    """Return a float model without BatchNorm that computes the same in inference.
+
+    On TensorFlow's CPU kernels it also trains about twice as fast. The argument is not changed.
+    """
+    folded = build_model(simplify(read_graph(model)), f"{model.name}_folded")
+    trainable = {layer.name: layer.trainable for layer in model.layers}
+    for layer in folded.layers:
+        layer.trainable = trainable.get(layer.name, True)
+    return folded
+
+
+def activation_kind(layer: Any) -> str | None:
+    """Return "relu", "relu6", "sigmoid", "softmax" or "linear" for an activation layer.
+
+    None if ``layer`` is no activation or one that is not supported.
+    """
+    if isinstance(layer, keras.layers.ReLU):
+        if layer.negative_slope or layer.threshold:
+            return None
+        return {None: "relu", 6.0: "relu6"}.get(layer.max_value)
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax" if layer.axis == -1 else None
+    if isinstance(layer, keras.layers.Activation):
+        name = getattr(layer.activation, "__name__", "")
+        return name if name in ("relu", "relu6", "sigmoid", "softmax", "linear") else None
+    return None
+
+
+def drop_identities(graph: Graph) -> Graph:
+    """Remove layers that do nothing in inference."""
+    kept: list[Node] = []
+    renamed: dict[int, int] = {}
+    for node in graph.nodes:
+        if isinstance(node.layer, _IDENTITIES) or activation_kind(node.layer) == "linear":
+            renamed[node.output] = node.inputs[0]
+        else:
+            kept.append(node)
+    return graph.rewrite(kept, renamed)
+
+
+def merge_repeated_calls(graph: Graph) -> Graph:
+    """Compute a layer that is called twice on the same tensors once, as the converter will."""
+    first: dict[tuple[int, tuple[int, ...]], int] = {}
+    renamed: dict[int, int] = {}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        inputs = tuple(renamed.get(tensor, tensor) for tensor in node.inputs)
+        earlier = first.setdefault((id(node.layer), inputs), node.output)
+        if earlier == node.output:
+            kept.append(node)
+        else:
+            renamed[node.output] = earlier
+    return graph.rewrite(kept, renamed)
+
+
+def split_separable(graph: Graph) -> Graph:
+    """Write SeparableConv2D as DepthwiseConv2D without bias and a 1x1 Conv2D."""
+    fresh = graph.new_tensor()
+    nodes: list[Node] = []
+    made: dict[int, tuple[Any, Any]] = {}
+    for node in graph.nodes:
+        if not isinstance(node.layer, keras.layers.SeparableConv2D):
+            nodes.append(node)
+            continue
+        if id(node.layer) not in made:
+            made[id(node.layer)] = _separate(node.layer)
+        depthwise, pointwise = made[id(node.layer)]
+        nodes += [Node(depthwise, node.inputs, fresh), Node(pointwise, (fresh,), node.output)]
+        fresh += 1
+    return graph.rewrite(nodes)
+
+
+def split_activations(graph: Graph) -> Graph:
+    """Make the activation of a convolution or dense layer a layer of its own."""
+    fresh = graph.new_tensor()
+    nodes: list[Node] = []
+    made: dict[int, tuple[Any, Any]] = {}
+    for node in graph.nodes:
+        layer = node.layer
+        if not isinstance(layer, WEIGHTED) or layer.activation is keras.activations.linear:
+            nodes.append(node)
+            continue
+        if id(layer) not in made:
+            activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
+            made[id(layer)] = (clone_layer(layer, activation="linear"), activation)
+        linear, activation = made[id(layer)]
+        nodes += [Node(linear, node.inputs, fresh), Node(activation, (fresh,), node.output)]
+        fresh += 1
+    return graph.rewrite(nodes)
+
+
+def fold_batch_norm_after(graph: Graph) -> Graph:
+    """Fold each BatchNorm into the convolution or dense layer right before it."""
+    producers = graph.producers()
+    folded: dict[tuple[int, int], Any] = {}
+    replaced: dict[int, Any] = {}
+    renamed: dict[int, int] = {}
+    for node in graph.nodes:
+        if not isinstance(node.layer, keras.layers.BatchNormalization):
+            continue
+        before = producers.get(node.inputs[0])
+        if before is None or not isinstance(before.layer, WEIGHTED):
+            continue
+        if graph.only_consumer(before.output) is None:
+            continue
+        # A shared pair (same layer, same BatchNorm) stays shared; other pairs get own weights.
+        key = (id(before.layer), id(node.layer))
+        if key not in folded:
+            folded[key] = _scale_output(before.layer, *_batch_norm_affine(node.layer))
+        replaced[before.output] = folded[key]
+        renamed[node.output] = before.output
+    nodes = [
+        Node(replaced.get(node.output, node.layer), node.inputs, node.output)
+        for node in graph.nodes
+        if node.output not in renamed
+    ]
+    return graph.rewrite(_unique_names(nodes), renamed)
+
+
+def replace_batch_norm(graph: Graph) -> Graph:
+    """Write a BatchNorm that stands alone as a 1x1 depthwise convolution."""
+    return _replace_affine(graph, keras.layers.BatchNormalization, _batch_norm_affine)
+
+
+def fold_normalization(graph: Graph) -> Graph:
+    """Fold a Normalization layer into the convolution or dense layer that follows it.
+
+    Exact except at a zero-padded border: there the original pads with the mean pixel, the
+    folded layer with real 0. A Normalization followed by anything else becomes a 1x1
+    depthwise convolution, which is exact.
+    """
+    renamed: dict[int, int] = {}
+    nodes = list(graph.nodes)
+    for node in graph.nodes:
+        if not isinstance(node.layer, keras.layers.Normalization):
+            continue
+        reader = graph.only_consumer(node.output)
+        if reader is not None and isinstance(reader.layer, keras.layers.ZeroPadding2D):
+            reader = graph.only_consumer(reader.output)
+        if reader is None or not isinstance(reader.layer, WEIGHTED):
+            continue
+        if sum(other.layer is reader.layer for other in graph.nodes) > 1:
+            continue
+        scaled = _scale_input(reader.layer, *_normalization_affine(node.layer))
+        nodes[nodes.index(reader)] = Node(scaled, reader.inputs, reader.output)
+        nodes.remove(node)
+        renamed[node.output] = node.inputs[0]
+    graph = graph.rewrite(nodes, renamed)
+    return _replace_affine(graph, keras.layers.Normalization, _normalization_affine)
+
+
+def _separate(layer: Any) -> tuple[Any, Any]:
+    weights = layer.get_weights()
+    config = layer.get_config()
+    shared = ("strides", "padding", "data_format", "dilation_rate")
+    depthwise = keras.layers.DepthwiseConv2D(
+        layer.kernel_size,
+        depth_multiplier=layer.depth_multiplier,
+        use_bias=False,
+        name=f"{layer.name}_depthwise",
+        **{key: config[key] for key in shared},
+    )
+    channels, multiplier = weights[0].shape[-2:]
+    depthwise.build((None, None, None, channels))
+    depthwise.set_weights(weights[:1])
+    pointwise = keras.layers.Conv2D(
+        layer.filters, 1, use_bias=layer.use_bias, activation=layer.activation, name=layer.name
+    )
+    pointwise.build((None, None, None, channels * multiplier))
+    pointwise.set_weights(weights[1:])
+    return depthwise, pointwise
+
+
+def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
+    """Return (scale, shift) per channel: y = scale * x + shift."""
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
+    if axis not in (-1, len(layer.get_build_config()["input_shape"]) - 1):
+        raise QuantizationError(
+            f"layer {layer.name!r} (BatchNormalization) normalises axis {axis}; "
+            "only the last axis (channels_last) is supported"
+        )
+    mean = np.asarray(layer.moving_mean, dtype=np.float64)
+    variance = np.asarray(layer.moving_variance, dtype=np.float64)
+    gamma = np.asarray(layer.gamma, dtype=np.float64) if layer.scale else np.ones_like(mean)
+    beta = np.asarray(layer.beta, dtype=np.float64) if layer.center else np.zeros_like(mean)
+    scale = gamma / np.sqrt(variance + layer.epsilon)
+    return scale, beta - mean * scale
+
+
+def _normalization_affine(layer: Any) -> tuple[Vector, Vector]:
+    if layer.invert:
+        raise QuantizationError(f"layer {layer.name!r} (Normalization): invert is not supported")
+    mean = np.asarray(layer.mean, dtype=np.float64).reshape(-1)
+    deviation = np.sqrt(np.asarray(layer.variance, dtype=np.float64).reshape(-1))
+    scale = 1.0 / np.maximum(deviation, keras.config.epsilon())
+    return scale, -mean * scale
+
+
+def with_bias(layer: Any, kernel: NDArray[Any], bias: NDArray[Any], name: str) -> Any:
+    """Return a copy of a weighted layer that has a bias, with new weight values."""
+    copy = type(layer).from_config({**layer.get_config(), "use_bias": True, "name": name})
+    copy.build_from_config(layer.get_build_config())
+    copy.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    return copy
+
+
+def _weights(layer: Any) -> tuple[Vector, Vector]:
+    values = [value.astype(np.float64) for value in layer.get_weights()]
+    if layer.use_bias:
+        return values[0], values[1]
+    return values[0], np.zeros(output_channels(layer))
+
+
+def output_channels(layer: Any) -> int:
+    """Return the number of output channels of a weighted layer."""
+    shape = layer.kernel.shape
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return int(shape[-2] * shape[-1])
+    return int(shape[-1])
+
+
+def _scale_output(layer: Any, scale: Vector, shift: Vector) -> Any:
+    kernel, bias = _weights(layer)
+    factor = scale
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        factor = scale.reshape(kernel.shape[-2:])
+    return with_bias(layer, kernel * factor, bias * scale + shift, layer.name)
+
+
+def _scale_input(layer: Any, scale: Vector, shift: Vector) -> Any:
+    """Return the layer for which new(x) = old(scale * x + shift) away from padding."""
+    kernel, bias = _weights(layer)
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        spread = (kernel * np.broadcast_to(shift, kernel.shape[2])[:, None]).sum((0, 1)).reshape(-1)
+    elif isinstance(layer, keras.layers.Conv2D):
+        spread = (kernel * np.broadcast_to(shift, kernel.shape[2])[:, None]).sum((0, 1, 2))
+    else:
+        spread = (kernel * np.broadcast_to(shift, kernel.shape[0])[:, None]).sum(0)
+    channels = kernel.shape[-2]
+    factor = np.broadcast_to(scale, channels)[:, None]
+    return with_bias(layer, kernel * factor, bias + spread, layer.name)
+
+
+def _replace_affine(graph: Graph, kind: Any, affine: Any) -> Graph:
+    nodes: list[Node] = []
+    fresh = graph.new_tensor()
+    made: dict[int, Any] = {}
+    for node in graph.nodes:
+        if not isinstance(node.layer, kind):
+            nodes.append(node)
+            continue
+        shape = graph.shapes[node.output]
+        if id(node.layer) not in made:
+            made[id(node.layer)] = affine_layer(node.layer.name, shape, *affine(node.layer))
+        replacement = made[id(node.layer)]
+        if len(shape) == 4:
+            nodes.append(Node(replacement, node.inputs, node.output))
+            continue
+        if len(shape) != 2:
+            raise QuantizationError(
+                f"layer {node.layer.name!r} ({kind.__name__}) has {len(shape)} axes; "
+                "only pictures (4 axes) and vectors (2 axes) are supported"
+            )
+        up = keras.layers.Reshape((1, 1, shape[-1]), name=f"{node.layer.name}_to_picture")
+        down = keras.layers.Reshape((shape[-1],), name=f"{node.layer.name}_to_vector")
+        nodes += [
+            Node(up, node.inputs, fresh),
+            Node(replacement, (fresh,), fresh + 1),
+            Node(down, (fresh + 1,), node.output),
+        ]
+        fresh += 2
+    return graph.rewrite(nodes)
+
+
+def affine_layer(name: str, shape: tuple[int | None, ...], scale: Vector, shift: Vector) -> Any:
+    """Return a 1x1 DepthwiseConv2D that computes ``scale * x + shift`` per channel."""
+    channels = int(shape[-1] or 0)
+    layer = keras.layers.DepthwiseConv2D(1, name=name)
+    layer.build((None, None, None, channels))
+    kernel = np.broadcast_to(scale, channels).reshape(1, 1, channels, 1)
+    layer.set_weights(
+        [kernel.astype(np.float32), np.broadcast_to(shift, channels).astype(np.float32)]
+    )
+    return layer
+
+
+def _unique_names(nodes: list[Node]) -> list[Node]:
+    """Rename layers that were one shared layer before folding gave them different weights."""
+    seen: dict[str, Any] = {}
+    for node in nodes:
+        name, number = node.layer.name, 1
+        while node.layer.name in seen and seen[node.layer.name] is not node.layer:
+            node.layer.name = f"{name}_{number}"
+            number += 1
+        seen[node.layer.name] = node.layer
+    return nodes

@@ -1,0 +1,105 @@
+"""Read the static content of a .tflite: operators, tensors, quantization, signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import ModelError
+
+
+@dataclass(frozen=True)
+class FileTensor:
+    """One tensor of the file; ``real = (q - zero_point) * scale`` along ``axis``."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scales: NDArray[np.float32]
+    zero_point: int
+    data: NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class FileOp:
+    """One operator, e.g. "CONV_2D"; optional inputs that are absent are left out."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FileGraph:
+    """The main subgraph. ``inputs`` and ``outputs`` are signature name → tensor index."""
+
+    tensors: tuple[FileTensor, ...]
+    ops: tuple[FileOp, ...]
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
+def read_litert(content: bytes | Path) -> FileGraph:
+    """Parse a .tflite (path or bytes).
+
+    Raises:
+        ModelError: not a .tflite, or one without a signature.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    where = str(content) if isinstance(content, Path) else "model"
+    raw = content.read_bytes() if isinstance(content, Path) else content
+    if raw[4:8] != b"TFL3":
+        raise ModelError(f"{where}: not a .tflite file (no TFL3 mark); export it again")
+    model = schema.ModelT.InitFromPackedBuf(raw, 0)
+    graph = model.subgraphs[0]
+    if not model.signatureDefs:
+        raise ModelError(f"{where}: has no signature; export it with quantdet")
+    signature = model.signatureDefs[0]
+    types = _names(schema.TensorType)
+    codes = _names(schema.BuiltinOperator)
+    names = [
+        codes[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes
+    ]
+    return FileGraph(
+        tensors=tuple(_tensor(tensor, types, model.buffers) for tensor in graph.tensors),
+        ops=tuple(
+            FileOp(
+                names[op.opcodeIndex],
+                tuple(int(i) for i in op.inputs if i >= 0),
+                tuple(int(i) for i in op.outputs),
+            )
+            for op in graph.operators
+        ),
+        inputs={item.name.decode(): item.tensorIndex for item in signature.inputs},
+        outputs={item.name.decode(): item.tensorIndex for item in signature.outputs},
+    )
+
+
+def _names(enumeration: Any) -> dict[int, str]:
+    return {value: key for key, value in vars(enumeration).items() if isinstance(value, int)}
+
+
+def _tensor(tensor: Any, types: dict[int, str], buffers: list[Any]) -> FileTensor:
+    quantization = tensor.quantization
+    scales = [] if quantization is None or quantization.scale is None else quantization.scale
+    has_zero = quantization is not None and quantization.zeroPoint is not None
+    zero = int(quantization.zeroPoint[0]) if has_zero and len(quantization.zeroPoint) else 0
+    shape = tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+    dtype = types[tensor.type].lower()
+    raw = buffers[tensor.buffer].data
+    data = None
+    if raw is not None and len(raw) and dtype in ("int8", "int32", "uint8", "float32"):
+        data = np.frombuffer(bytes(raw), dtype=dtype).reshape(shape)
+    return FileTensor(
+        tensor.name.decode(errors="replace"),
+        shape,
+        dtype,
+        np.asarray(scales, dtype=np.float32),
+        zero,
+        data,
+    )

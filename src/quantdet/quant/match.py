@@ -1,0 +1,196 @@
+"""Find each tensor of a frozen fake-quantized model again in its .tflite, and compare.
+
+The converter renames, reorders and fuses. Weighted layers are recognised by their integer
+weights, every other layer by its kind and by the tensors that it reads. A layer that only
+moves values (padding, reshape) may vanish by fusion; anything else that is missing, or whose
+scale, zero point or weights differ from the trained ones, is an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import ExportError
+from quantdet.quant.fold import activation_kind
+from quantdet.quant.graph import Graph, Node
+from quantdet.quant.layers import ActivationQuantizer, QuantDepthwiseConv2D, QuantizedWeights
+from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
+from quantdet.quant.numerics import QuantParams
+from quantdet.quant.ranges import is_tied
+from quantdet.quant.rules import rule_for
+
+# Keras and converter compute scales with float32 divisions in different order.
+SCALE_TOLERANCE = 1e-5
+
+_OP_NAMES: dict[type, tuple[str, ...]] = {
+    keras.layers.Add: ("ADD",),
+    keras.layers.Concatenate: ("CONCATENATION",),
+    keras.layers.GlobalAveragePooling2D: ("MEAN", "AVERAGE_POOL_2D"),
+    keras.layers.GlobalMaxPooling2D: ("REDUCE_MAX", "MAX_POOL_2D"),
+    keras.layers.AveragePooling2D: ("AVERAGE_POOL_2D",),
+    keras.layers.MaxPooling2D: ("MAX_POOL_2D",),
+    keras.layers.ZeroPadding2D: ("PAD", "PADV2"),
+    keras.layers.Reshape: ("RESHAPE",),
+    keras.layers.Flatten: ("RESHAPE",),
+    keras.layers.UpSampling2D: ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"),
+}
+_ACTIVATION_OPS = {
+    "relu": ("RELU",),
+    "relu6": ("RELU6", "RELU_0_TO_1", "MINIMUM"),
+    "sigmoid": ("LOGISTIC",),
+    "softmax": ("SOFTMAX",),
+}
+_WEIGHTED_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
+def match_graph(graph: Graph, content: bytes) -> dict[int, int]:
+    """Return keras tensor id → .tflite tensor index, for every tensor found in the file.
+
+    Args:
+        graph: a frozen model, read with ``read_graph(frozen, clone=False)``.
+        content: the .tflite exported from it.
+
+    Raises:
+        ExportError: a computed tensor is missing, or scale, zero point or weights differ.
+    """
+    return _Matcher(graph, read_litert(content)).match()
+
+
+def file_params(tensor: FileTensor) -> QuantParams:
+    """Return scale and zero point in the uint8 view."""
+    shift = 128 if tensor.dtype == "int8" else 0
+    return QuantParams(float(tensor.scales[0]), tensor.zero_point + shift)
+
+
+class _Matcher:
+    def __init__(self, graph: Graph, file: FileGraph) -> None:
+        self._graph = graph
+        self._file = file
+        self._producers = graph.producers()
+        self._readers = graph.consumers()
+        self._found: dict[int, int] = {}
+        # Tensors that moving layers gave away to fusion → the tensor they were made of.
+        self._fused: dict[int, int] = {}
+        self._open = list(file.ops)
+
+    def match(self) -> dict[int, int]:
+        self._match_inputs()
+        for node in self._graph.nodes:
+            if isinstance(node.layer, QuantizedWeights):
+                self._expect(node, self._find_weighted(node))
+            elif not isinstance(node.layer, ActivationQuantizer) and self._is_operation(node):
+                self._match_operation(node)
+        return self._found
+
+    def _match_inputs(self) -> None:
+        """The file's inputs are uint8 or int8 pixels, perhaps behind one QUANTIZE."""
+        for tensor, template in zip(self._graph.inputs, self._graph.input_templates, strict=True):
+            index = self._file.inputs[template.name.split(":")[0]]
+            for op in self._open:
+                if op.name == "QUANTIZE" and op.inputs == (index,):
+                    index = op.outputs[0]
+                    self._open.remove(op)
+                    break
+            quantized = self._readers[tensor][0]
+            self._check(quantized, index)
+            self._found[quantized.output] = index
+
+    def _is_operation(self, node: Node) -> bool:
+        """Tell operators from ReLUs fused into the one before; those read no grid tensor."""
+        return all(tensor in self._found or tensor in self._fused for tensor in node.inputs)
+
+    def _match_operation(self, node: Node) -> None:
+        op = self._find_operation(node)
+        if op is None and is_moving(node):
+            self._fused[node.output] = node.inputs[0]
+            return
+        self._expect(node, op)
+
+    def _expect(self, node: Node, op: FileOp | None) -> None:
+        if op is None:
+            raise ExportError(
+                f"layer {node.layer.name!r} ({type(node.layer).__name__}) is not in the exported "
+                "file with the trained weights and inputs; this is a defect of the export"
+            )
+        self._open.remove(op)
+        tensor = self._grid_tensor(node)
+        self._check(self._producers[tensor], op.outputs[0])
+        self._found[tensor] = op.outputs[0]
+
+    def _grid_tensor(self, node: Node) -> int:
+        """Return the tensor behind the fused ReLU and quantizer of a call."""
+        tensor = node.output
+        if is_moving(node):
+            return tensor
+        for _ in range(2):
+            reader = self._readers[tensor][0]
+            tensor = reader.output
+            if isinstance(reader.layer, ActivationQuantizer):
+                break
+        return tensor
+
+    def _resolve(self, tensor: int) -> int | None:
+        while tensor in self._fused:
+            tensor = self._fused[tensor]
+        return self._found.get(tensor)
+
+    def _find_weighted(self, node: Node) -> FileOp | None:
+        wanted = file_kernel(node.layer)
+        source = self._resolve(node.inputs[0])
+        for op in self._open:
+            if op.name not in _WEIGHTED_OPS or op.inputs[0] != source:
+                continue
+            weights = self._file.tensors[op.inputs[1]]
+            if weights.data is not None and weights.data.size == wanted.size:
+                same = np.array_equal(weights.data.reshape(-1), wanted.reshape(-1))
+                if same and self._same_scales(node.layer, weights):
+                    return op
+        return None
+
+    def _same_scales(self, layer: Any, weights: FileTensor) -> bool:
+        trained = keras.ops.convert_to_numpy(layer.weight_scale()).reshape(-1)
+        return bool(np.allclose(weights.scales, trained, rtol=SCALE_TOLERANCE, atol=0))
+
+    def _find_operation(self, node: Node) -> FileOp | None:
+        kind = activation_kind(node.layer)
+        names = _ACTIVATION_OPS[kind] if kind else _OP_NAMES[type(node.layer)]
+        wanted = sorted(str(self._resolve(tensor)) for tensor in node.inputs)
+        for op in self._open:
+            inputs = [i for i in op.inputs if self._file.tensors[i].data is None]
+            if op.name in names and sorted(str(i) for i in inputs) == wanted:
+                return op
+        return None
+
+    def _check(self, node: Node, index: int) -> None:
+        """Compare scale and zero point of a file tensor with those trained."""
+        layer = node.layer
+        if not isinstance(layer, ActivationQuantizer):
+            return
+        trained, written = layer.params(), file_params(self._file.tensors[index])
+        if (
+            abs(written.scale / trained.scale - 1) > SCALE_TOLERANCE
+            or written.zero_point != trained.zero_point
+        ):
+            raise ExportError(
+                f"{layer.name}: exported with scale {written.scale:.8g} and zero point "
+                f"{written.zero_point}, trained with {trained.scale:.8g} and {trained.zero_point}"
+            )
+
+
+def is_moving(node: Node) -> bool:
+    """Tell whether a call only moves values of its input's grid (padding, reshape, …)."""
+    if isinstance(node.layer, ActivationQuantizer | QuantizedWeights):
+        return False
+    return is_tied(node) and rule_for(node.layer).exact
+
+
+def file_kernel(layer: Any) -> NDArray[np.int8]:
+    """Return the integer kernel in LiteRT's layout: OHWI, depthwise 1HWO, dense OI."""
+    kernel = layer.integer_kernel()
+    if isinstance(layer, QuantDepthwiseConv2D):
+        return kernel.reshape(1, *kernel.shape[:2], -1)  # type: ignore[no-any-return]
+    return np.moveaxis(kernel, -1, 0)
