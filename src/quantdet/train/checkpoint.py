@@ -1,0 +1,127 @@
+"""Checkpoints that survive being killed while they are written.
+
+    FOLDER/last.npz       everything needed to go on: variables, optimizer, history, identity
+    FOLDER/best-NNNN.npz  variables after the best epoch NNNN
+
+``last.npz`` names the best file it belongs to and is renamed into place after it, so the two
+always fit together. Files no longer referred to are removed afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.atomic import atomic_path
+from quantdet.errors import ModelError, QuantdetError
+from quantdet.train.history import History
+
+_VERSION = 1
+_META = "meta"
+
+
+class Checkpoints:
+    """The checkpoints of one training phase.
+
+    Args:
+        folder: where they lie.
+        identity: everything that the result depends on; a checkpoint with another identity is
+            of another training and is not continued.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._identity = json.loads(json.dumps(dict(identity)))
+
+    def save(self, model: Any, history: History) -> None:
+        """Write the state after the last epoch of ``history``, and the best if that is it."""
+        best = self._best_path(history)
+        variables = _arrays(model.variables, "v")
+        if history.best_epoch == len(history.rows):
+            _write(best, variables)
+        arrays = {**variables, **_arrays(model.optimizer.variables, "o")}
+        meta = {"version": _VERSION, "identity": self._identity, "history": history.to_dict()}
+        _write(self.folder / "last.npz", {**arrays, _META: np.array(json.dumps(meta))})
+        for old in self.folder.glob("best-*.npz"):
+            if old != best:
+                old.unlink(missing_ok=True)
+
+    def history(self) -> History | None:
+        """Return the history of the saved state, None if there is none yet.
+
+        Raises:
+            QuantdetError: the folder belongs to another training.
+            ModelError: the checkpoint is damaged.
+        """
+        path = self.folder / "last.npz"
+        if not path.exists():
+            return None
+        meta = json.loads(str(_read(path)[_META]))
+        changed = [
+            key
+            for key in {**self._identity, **meta["identity"]}
+            if self._identity.get(key) != meta["identity"].get(key)
+        ]
+        if changed or meta["version"] != _VERSION:
+            raise QuantdetError(
+                f"{path}: holds another training, which differs in {', '.join(sorted(changed))}; "
+                f"choose another output folder, or remove {self.folder}"
+            )
+        return History.from_dict(meta["history"])
+
+    def restore_last(self, model: Any) -> None:
+        """Set variables and optimizer of a compiled model to the state after the last epoch."""
+        path = self.folder / "last.npz"
+        arrays = _read(path)
+        model.optimizer.build(model.trainable_variables)
+        _assign(path, model.variables, arrays, "v")
+        _assign(path, model.optimizer.variables, arrays, "o")
+
+    def restore_best(self, model: Any, history: History) -> None:
+        """Set the variables of ``model`` to those after the best epoch."""
+        if history.rows:
+            path = self._best_path(history)
+            _assign(path, model.variables, _read(path), "v")
+
+    def _best_path(self, history: History) -> Path:
+        return self.folder / f"best-{history.best_epoch:04d}.npz"
+
+
+def _arrays(variables: Sequence[Any], kind: str) -> dict[str, NDArray[Any]]:
+    return {f"{kind}{i:04d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        values: dict[str, Any] = dict(arrays)
+        np.savez(stream, **values)
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except Exception as error:  # zipfile and numpy raise about every kind on damaged bytes
+        raise ModelError(
+            f"{path}: checkpoint is missing or damaged ({error}); remove {path.parent} and "
+            "train again"
+        ) from None
+
+
+def _assign(
+    path: Path, variables: Sequence[Any], arrays: Mapping[str, NDArray[Any]], kind: str
+) -> None:
+    stored = [arrays[name] for name in sorted(arrays) if name[0] == kind and name != _META]
+    if [tuple(v.shape) for v in variables] != [value.shape for value in stored]:
+        raise ModelError(
+            f"{path}: belongs to a model of another shape (e.g. another number of classes); "
+            f"choose another output folder, or remove {path.parent}"
+        )
+    for variable, value in zip(variables, stored, strict=True):
+        variable.assign(value)

@@ -1,0 +1,265 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from quantdet.errors import DataError, ModelError, QuantdetError
+from quantdet.train.batches import ArraySource, EpochBatches
+from quantdet.train.history import History
+from quantdet.train.loop import FitSettings, TrainingTask, fit
+
+SETTINGS = FitSettings(epochs=4, batch_size=8, learning_rate=0.01, seed=3)
+
+
+def build():
+    """A net with dropout and BatchNorm: both have state that a resumed run must get back."""
+    keras.utils.set_random_seed(1)
+    x = keras.Input((6,))
+    y = keras.layers.Dense(8, name="hidden")(x)
+    y = keras.layers.BatchNormalization()(y)
+    y = keras.layers.ReLU(6.0)(y)
+    y = keras.layers.Dropout(0.3)(y)
+    out = {"value": keras.layers.Dense(1, name="value")(y), "sign": keras.layers.Dense(2)(y)}
+    return keras.Model(x, out)
+
+
+def task(count=50, seed=0, validation=True):
+    rng = np.random.default_rng(seed)
+
+    def source(n):
+        x = rng.normal(size=(n, 6)).astype(np.float32)
+        value = x.sum(1, keepdims=True)
+        return ArraySource(x, {"value": value, "sign": (value[:, 0] > 0).astype(np.int64)})
+
+    losses = {
+        "value": keras.losses.MeanSquaredError(),
+        "sign": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    }
+    metrics = {"sign": ["sparse_categorical_accuracy"]}
+    return TrainingTask(source(count), source(20) if validation else None, losses, metrics, "test")
+
+
+def values(model):
+    return [keras.ops.convert_to_numpy(v) for v in model.variables]
+
+
+def assert_same(a, b):
+    for left, right in zip(values(a), values(b), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def measured(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_at(step):
+    def progress(done, total):
+        if done == step:
+            raise Killed
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        FitSettings(
+            epochs=4,
+            batch_size=8,
+            optimizer="adamw",
+            weight_decay=0.01,
+            schedule="cosine",
+            warmup_epochs=1.5,
+            clip_norm=1.0,
+        ),
+        FitSettings(epochs=4, batch_size=8, mixed_precision=True),
+    ],
+    ids=["adam", "adamw-cosine", "mixed"],
+)
+def test_resumed_run_is_bit_equal(tmp_path, settings):
+    whole, resumed = build(), build()
+    wanted = fit(whole, task(), settings, tmp_path / "whole")
+    for step in (17, 24):  # in the third epoch of seven steps, then again in the fourth
+        with pytest.raises(Killed):
+            fit(build(), task(), settings, tmp_path / "resumed", kill_at(step))
+    got = fit(resumed, task(), settings, tmp_path / "resumed")
+    assert measured(got) == measured(wanted)
+    assert_same(whole, resumed)
+
+
+_KILLS_ITSELF = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_loop import SETTINGS, build, fit, task
+
+def progress(done, total):
+    if done == 17:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+fit(build(), task(), SETTINGS, Path(sys.argv[2]), progress)
+"""
+
+
+def test_killed_process(tmp_path):
+    wanted, got = build(), build()
+    fit(wanted, task(), SETTINGS, tmp_path / "whole")
+    here = str(Path(__file__).parent)
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLS_ITSELF, here, str(tmp_path / "killed")], check=False
+    )
+    assert killed.returncode == -9
+    # What a kill in the middle of writing leaves behind must not matter either.
+    (tmp_path / "killed" / ".last-half.npz").write_bytes(b"half a file")
+    history = fit(got, task(), SETTINGS, tmp_path / "killed")
+    assert [row["epoch"] for row in history.rows] == [1, 2, 3, 4]
+    assert_same(wanted, got)
+
+
+def test_finished_training_is_not_repeated(tmp_path):
+    first, second, steps = build(), build(), []
+    wanted = fit(first, task(), SETTINGS, tmp_path)
+    got = fit(second, task(), SETTINGS, tmp_path, lambda *now: steps.append(now))
+    assert steps == []
+    assert got == wanted
+    assert_same(first, second)
+
+
+def test_model_has_the_best_epoch(tmp_path):
+    settings = FitSettings(epochs=6, batch_size=8, learning_rate=0.03)
+    data = task()
+    data.validation.targets["value"] *= -1  # whatever is learned makes the validation worse
+    model = build()
+    history = fit(model, data, settings, tmp_path)
+    assert history.best_epoch < 6
+    assert history.best["val_loss"] == min(row["val_loss"] for row in history.rows)
+    model.compile(loss=dict(data.losses))
+    loss = model.evaluate(data.validation.inputs, data.validation.targets, verbose=0)
+    # float32 sums over batches of other sizes; measured 1e-6 relative
+    assert (loss[0] if isinstance(loss, list) else loss) == pytest.approx(
+        history.best["val_loss"], rel=1e-4
+    )
+    names = sorted(path.name for path in tmp_path.glob("*.npz"))
+    assert names == [f"best-{history.best_epoch:04d}.npz", "last.npz"]
+
+
+def test_without_validation_the_training_loss_decides(tmp_path):
+    history = fit(build(), task(validation=False), SETTINGS, tmp_path)
+    assert history.monitor == "loss"
+    assert history.best["loss"] == min(row["loss"] for row in history.rows)
+
+
+def test_files(tmp_path):
+    history = fit(build(), task(), SETTINGS, tmp_path)
+    with (tmp_path / "history.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+    assert float(rows[2]["val_loss"]) == history.rows[2]["val_loss"]
+    again = History.from_dict(json.loads((tmp_path / "history.json").read_text()))
+    assert again == history
+    assert {"loss", "val_loss", "value_loss", "val_sign_sparse_categorical_accuracy"} <= set(
+        history.rows[0]
+    )
+    assert list((tmp_path / "logs").glob("*tfevents*"))
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size[0] > 600
+
+
+def test_progress_counts_to_the_end(tmp_path):
+    seen = []
+    fit(build(), task(), SETTINGS, tmp_path, lambda *now: seen.append(now))
+    assert seen[0] == (0, 28)
+    assert seen[-1] == (28, 28)
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"settings": FitSettings(epochs=5, batch_size=8, learning_rate=0.01, seed=3)}, "epochs"),
+        ({"task": task(count=40)}, "examples"),
+    ],
+)
+def test_folder_of_another_training(tmp_path, change, named):
+    fit(build(), task(), SETTINGS, tmp_path)
+    arguments = {"task": task(), "settings": SETTINGS, **change}
+    with pytest.raises(QuantdetError, match=rf"last\.npz.*differs in {named}.*another output"):
+        fit(build(), arguments["task"], arguments["settings"], tmp_path)
+
+
+def test_other_start_is_another_training(tmp_path):
+    fit(build(), task(), SETTINGS, tmp_path)
+    model = build()
+    model.get_layer("hidden").kernel.assign(model.get_layer("hidden").kernel + 1)
+    with pytest.raises(QuantdetError, match="differs in start"):
+        fit(model, task(), SETTINGS, tmp_path)
+
+
+def test_damaged_checkpoint(tmp_path):
+    fit(build(), task(), SETTINGS, tmp_path)
+    (tmp_path / "last.npz").write_bytes(b"half a file")
+    with pytest.raises(ModelError, match=r"last\.npz.*damaged.*remove"):
+        fit(build(), task(), SETTINGS, tmp_path)
+
+
+def test_loss_that_is_not_finite(tmp_path):
+    settings = FitSettings(epochs=2, batch_size=8, learning_rate=1e30)
+    with pytest.raises(QuantdetError, match=r"train\.learning_rate"):
+        fit(build(), task(), settings, tmp_path)
+
+
+def test_no_examples(tmp_path):
+    with pytest.raises(DataError, match=r"no training example.*\[target\]"):
+        fit(build(), task(count=0), SETTINGS, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_frozen_layers_stay(tmp_path):
+    model = build()
+    model.get_layer("hidden").trainable = False
+    before = model.get_layer("hidden").get_weights()
+    fit(model, task(), FitSettings(epochs=2, mixed_precision=True), tmp_path)
+    for old, new in zip(before, model.get_layer("hidden").get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_order_depends_on_seed_and_epoch_only():
+    source = ArraySource(np.arange(10.0), {"y": np.arange(10)})
+
+    def order(seed, epoch):
+        batches = EpochBatches(source, 4, seed, shuffle=True)
+        batches.epoch = epoch
+        return np.concatenate([batches[i][1]["y"] for i in range(len(batches))]).tolist()
+
+    assert sorted(order(0, 0)) == list(range(10))
+    assert order(0, 1) == order(0, 1)
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+
+
+def test_random_stream_of_a_batch_is_its_own():
+    class Noise:
+        def __len__(self):
+            return 4
+
+        def batch(self, indices, rng):
+            return rng.random(3), {}
+
+    def draw(seed, epoch, index):
+        batches = EpochBatches(Noise(), 1, seed, shuffle=True)
+        batches.epoch = epoch
+        return tuple(batches[index][0])
+
+    streams = [(s, e, i) for s in (0, 1) for e in (0, 1) for i in (0, 1)]
+    assert len({draw(*stream) for stream in streams}) == len(streams)
+    assert draw(1, 1, 1) == draw(1, 1, 1)
