@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quantdet.data.scenes import generate_scenes
+
 SIZE_HW = (60, 80)
 
 
@@ -89,3 +91,9 @@ def make_object() -> Callable[..., str]:
 @pytest.fixture
 def make_annotation() -> Callable[..., str]:
     return annotation_xml
+
+
+@pytest.fixture(scope="session")
+def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten generated pictures of 96x128; do not write into it."""
+    return generate_scenes(tmp_path_factory.mktemp("scenes"), count=10, size_hw=(96, 128))
