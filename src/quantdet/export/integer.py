@@ -7,9 +7,9 @@ What comes out is checked (``quantdet.quant.match``), not trusted.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.atomic import atomic_path
-from quantdet.errors import DependencyError, ExportError
+from quantdet.errors import ExportError
+from quantdet.export.convert import convert, output_names, tensorflow
 from quantdet.export.verify import check_integer
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.freeze import freeze
@@ -47,7 +48,7 @@ def export_integer(model: Any, path: Path, *, io_dtype: str = "uint8") -> Path:
     """
     frozen = freeze(model)
     graph = read_graph(frozen, clone=False)
-    content = convert(quantized_function(graph), graph, io_dtype)
+    content = convert(quantized_function(graph), graph, partial(_integer_options, io_dtype))
     check_integer(content, io_dtype)
     match_graph(graph, content)
     with atomic_path(path) as temporary:
@@ -55,21 +56,11 @@ def export_integer(model: Any, path: Path, *, io_dtype: str = "uint8") -> Path:
     return path
 
 
-def signature_names(graph: Graph) -> dict[str, int]:
-    """Return output name → tensor id, as the signature of the file will have it."""
-    if isinstance(graph.outputs, dict):
-        return dict(graph.outputs)
-    return {f"output_{i}": tensor for i, tensor in enumerate(graph.output_ids)}
-
-
-def input_specs(graph: Graph) -> list[Any]:
-    """Return TensorFlow specs of the inputs with batch 1, named as the Keras inputs."""
-    import tensorflow as tf
-
-    return [
-        tf.TensorSpec((1, *template.shape[1:]), tf.float32, name=template.name.split(":")[0])
-        for template in graph.input_templates
-    ]
+def _integer_options(io_dtype: str, converter: Any) -> None:
+    tf = tensorflow()
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = tf.as_dtype(io_dtype)
+    converter.inference_output_type = tf.as_dtype(io_dtype)
 
 
 def quantized_function(graph: Graph) -> Any:
@@ -78,32 +69,9 @@ def quantized_function(graph: Graph) -> Any:
 
     def function(*inputs: Any) -> dict[str, Any]:
         known = graph.run(inputs, writer.write)
-        return {name: known[tensor] for name, tensor in signature_names(graph).items()}
+        return {name: known[tensor] for name, tensor in output_names(graph).items()}
 
     return function
-
-
-def convert(function: Any, graph: Graph, io_dtype: str) -> bytes:
-    """Run LiteRT's converter over ``function``; ``io_dtype`` is the type of its interface."""
-    tf = _tensorflow()
-    module = tf.Module()
-    module.serve = tf.function(function, input_signature=input_specs(graph), autograph=False)
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.inference_input_type = tf.as_dtype(io_dtype)
-        converter.inference_output_type = tf.as_dtype(io_dtype)
-        content: bytes = converter.convert()
-    return content
-
-
-def _tensorflow() -> Any:
-    try:
-        import tensorflow as tf
-    except ImportError:
-        raise DependencyError('export needs TensorFlow: pip install "quantdet[train]"') from None
-    return tf
 
 
 @dataclass(frozen=True)
@@ -162,14 +130,14 @@ class _Writer:
 
     def _fake_quant(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
         params = self._params[id(quantizer)]
-        return _tensorflow().quantization.fake_quant_with_min_max_args(
+        return tensorflow().quantization.fake_quant_with_min_max_args(
             tensor, params.minimum, params.maximum, num_bits=8
         )
 
 
 def _resize(layer: Any, tensor: Any) -> Any:
     """Return the upsampled tensor by one resize op; Keras writes "nearest" as tiles."""
-    image = _tensorflow().image
+    image = tensorflow().image
     method = {
         "nearest": image.ResizeMethod.NEAREST_NEIGHBOR,
         "bilinear": image.ResizeMethod.BILINEAR,
@@ -185,7 +153,7 @@ def _resize(layer: Any, tensor: Any) -> Any:
 
 def _fake_quant_kernel(layer: Any, constants: _Constants, call: int) -> Any:
     """Return the constant kernel behind the fake quantization that the converter looks for."""
-    tf = _tensorflow()
+    tf = tensorflow()
     kernel, limit = constants.kernel, constants.limit
     if not layer.per_channel:
         # The converter quantizes a constant that several calls share per channel. One unit in

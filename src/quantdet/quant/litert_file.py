@@ -35,12 +35,20 @@ class FileOp:
 
 @dataclass(frozen=True)
 class FileGraph:
-    """The main subgraph. ``inputs`` and ``outputs`` are signature name → tensor index."""
+    """The main subgraph.
+
+    Attributes:
+        inputs: signature name → tensor index.
+        outputs: signature name → tensor index.
+        output_order: signature names in the order of the subgraph's outputs, which is the
+            converter's choice; for runtimes that know no signatures.
+    """
 
     tensors: tuple[FileTensor, ...]
     ops: tuple[FileOp, ...]
     inputs: dict[str, int]
     outputs: dict[str, int]
+    output_order: tuple[str, ...]
 
 
 def read_litert(content: bytes | Path) -> FileGraph:
@@ -65,6 +73,8 @@ def read_litert(content: bytes | Path) -> FileGraph:
     names = [
         codes[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes
     ]
+    outputs = {item.name.decode(): int(item.tensorIndex) for item in signature.outputs}
+    by_index = {index: name for name, index in outputs.items()}
     return FileGraph(
         tensors=tuple(_tensor(tensor, types, model.buffers) for tensor in graph.tensors),
         ops=tuple(
@@ -75,8 +85,9 @@ def read_litert(content: bytes | Path) -> FileGraph:
             )
             for op in graph.operators
         ),
-        inputs={item.name.decode(): item.tensorIndex for item in signature.inputs},
-        outputs={item.name.decode(): item.tensorIndex for item in signature.outputs},
+        inputs={item.name.decode(): int(item.tensorIndex) for item in signature.inputs},
+        outputs=outputs,
+        output_order=tuple(by_index[int(index)] for index in graph.outputs),
     )
 
 

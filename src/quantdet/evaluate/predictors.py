@@ -1,0 +1,65 @@
+"""Anything that answers pictures with detections: Keras models and .tflite files alike.
+
+Every predictor takes the same cached pixels (one decoder, one resize kernel) and decodes with
+the runtime's own code, so that a difference in accuracy is a difference of the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.detections import Detections
+from quantdet.runtime.contract import Contract
+from quantdet.runtime.decode import DECODERS
+from quantdet.runtime.detector import Detector
+
+Sizes = Sequence[tuple[int, int]]
+Predictor = Callable[[NDArray[np.uint8], Sizes], list[Detections]]
+"""(pixels uint8 (N, H, W, 3), original sizes) → unfiltered detections of each picture."""
+
+_BATCH = 32
+
+
+def keras_predictor(model: Any, contract: Contract) -> Predictor:
+    """Return a predictor for a Keras model with outputs "boxes" and "scores".
+
+    Args:
+        model: float or fake-quantized.
+        contract: says how outputs are decoded; its tensor types do not matter here.
+    """
+
+    def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> list[Detections]:
+        outputs = keras_outputs(model, pixels)
+        decode = DECODERS[contract.decoder.kind]
+        return [
+            decode(outputs["boxes"][i], outputs["scores"][i], contract, size)
+            for i, size in enumerate(sizes)
+        ]
+
+    return predict
+
+
+def keras_outputs(model: Any, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs of a Keras model for uint8 pixels, each with the batch in front."""
+    parts: list[dict[str, NDArray[np.float32]]] = []
+    for start in range(0, len(pixels), _BATCH):
+        real = (pixels[start : start + _BATCH].astype(np.float32) - 128.0) / np.float32(127.5)
+        outputs = model(real, training=False)
+        parts.append({name: np.asarray(value) for name, value in outputs.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def file_predictor(detector: Detector) -> Predictor:
+    """Return a predictor for an exported file."""
+
+    def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> list[Detections]:
+        return [
+            detector.detect_pixels(picture, size)
+            for picture, size in zip(pixels, sizes, strict=True)
+        ]
+
+    return predict

@@ -1,0 +1,79 @@
+"""The files to compare with: float32, float16, and the converter's own post-training int8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.atomic import atomic_path
+from quantdet.export.convert import convert, output_names, tensorflow
+from quantdet.export.verify import check_integer
+from quantdet.quant.fold import simplify
+from quantdet.quant.graph import Graph, call_layer, read_graph
+
+
+def export_float(model: Any, path: Path, *, half: bool = False) -> Path:
+    """Write a float Keras model as .tflite, weights float32 or (``half``) float16."""
+
+    def configure(converter: Any) -> None:
+        tf = tensorflow()
+        if half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+
+    return _write(_convert(model, configure), path)
+
+
+def export_ptq(
+    model: Any, path: Path, calibration: NDArray[np.float32], *, io_dtype: str = "uint8"
+) -> Path:
+    """Write the converter's full-integer post-training quantization of a float model.
+
+    Args:
+        model: float functional model.
+        path: file to write.
+        calibration: (N, H, W, C) inputs as the model takes them: the representative set.
+        io_dtype: "uint8" or "int8".
+
+    Raises:
+        ExportError: the converter left something float.
+    """
+
+    def representative() -> Iterator[list[NDArray[np.float32]]]:
+        for picture in calibration:
+            yield [picture[None].astype(np.float32)]
+
+    def configure(converter: Any) -> None:
+        tf = tensorflow()
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = representative
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.as_dtype(io_dtype)
+        converter.inference_output_type = tf.as_dtype(io_dtype)
+        # TFLite-Micro has no dense kernel with one scale per channel.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+
+    content = _convert(model, configure)
+    check_integer(content, io_dtype)
+    return _write(content, path)
+
+
+def _convert(model: Any, configure: Callable[[Any], None]) -> bytes:
+    # BatchNorm and input normalization are folded as in the integer model: same operators.
+    graph: Graph = simplify(read_graph(model))
+
+    def function(*inputs: Any) -> dict[str, Any]:
+        known = graph.run(inputs, lambda node, arguments: call_layer(node.layer, arguments))
+        return {name: known[tensor] for name, tensor in output_names(graph).items()}
+
+    return convert(function, graph, configure)
+
+
+def _write(content: bytes, path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return path

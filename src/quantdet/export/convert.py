@@ -1,0 +1,93 @@
+"""Call LiteRT's converter on a Python function of TensorFlow calls."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from quantdet.errors import DependencyError
+from quantdet.quant.graph import Graph
+
+Configure = Callable[[Any], None]
+
+
+def tensorflow() -> Any:
+    """Import TensorFlow.
+
+    Raises:
+        DependencyError: not installed.
+    """
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise DependencyError('export needs TensorFlow: pip install "quantdet[train]"') from None
+    return tf
+
+
+def convert(function: Callable[..., Any], graph: Graph, configure: Configure) -> bytes:
+    """Return the .tflite of ``function``.
+
+    Args:
+        function: takes the inputs of ``graph`` with batch 1, returns name → tensor.
+        graph: gives input names and shapes.
+        configure: sets the options of the ``TFLiteConverter`` before it runs.
+    """
+    tf = tensorflow()
+    specs = [
+        tf.TensorSpec((1, *template.shape[1:]), tf.float32, name=input_name(template))
+        for template in graph.input_templates
+    ]
+    module = tf.Module()
+    module.serve = tf.function(function, input_signature=specs, autograph=False)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        configure(converter)
+        content: bytes = converter.convert()
+    return content
+
+
+def input_name(template: Any) -> str:
+    """Return the name of a Keras input as the signature has it."""
+    return str(template.name).split(":", maxsplit=1)[0]
+
+
+def output_names(graph: Graph) -> dict[str, int]:
+    """Return output name → tensor id: dict keys, otherwise ``output_0``, ``output_1`` and so on."""
+    if isinstance(graph.outputs, dict):
+        return dict(graph.outputs)
+    return {f"output_{i}": tensor for i, tensor in enumerate(graph.output_ids)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's chatter, also that of its C++ part, off the user's terminal.
+
+    What it prints is shown only if it fails.
+    """
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl")]
+    levels = [logger.level for logger in loggers]
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log:
+        saved = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            if failed:
+                log.seek(0)
+                sys.stderr.write(log.read().decode(errors="replace"))

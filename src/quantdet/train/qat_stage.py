@@ -1,0 +1,197 @@
+"""The QAT stage: trained float model in, frozen fake-quantized model out.
+
+    FOLDER/finetune/     checkpoints and history (see loop.fit)
+    FOLDER/model.keras   the result: every weight on its integer grid
+    FOLDER/summary.json  what it came from, and whether training beat calibration alone
+
+Training a fitted net further on a small set can lose more than quantization does, so the
+calibrated model competes as epoch 0: what has the lower validation loss is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.atomic import atomic_path, write_json
+from quantdet.config import Config
+from quantdet.data.sample import Dataset
+from quantdet.errors import ModelError
+from quantdet.quant.freeze import freeze
+from quantdet.quant.prepare import prepare_qat
+from quantdet.runtime.contract import file_sha256
+from quantdet.train.batches import EpochBatches
+from quantdet.train.features import extract_features, split_model
+from quantdet.train.float_stage import build_task, load_float_model
+from quantdet.train.localizer_task import PhaseProgress, PictureTask
+from quantdet.train.loop import FitSettings, TrainingTask, fit
+
+# Range of (p - 128) / 127.5 for pixels p of 0 to 255: scale 1/127.5, zero point 128.
+PIXEL_RANGE = (-128.0 / 127.5, 127.0 / 127.5)
+_CALIBRATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """A frozen fake-quantized model.
+
+    Attributes:
+        model: Keras model, weights on their integer grids.
+        summary: calibration and training figures for the manifest.
+    """
+
+    model: Any
+    summary: Mapping[str, Any]
+
+
+def train_qat(
+    config: Config,
+    dataset: Dataset,
+    float_file: Path,
+    out_dir: Path,
+    progress: PhaseProgress | None = None,
+) -> QuantizedModel:
+    """Quantize and fine-tune the float model of a run.
+
+    Args:
+        config: the whole configuration; [qat] says how.
+        dataset: splits by name, the same as in float training.
+        float_file: ``model.keras`` of the float stage (its best epoch).
+        out_dir: folder of the stage.
+        progress: called with (phase, done, total).
+
+    Raises:
+        QuantdetError: model, data or recipe do not fit; the message says which.
+    """
+    task = build_task(config, dataset, progress)
+    identity = {
+        "qat": config.qat.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json"),
+        "float_sha256": file_sha256(float_file) if float_file.is_file() else "",
+        "data": task.fingerprint,
+    }
+    finished = _load_finished(out_dir, identity)
+    if finished is not None:
+        return finished
+    keras.utils.set_random_seed(config.train.seed)
+    prepared = prepare_qat(
+        load_float_model(float_file),
+        calibration_batches(config, task, progress),
+        recipe=config.qat.recipe,
+        observer=config.qat.observer,
+        input_range=PIXEL_RANGE,
+    )
+    training = _fine_tune(config, prepared, task, out_dir, progress) if config.qat.epochs else {}
+    return _finish(prepared, {"identity": identity, **training}, out_dir)
+
+
+def calibration_pictures(config: Config, task: PictureTask) -> NDArray[np.float32]:
+    """Return [qat] calibration_images model inputs, evenly spaced over the training split."""
+    count = min(config.qat.calibration_images, len(task.train))
+    return task.train.pictures(np.linspace(0, len(task.train) - 1, count).astype(np.int64))
+
+
+def calibration_batches(
+    config: Config, task: PictureTask, progress: PhaseProgress | None
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the calibration pictures in batches, reporting progress."""
+    pictures = calibration_pictures(config, task)
+    for start in range(0, len(pictures), _CALIBRATION_BATCH):
+        yield pictures[start : start + _CALIBRATION_BATCH]
+        if progress is not None:
+            progress("calibrate", min(start + _CALIBRATION_BATCH, len(pictures)), len(pictures))
+
+
+def _fine_tune(
+    config: Config,
+    prepared: Any,
+    task: PictureTask,
+    out_dir: Path,
+    progress: PhaseProgress | None,
+) -> dict[str, Any]:
+    """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
+
+    def report(name: str) -> Any:
+        return None if progress is None else lambda done, total: progress(name, done, total)
+
+    folder = out_dir / "finetune"
+    if config.qat.train_backbone:
+        trained, training = prepared, task.training()
+    else:
+        # The backbone stays as calibrated: its integer features are computed once.
+        backbone, trained = split_model(prepared, f"{task.head_input}_quant")
+        features = extract_features(backbone, task.train, folder, report("quantized features"))
+        held_out = None
+        if task.validation is not None:
+            held_out = extract_features(
+                backbone, task.validation, folder, report("quantized features")
+            )
+        training = task.training(features, held_out)
+    settings = FitSettings(
+        epochs=config.qat.epochs,
+        batch_size=config.train.batch_size,
+        optimizer=config.train.optimizer,
+        learning_rate=config.qat.learning_rate,
+        schedule=config.train.schedule,
+        clip_norm=5.0,
+        seed=config.train.seed,
+    )
+    calibrated = [np.array(variable) for variable in trained.variables]
+    loss_calibrated = _validation_loss(trained, training, settings)
+    history = fit(trained, training, settings, folder, report("train quantized"))
+    loss_trained = float(history.best[history.monitor])
+    kept = "trained" if loss_trained < loss_calibrated else "calibrated"
+    if kept == "calibrated":
+        for variable, value in zip(trained.variables, calibrated, strict=True):
+            variable.assign(value)
+    return {
+        "kept": kept,
+        "loss_calibrated": loss_calibrated,
+        "loss_trained": loss_trained,
+        "monitor": history.monitor,
+        "best_epoch": history.best_epoch,
+        "seconds": round(history.seconds, 3),
+    }
+
+
+def _validation_loss(model: Any, task: TrainingTask, settings: FitSettings) -> float:
+    source = task.validation or task.train
+    model.compile(loss=dict(task.losses), jit_compile=False)
+    batches = EpochBatches(source, settings.batch_size, settings.seed, shuffle=False)
+    return float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
+
+
+def _finish(prepared: Any, summary: Mapping[str, Any], out_dir: Path) -> QuantizedModel:
+    frozen = freeze(prepared)
+    with atomic_path(out_dir / "model.keras") as temporary:
+        frozen.save(temporary)
+    write_json(out_dir / "summary.json", summary)
+    return QuantizedModel(frozen, summary)
+
+
+def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> QuantizedModel | None:
+    try:
+        summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
+        if summary["identity"] != json.loads(json.dumps(identity)):
+            return None
+        return QuantizedModel(load_quantized_model(out_dir / "model.keras"), summary)
+    except (OSError, ValueError, KeyError, TypeError, ModelError):
+        return None
+
+
+def load_quantized_model(path: Path) -> Any:
+    """Load a ``model.keras`` of this stage.
+
+    Raises:
+        ModelError: missing or damaged.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model; make it with `quantdet qat`")
+    return load_float_model(path)
