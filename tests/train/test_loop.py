@@ -247,6 +247,14 @@ def test_order_depends_on_seed_and_epoch_only():
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
 
 
+def test_batches_are_of_one_size_and_leave_nothing_out():
+    source = ArraySource(np.arange(129.0), {"y": np.arange(129)})
+    batches = EpochBatches(source, 32, 0, shuffle=False)
+    parts = [batches[i][1]["y"] for i in range(len(batches))]
+    assert [len(part) for part in parts] == [26, 26, 26, 26, 25]
+    assert np.concatenate(parts).tolist() == list(range(129))
+
+
 def test_random_stream_of_a_batch_is_its_own():
     class Noise:
         def __len__(self):

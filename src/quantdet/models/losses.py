@@ -79,3 +79,33 @@ def losses_for(head: str) -> dict[str, Any]:
             "scores": keras.losses.SparseCategoricalCrossentropy(),
         }
     return {"boxes": GiouCells(), "scores": FocalCells()}
+
+
+def accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Metric of the "global" head: the most probable class is the right one, per picture."""
+    wanted = ops.reshape(ops.cast(y_true, "int32"), (-1,))
+    return ops.cast(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), wanted), "float32")
+
+
+def iou(y_true: Any, y_pred: Any) -> Any:
+    """Metric of the "global" head: IoU of boxes (B, 4) of ordered corners, per picture."""
+    low = ops.maximum(y_true[..., :2], y_pred[..., :2])
+    high = ops.minimum(y_true[..., 2:], y_pred[..., 2:])
+    both = ops.prod(ops.maximum(high - low, 0.0), axis=-1)
+    areas = [ops.prod(ops.maximum(b[..., 2:] - b[..., :2], 0.0), axis=-1) for b in (y_true, y_pred)]
+    return both / ops.maximum(areas[0] + areas[1] - both, _EPSILON)
+
+
+def cell_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Metric of the "grid" head: share of a batch's object cells whose best class is right."""
+    wanted = y_true[..., :-1]
+    positive = ops.sum(wanted, axis=-1)
+    right = ops.equal(ops.argmax(y_pred, axis=-1), ops.argmax(wanted, axis=-1))
+    return ops.sum(positive * ops.cast(right, "float32")) / ops.maximum(ops.sum(positive), 1.0)
+
+
+def metrics_for(head: str) -> dict[str, Any]:
+    """Return output name → metrics to show beside the losses of a localizer head."""
+    if head == "global":
+        return {"boxes": [iou], "scores": [accuracy]}
+    return {"scores": [cell_accuracy]}

@@ -60,6 +60,9 @@ class ArraySource:
 class EpochBatches(keras.utils.PyDataset):
     """A source cut into batches, in an order of its own each epoch.
 
+    Batches differ by one example at most: Keras averages the loss of each output over batches,
+    not examples, so a small last batch would count too much.
+
     ``epoch`` must be set before each epoch; :func:`quantdet.train.loop.fit` does.
     """
 
@@ -67,16 +70,15 @@ class EpochBatches(keras.utils.PyDataset):
         super().__init__()
         self.epoch = 0
         self._source = source
-        self._batch_size = batch_size
+        self._count = math.ceil(len(source) / batch_size)
         self._seed = seed
         self._shuffle = shuffle
 
     def __len__(self) -> int:
-        return math.ceil(len(self._source) / self._batch_size)
+        return self._count
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], Targets]:
-        start = index * self._batch_size
-        indices = self._order()[start : start + self._batch_size]
+        indices = np.array_split(self._order(), self._count)[index]
         rng = np.random.default_rng((self._seed, self.epoch, index))
         return self._source.batch(indices, rng)
 

@@ -101,13 +101,7 @@ def fit(
     """
     if not len(task.train):
         raise DataError("no training example is left; check the split and [target] of the config")
-    identity = {
-        **asdict(settings),
-        "data": task.fingerprint,
-        "examples": [len(task.train), len(task.validation or ())],
-        "start": _digest(model),
-    }
-    checkpoints = Checkpoints(folder, identity)
+    checkpoints = _checkpoints(model, task, settings, folder)
     monitor = "val_loss" if task.validation else "loss"
     history = checkpoints.history() or History((), monitor)
     if len(history.rows) < settings.epochs:
@@ -120,6 +114,31 @@ def fit(
     history.save(folder)
     draw_curves(history, folder / "curves.png")
     return history
+
+
+def remaining_epochs(model: Any, task: TrainingTask, settings: FitSettings, folder: Path) -> int:
+    """Return how many epochs :func:`fit` would train with the same arguments.
+
+    Only the lengths and the fingerprint of the examples count, so a caller may ask before it
+    goes to the expense of making them.
+
+    Raises:
+        QuantdetError, ModelError: as :func:`fit`.
+    """
+    history = _checkpoints(model, task, settings, folder).history()
+    return settings.epochs - (len(history.rows) if history else 0)
+
+
+def _checkpoints(
+    model: Any, task: TrainingTask, settings: FitSettings, folder: Path
+) -> Checkpoints:
+    identity = {
+        **asdict(settings),
+        "data": task.fingerprint,
+        "examples": [len(task.train), len(task.validation or ())],
+        "start": _digest(model),
+    }
+    return Checkpoints(folder, identity)
 
 
 @dataclass(frozen=True)

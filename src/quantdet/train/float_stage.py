@@ -1,0 +1,260 @@
+"""The float stage: data set in, trained float model out.
+
+    FOLDER/frozen/      head trained on cached backbone features (see loop.fit for the files)
+    FOLDER/finetune/    all layers, if asked for
+    FOLDER/model.keras  the result
+    FOLDER/summary.json what it came from
+
+The result of a finished stage is loaded, not made again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from quantdet.atomic import atomic_path, write_json
+from quantdet.config import Config, TrainConfig
+from quantdet.data.sample import Dataset
+from quantdet.errors import ConfigError, ModelError
+from quantdet.models import MODELS, WeightSet, resolve_weights
+from quantdet.quant.fold import fold_batch_norm
+from quantdet.train.features import extract_features, split_model
+from quantdet.train.history import History
+from quantdet.train.localizer_task import PhaseProgress, PictureTask, localizer_task
+from quantdet.train.loop import FitSettings, fit, remaining_epochs
+
+TASKS: dict[str, Callable[[Config, Dataset, PhaseProgress | None], PictureTask]] = {
+    "localizer": localizer_task
+}
+"""[model] name → how a data set becomes its training task."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained float model.
+
+    Attributes:
+        model: Keras model with the variables of the best epoch, not compiled.
+        phases: "frozen" and "finetune" → history, those that were asked for.
+        summary: what the manifest should remember: weights, labels, data fingerprint, best
+            epochs, seconds, skipped pictures.
+    """
+
+    model: Any
+    phases: Mapping[str, History]
+    summary: Mapping[str, Any]
+
+
+def build_task(
+    config: Config, dataset: Dataset, progress: PhaseProgress | None = None
+) -> PictureTask:
+    """Return the training task of [model] name.
+
+    Raises:
+        ConfigError: unknown model.
+        DataError: nothing to learn, or a faulty picture.
+    """
+    return TASKS[_known(config.model.name)](config, dataset, progress)
+
+
+def train_float(
+    config: Config, dataset: Dataset, out_dir: Path, progress: PhaseProgress | None = None
+) -> TrainedModel:
+    """Train the float model of ``config``: the head on a frozen backbone, then all layers.
+
+    Args:
+        config: the whole configuration.
+        dataset: splits by name.
+        out_dir: folder of the stage, see the head of this module.
+        progress: called with (phase, done, total).
+
+    Raises:
+        QuantdetError: configuration, data, weights or the folder do not fit; the message says
+            which and what to do.
+    """
+    task = build_task(config, dataset, progress)
+    weights = resolve_weights(config.model)
+    identity = _identity(config, dataset, task, weights)
+    finished = _load_finished(out_dir, identity)
+    if finished is not None:
+        return finished
+    keras.utils.set_random_seed(config.train.seed)
+    model = MODELS[config.model.name](config.model, len(dataset.labels), weights)
+    phases: dict[str, History] = {}
+    if config.train.epochs:
+        phases["frozen"] = _train_head(model, task, config.train, out_dir, progress)
+    if config.train.finetune_epochs:
+        model, phases["finetune"] = _train_all(model, task, config.train, out_dir, progress)
+    return _finish(model, phases, identity, out_dir)
+
+
+def _train_head(
+    model: Any,
+    task: PictureTask,
+    train: TrainConfig,
+    out_dir: Path,
+    progress: PhaseProgress | None,
+) -> History:
+    """Train the head of ``model`` in place."""
+    folder = out_dir / "frozen"
+    backbone, head = split_model(model, task.head_input)
+    settings = FitSettings(
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        optimizer=train.optimizer,
+        learning_rate=train.learning_rate,
+        weight_decay=train.weight_decay,
+        schedule=train.schedule,
+        seed=train.seed,
+    )
+    training = task.training()
+    if remaining_epochs(head, training, settings, folder):
+        report = _phase(progress, "backbone features")
+        sources = [
+            source and extract_features(backbone, source, folder, report)
+            for source in (task.train, task.validation)
+        ]
+        training = task.training(*sources)
+    return fit(head, training, settings, folder, _phase(progress, "train head"))
+
+
+def _train_all(
+    model: Any,
+    task: PictureTask,
+    train: TrainConfig,
+    out_dir: Path,
+    progress: PhaseProgress | None,
+) -> tuple[Any, History]:
+    """Return a fine-tuned copy of ``model`` and its history.
+
+    BatchNorm keeps its ImageNet statistics, so it is folded into the convolutions: the same
+    function, and training is about twice as fast on CPUs.
+    """
+    folded = fold_batch_norm(model)
+    freeze_before(folded, train.finetune_from)
+    settings = FitSettings(
+        epochs=train.finetune_epochs,
+        batch_size=train.batch_size,
+        optimizer=train.optimizer,
+        learning_rate=train.finetune_learning_rate,
+        weight_decay=train.weight_decay,
+        schedule=train.schedule,
+        # Adam's first steps are full-sized whatever the gradient; ramp up to spare the backbone.
+        warmup_epochs=min(1.0, train.finetune_epochs / 4),
+        clip_norm=5.0,
+        seed=train.seed,
+        mixed_precision=train.mixed_precision,
+    )
+    history = fit(
+        folded, task.training(), settings, out_dir / "finetune", _phase(progress, "fine-tune")
+    )
+    return folded, history
+
+
+def freeze_before(model: Any, layer_name: str) -> None:
+    """Make the layers before ``layer_name`` untrainable, in place; "" freezes none.
+
+    Raises:
+        ConfigError: the model has no such layer.
+    """
+    if not layer_name:
+        return
+    names = [layer.name for layer in model.layers]
+    if layer_name not in names:
+        weighted = [layer.name for layer in model.layers if layer.weights]
+        raise ConfigError(
+            f"train.finetune_from = {layer_name!r}: no such layer; layers with weights are "
+            f"{', '.join(weighted)}"
+        )
+    for layer in model.layers[: names.index(layer_name)]:
+        layer.trainable = False
+
+
+def _finish(
+    model: Any, phases: Mapping[str, History], identity: Mapping[str, Any], out_dir: Path
+) -> TrainedModel:
+    # A fresh model on the same layers is not compiled: losses and optimizer stay out of the file.
+    model = keras.Model(model.input, model.output, name=model.name)
+    for layer in model.layers:
+        layer.trainable = True
+    with atomic_path(out_dir / "model.keras") as temporary:
+        model.save(temporary)
+    summary = {
+        "identity": dict(identity),
+        "phases": {name: _phase_summary(history) for name, history in phases.items()},
+    }
+    write_json(out_dir / "summary.json", summary)
+    return TrainedModel(model, phases, summary)
+
+
+def _phase_summary(history: History) -> dict[str, Any]:
+    return {
+        "epochs": len(history.rows),
+        "best_epoch": history.best_epoch,
+        "best": dict(history.best),
+        "seconds": round(history.seconds, 3),
+    }
+
+
+def _identity(
+    config: Config, dataset: Dataset, task: PictureTask, weights: WeightSet | None
+) -> dict[str, Any]:
+    sections = {"model": config.model, "train": config.train, "target": config.target}
+    return {
+        **{name: section.model_dump(mode="json") for name, section in sections.items()},
+        "labels": list(dataset.labels),
+        "data": task.fingerprint,
+        "pictures": [len(task.train), len(task.validation or ())],
+        "skipped": list(task.skipped),
+        "weights": {"source": "none"} if weights is None else weights.provenance(),
+    }
+
+
+def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> TrainedModel | None:
+    """Return the result in ``out_dir`` if it is complete and of this very training."""
+    try:
+        summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
+        if summary["identity"] != json.loads(json.dumps(identity)):
+            return None
+        phases = {
+            name: History.from_dict(json.loads((out_dir / name / "history.json").read_text()))
+            for name in summary["phases"]
+        }
+        return TrainedModel(load_float_model(out_dir / "model.keras"), phases, summary)
+    except (OSError, ValueError, KeyError, TypeError, ModelError):
+        # Absent or damaged: the checkpoints of the phases decide how much is left to do.
+        return None
+
+
+def load_float_model(path: Path) -> Any:
+    """Load a ``model.keras`` of this stage.
+
+    Raises:
+        ModelError: missing or damaged.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model; make it with `quantdet train`")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # zipfile, h5py and Keras raise about every kind on bad bytes
+        raise ModelError(
+            f"{path}: not a readable Keras model ({type(error).__name__}: {error}); train again"
+        ) from None
+
+
+def _known(name: str) -> str:
+    if name not in MODELS or name not in TASKS:
+        raise ConfigError(f"[model] name = {name!r} is unknown; known: {', '.join(MODELS)}")
+    return name
+
+
+def _phase(progress: PhaseProgress | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total)

@@ -1,0 +1,112 @@
+"""Training examples made of cached pictures and their objects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.boxes import area
+from quantdet.data.augment import augment_batch
+from quantdet.models.targets import PictureObjects
+from quantdet.train.batches import Indices, Targets
+
+Encode = Callable[[PictureObjects], Mapping[str, NDArray[Any]]]
+Augment = Callable[
+    [NDArray[np.uint8], Sequence[PictureObjects], np.random.Generator],
+    tuple[NDArray[np.uint8], Sequence[PictureObjects]],
+]
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Pictures and targets of one split.
+
+    Attributes:
+        images: uint8 (M, H, W, 3), RGB, e.g. the memory-mapped cache of the split.
+        rows: int64 (N,), row of ``images`` for each example.
+        objects: N entries, what is to be learned in each picture.
+        encode: objects of a picture → targets by output name.
+        augment: changes a batch of pictures and their objects; None leaves them as they are.
+    """
+
+    images: NDArray[np.uint8]
+    rows: Indices
+    objects: Sequence[PictureObjects]
+    encode: Encode
+    augment: Augment | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, indices: Indices, rng: np.random.Generator) -> tuple[NDArray[Any], Targets]:
+        """Return float32 pictures, real = (pixel - 128) / 127.5, and their targets."""
+        pictures = self.images[self.rows[indices]]
+        objects: Sequence[PictureObjects] = [self.objects[i] for i in indices]
+        if self.augment is not None:
+            pictures, objects = self.augment(pictures, objects, rng)
+        return to_input(pictures), self._targets(objects)
+
+    def pictures(self, indices: Indices) -> NDArray[np.float32]:
+        """Return model inputs without augmentation, e.g. for calibration."""
+        return to_input(self.images[self.rows[indices]])
+
+    def targets(self, indices: Indices) -> Targets:
+        """Return targets without augmentation."""
+        return self._targets([self.objects[i] for i in indices])
+
+    def _targets(self, objects: Sequence[PictureObjects]) -> Targets:
+        encoded = [self.encode(item) for item in objects]
+        return {name: np.stack([item[name] for item in encoded]) for name in encoded[0]}
+
+
+def vary(
+    pictures: NDArray[np.uint8], objects: Sequence[PictureObjects], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], list[PictureObjects]]:
+    """Augment a batch at random.
+
+    An object that is cut off too far to be learned is ignored; one that is wholly outside is
+    gone. A picture none of whose objects stays learnable is left as it was.
+    """
+    height, width = pictures.shape[1:3]
+    scale = np.array([width, height, width, height], np.float32)
+    batch = augment_batch(
+        pictures, [item.boxes_xyxy_norm * scale for item in objects], rng, (height, width)
+    )
+    changed = batch.images.copy()
+    moved: list[PictureObjects] = []
+    for i, (old, boxes, seen) in enumerate(
+        zip(objects, batch.boxes_xyxy, batch.visible, strict=True)
+    ):
+        new = PictureObjects(boxes / scale, old.class_ids, old.ignored | ~seen)
+        if new.ignored.all() and not old.ignored.all():
+            changed[i], new = pictures[i], old
+        inside = area(new.boxes_xyxy_norm) > 0
+        moved.append(
+            PictureObjects(new.boxes_xyxy_norm[inside], new.class_ids[inside], new.ignored[inside])
+        )
+    return changed, moved
+
+
+def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return real = (pixel - 128) / 127.5 as float32."""
+    return (pictures.astype(np.float32) - np.float32(128.0)) / np.float32(127.5)
+
+
+def fingerprint(cache_key: str, source: PictureSource) -> str:
+    """Return a digest of what a source holds.
+
+    Args:
+        cache_key: stands for the content of all pictures.
+        source: the source.
+    """
+    digest = hashlib.blake2b(cache_key.encode(), digest_size=16)
+    digest.update(np.asarray(source.rows).tobytes())
+    for item in source.objects:
+        for array in (item.boxes_xyxy_norm, item.class_ids, item.ignored):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
