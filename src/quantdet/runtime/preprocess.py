@@ -1,19 +1,24 @@
-"""Picture file → pixels of the model's size: one decoder and one resize kernel everywhere.
+"""Picture file → pixels → input tensor: one decoder and one resize kernel everywhere.
 
-Training, evaluation and ``predict`` all use these two functions, so they see the same pixels.
+Training, evaluation and ``predict`` all use these functions, so they see the same pixels.
 (Pillow against OpenCV bilinear alone moved one detector by 0.8 mAP.)
 """
 
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from quantdet.errors import DataError
+from quantdet.errors import DataError, ModelError
+from quantdet.runtime.contract import InputSpec
+
+_INTEGER_RANGE = {"uint8": (0, 255), "int8": (-128, 127)}
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -37,6 +42,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
     except FileNotFoundError:
         raise DataError(f"{path}: picture not found; check the path") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise DataError(
+            f"{path}: cannot be opened ({error.strerror}); give a picture file that may be read"
+        ) from None
     except UnidentifiedImageError:
         raise DataError(
             f"{path}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
@@ -69,15 +78,64 @@ def resize(image_rgb: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np
     return np.array(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
+def quantize_input(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[Any]:
+    """Turn pixels into the values of the model's input tensor.
+
+    ``real = (p - pixel_offset) / pixel_scale``, then ``q = round(real / scale) + zero_point``
+    cut to the integer range. Where that maps every pixel to itself, ``pixels`` is returned as
+    it is.
+
+    Args:
+        pixels: uint8, any shape, already of the model's size and RGB.
+        spec: the contract's input part.
+
+    Returns:
+        Same shape, dtype of ``spec.tensor``: quantized integers, or real values for float32.
+
+    Raises:
+        ModelError: an integer input without a scale.
+    """
+    table = _input_table(spec)
+    if table.dtype == np.uint8 and np.array_equal(table, np.arange(256)):
+        return pixels
+    values: NDArray[Any] = table[pixels]
+    return values
+
+
+@lru_cache(maxsize=16)
+def _input_table(spec: InputSpec) -> NDArray[Any]:
+    """Return the input value of each of the 256 pixel values."""
+    real = (np.arange(256, dtype=np.float64) - spec.pixel_offset) / spec.pixel_scale
+    tensor = spec.tensor
+    if tensor.dtype == "float32":
+        return real.astype(np.float32)
+    if tensor.scale <= 0:
+        raise ModelError(
+            f"contract: input {tensor.name!r} is {tensor.dtype} but has scale {tensor.scale}; "
+            "export the model again"
+        )
+    low, high = _INTEGER_RANGE[tensor.dtype]
+    q = np.round(real / tensor.scale) + tensor.zero_point
+    return np.clip(q, low, high).astype(tensor.dtype)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # 16-bit grey: convert() would clip at 255 instead of scaling.
-        values = np.asarray(image).astype(np.int64)
-        if values.max(initial=0) > 255:
-            values = values >> 8
-        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
+        return _from_integers(np.asarray(image).astype(np.int64), wide=image.mode == "I")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range; save it with 8 bits")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def _from_integers(grey: NDArray[np.int64], *, wide: bool) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; ``convert()`` would clip at 255 instead.
+
+    ``wide`` is Pillow's 32-bit mode "I", which may as well hold 8-bit values.
+    """
+    eight_bit = wide and grey.max(initial=0) <= 255
+    values = grey if eight_bit else (np.clip(grey, 0, 65535) + 128) // 257
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
