@@ -1,0 +1,269 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from voc_fixture import LABELS, write_dataset
+
+from quantdet.config import load_config
+from quantdet.data.sample import Dataset
+from quantdet.errors import ConfigError, DataError, ModelError, QuantdetError
+from quantdet.models.targets import PictureObjects
+from quantdet.train import float_stage
+from quantdet.train.features import extract_features, split_model
+from quantdet.train.float_stage import build_task, freeze_before, load_float_model, train_float
+from quantdet.train.pictures import to_input, vary
+
+HEADS = ("global", "grid")
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return write_dataset(folder)
+
+
+@pytest.fixture
+def config(tmp_path, tiny_backbone):
+    def make(**sections):
+        values = {
+            "data": {"cache_dir": str(tmp_path / "cache")},
+            "model": {"backbone": tiny_backbone, "input_size": 64, "weights": "none"},
+            "train": {"epochs": 2, "batch_size": 4},
+        }
+        for name, section in sections.items():
+            values.setdefault(name, {}).update(section)
+        return load_config(values=values)
+
+    return make
+
+
+def outputs(model, task):
+    x = task.train.pictures(np.arange(4))
+    return {name: np.asarray(value) for name, value in model(x).items()}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_result_is_saved_loaded_and_not_made_again(tmp_path, dataset, config, head, monkeypatch):
+    settings = config(model={"head": head})
+    seen = []
+    first = train_float(settings, dataset, tmp_path / "out", lambda *now: seen.append(now))
+    assert {name for name, *_ in seen} == {
+        "decode train",
+        "decode val",
+        "backbone features",
+        "train head",
+    }
+    assert list(first.phases) == ["frozen"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["identity"]["weights"] == {"source": "none"}
+    assert summary["identity"]["labels"] == list(LABELS)
+
+    def never(*_, **__):
+        raise AssertionError("a finished stage was trained again")
+
+    monkeypatch.setattr(float_stage, "fit", never)
+    second = train_float(settings, dataset, tmp_path / "out")
+    task = build_task(settings, dataset)
+    for name, value in outputs(first.model, task).items():
+        np.testing.assert_allclose(outputs(second.model, task)[name], value, atol=1e-6)
+    assert second.phases == first.phases
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_frozen_phase_trains_the_head_only(tmp_path, dataset, config, head):
+    settings = config(model={"head": head}, train={"epochs": 0})
+    before = train_float(settings, dataset, tmp_path / "before").model
+    after = train_float(config(model={"head": head}), dataset, tmp_path / "after").model
+    changed = {
+        layer.name
+        for layer in after.layers
+        for old, new in zip(
+            before.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True
+        )
+        if not np.array_equal(old, new)
+    }
+    assert {"bbox_head", "class_head"} <= changed
+    assert all("head" in name for name in changed)
+
+
+def test_features_are_those_of_the_whole_model(tmp_path, dataset, config):
+    task = build_task(config(), dataset)
+    model = train_float(config(train={"epochs": 0}), dataset, tmp_path / "out").model
+    backbone, head = split_model(model, task.head_input)
+    features = extract_features(backbone, task.train, tmp_path)
+    whole = model(task.train.pictures(np.arange(len(task.train))))
+    for name, value in head(features.inputs).items():
+        # the same float32 sums in batches of another size; measured 1e-7
+        np.testing.assert_allclose(value, whole[name], atol=1e-5)
+
+
+def test_large_features_go_to_disk_and_leave_no_file(tmp_path, dataset, config, monkeypatch):
+    from quantdet.train import features as module
+
+    task = build_task(config(), dataset)
+    model = train_float(config(train={"epochs": 0}), dataset, tmp_path / "out").model
+    backbone, _ = split_model(model, task.head_input)
+    wanted = extract_features(backbone, task.train, tmp_path / "a").inputs
+    monkeypatch.setattr(module, "_IN_MEMORY_BYTES", 0)
+    mapped = extract_features(backbone, task.train, tmp_path / "b").inputs
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped, wanted)
+    assert not list((tmp_path / "b").iterdir())
+
+
+def test_fine_tuning_changes_the_backbone_and_folds_batch_norm(tmp_path, dataset, config):
+    train = {"epochs": 1, "finetune_epochs": 1, "finetune_from": "Conv3"}
+    settings = config(model={"head": "grid"}, train={**train, "augment": True})
+    result = train_float(settings, dataset, tmp_path / "out")
+    assert list(result.phases) == ["frozen", "finetune"]
+    layers = result.model.layers
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+    start = train_float(
+        config(model={"head": "grid"}, train={"epochs": 0}), dataset, tmp_path / "start"
+    ).model
+    from quantdet.quant.fold import fold_batch_norm
+
+    folded = fold_batch_norm(start)
+    same = {
+        name: np.array_equal(folded.get_layer(name).kernel, result.model.get_layer(name).kernel)
+        for name in ("Conv1", "Conv2", "Conv3", "class_head")
+    }
+    assert same == {
+        "Conv1": True,
+        "Conv2": True,
+        "Conv3": False,
+        "class_head": False,
+    }
+
+
+def test_stage_resumes_to_the_same_result(tmp_path, dataset, config):
+    settings = config(train={"epochs": 2, "finetune_epochs": 2, "augment": True})
+    whole = train_float(settings, dataset, tmp_path / "whole")
+
+    class Killed(BaseException):
+        pass
+
+    for phase, step in (("train head", 4), ("fine-tune", 5)):
+
+        def progress(name, done, total, phase=phase, step=step):
+            if (name, done) == (phase, step):
+                raise Killed
+
+        with pytest.raises(Killed):
+            train_float(settings, dataset, tmp_path / "cut", progress)
+    resumed = train_float(settings, dataset, tmp_path / "cut")
+    for old, new in zip(whole.model.variables, resumed.model.variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_other_settings_in_the_same_folder(tmp_path, dataset, config):
+    train_float(config(), dataset, tmp_path / "out")
+    with pytest.raises(QuantdetError, match=r"differs in learning_rate.*another output folder"):
+        train_float(config(train={"learning_rate": 0.1}), dataset, tmp_path / "out")
+
+
+def test_other_class_number_in_the_same_folder(tmp_path, dataset, config):
+    train_float(config(), dataset, tmp_path / "out")
+    more = Dataset(dataset.root, (*LABELS, "blue"), dataset.splits)
+    with pytest.raises(QuantdetError, match=r"another training.*remove"):
+        train_float(config(), more, tmp_path / "out")
+
+
+def test_single_targets_are_the_chosen_object(dataset, config):
+    task = build_task(config(), dataset)
+    targets = task.train.targets(np.arange(len(task.train)))
+    sample = dataset.splits["train"][int(task.train.rows[0])]
+    first = next(item for item in sample.objects if not item.difficult)
+    x1, y1, x2, y2 = first.box_xyxy
+    height, width = sample.size_hw
+    np.testing.assert_allclose(
+        targets["boxes"][0], [y1 / height, x1 / width, y2 / height, x2 / width], rtol=1e-6
+    )
+    assert targets["scores"][0] == LABELS.index(first.label) + 1
+
+
+def test_input_convention():
+    pixels = np.array([0, 128, 255], np.uint8).reshape(1, 1, 1, 3)
+    np.testing.assert_allclose(to_input(pixels).ravel(), [-128 / 127.5, 0, 127 / 127.5], rtol=1e-6)
+
+
+def test_varied_objects_follow_their_picture():
+    """A coloured rectangle is found again where the changed box says."""
+    pictures = np.full((8, 64, 64, 3), 60, np.uint8)
+    pictures[:, 20:44, 16:40] = (250, 40, 40)
+    box = np.array([[16, 20, 40, 44]], np.float32) / 64
+    objects = [PictureObjects(box, np.array([1]), np.array([False]))] * 8
+    before = pictures.copy()
+    changed, moved = vary(pictures, objects, np.random.default_rng(0))
+    np.testing.assert_array_equal(pictures, before)
+    for picture, item in zip(changed, moved, strict=True):
+        assert item.class_ids.tolist() == [1]
+        red = (picture[..., 0].astype(int) - picture[..., 1]) > 60
+        ys, xs = np.nonzero(red)
+        found = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+        # interpolation blurs the edge by a pixel
+        np.testing.assert_allclose(item.boxes_xyxy_norm[0] * 64, found, atol=2)
+    assert not np.array_equal(changed[0], changed[1])
+
+
+def test_picture_without_learnable_object_is_left(monkeypatch):
+    from quantdet.data.augment import AugmentedBatch
+    from quantdet.train import pictures as module
+
+    def lose_all(images, boxes, rng, size):
+        gone = tuple(np.zeros_like(b) for b in boxes)
+        return AugmentedBatch(images * 0, gone, tuple(np.zeros(len(b), bool) for b in boxes))
+
+    monkeypatch.setattr(module, "augment_batch", lose_all)
+    pictures = np.full((1, 8, 8, 3), 7, np.uint8)
+    box = np.array([[0.1, 0.1, 0.5, 0.5]], np.float32)
+    objects = [PictureObjects(box, np.array([0]), np.array([False]))]
+    changed, moved = vary(pictures, objects, np.random.default_rng(0))
+    assert (changed == 7).all()
+    np.testing.assert_array_equal(moved[0].boxes_xyxy_norm, box)
+
+
+def test_empty_split_names_the_setting(dataset, config):
+    with pytest.raises(DataError, match=r"split 'trainval' has no annotated.*train_split"):
+        build_task(config(data={"train_split": "trainval"}), dataset)
+
+
+def test_target_that_leaves_nothing(tmp_path, config, dataset):
+    splits = {
+        name: tuple(
+            type(s)(
+                s.image_id,
+                s.image_path,
+                s.size_hw,
+                tuple(type(o)(o.label, o.box_xyxy, truncated=True) for o in s.objects),
+            )
+            for s in samples
+        )
+        for name, samples in dataset.splits.items()
+    }
+    with pytest.raises(DataError, match=r"split 'train'.*skip_truncated"):
+        build_task(config(), Dataset(dataset.root, LABELS, splits))
+
+
+def test_without_validation_split(tmp_path, dataset, config):
+    only_train = Dataset(dataset.root, LABELS, {"train": dataset.splits["train"]})
+    result = train_float(config(), only_train, tmp_path / "out")
+    assert result.phases["frozen"].monitor == "loss"
+
+
+def test_unknown_model_and_layer(dataset, config):
+    with pytest.raises(ConfigError, match=r"\[model\] name = 'yolo'.*localizer"):
+        build_task(config(model={"name": "yolo"}), dataset)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="only")])
+    with pytest.raises(ConfigError, match=r"finetune_from = 'block_99'.*only"):
+        freeze_before(model, "block_99")
+
+
+def test_missing_and_broken_model_file(tmp_path):
+    with pytest.raises(ModelError, match=r"model\.keras: no such model.*quantdet train"):
+        load_float_model(tmp_path / "model.keras")
+    (tmp_path / "model.keras").write_bytes(b"broken")
+    with pytest.raises(ModelError, match=r"model\.keras: not a readable"):
+        load_float_model(tmp_path / "model.keras")
