@@ -1,1 +1,433 @@
-"""Command line."""
+"""The command line: parse, call, show; errors become exit codes here and nowhere else.
+
+0 done · 1 a defect of quantdet · 2 something the user can mend. Everything heavy is imported
+inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quantdet.errors import QuantdetError
+
+app = typer.Typer(
+    help="Images with boxes in, full-integer uint8 LiteRT detector out, measured on the file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Get, organise, check and look at data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+RunDir = Annotated[Path, typer.Argument(help="Run folder, as made by `quantdet train`.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
+]
+DataRoot = Annotated[Path, typer.Argument(help="Data set folder, e.g. VOCdevkit/VOC2012.")]
+Format = Annotated[str, typer.Option("--format", help="Data set format.")]
+Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line.")]
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        app(standalone_mode=False)
+    except QuantdetError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except Exception as error:
+        # Typer's usage errors know how to show themselves; the rest are defects with traceback.
+        if hasattr(error, "format_message"):
+            _fail(error.format_message())
+        raise
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(2)
+
+
+def _show(value: Any, as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(value, indent=2, default=str) if as_json else text)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show versions, backend and devices, and what is missing with its install line.
+
+    Example: quantdet doctor
+    """
+    from quantdet.doctor import examine, render
+
+    result = examine()
+    _show(result, as_json, render(result))
+
+
+@data_app.command("download")
+def data_download(
+    name: Annotated[str, typer.Argument(help="voc2012 or voc2007.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder for what comes.")],
+    source: Annotated[
+        str | None, typer.Option("--from", help="Folder, zip, tar or URL instead of Kaggle.")
+    ] = None,
+) -> None:
+    """Fetch a data set; goes on where it broke off.
+
+    Example: quantdet data download voc2012 --out downloads/voc2012
+    """
+    from quantdet.data.sources import download
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        path = download(name, out, source=source, progress=progress.named("download"))
+    typer.echo(f"{path}\nnext: quantdet data prepare {path} --out VOCdevkit")
+
+
+@data_app.command("prepare")
+def data_prepare(
+    source: Annotated[Path, typer.Argument(help="Folder with one or more VOC trees.")],
+    out: Annotated[Path, typer.Option("--out", help="VOCdevkit folder to make or fill.")],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard links.")] = False,
+    remove_source: Annotated[
+        bool, typer.Option("--remove-source", help="Remove the source once verified.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Merge VOC trees into VOCdevkit/VOC<year>; nothing is removed before it is verified.
+
+    Example: quantdet data prepare downloads/voc2012 --out VOCdevkit
+    """
+    from quantdet.data.prepare import prepare_voc
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        result = prepare_voc(
+            source,
+            out,
+            link=not copy,
+            remove_source=remove_source,
+            progress=progress.named("prepare"),
+        )
+    text = (
+        f"{result.root}: {result.pictures} pictures, {result.annotations} annotations, "
+        f"{result.lists} lists (linked {result.linked}, copied {result.copied}, "
+        f"there before {result.already}, removed from source {result.removed})"
+    )
+    _show(result.to_dict(), as_json, text)
+
+
+@data_app.command("check")
+def data_check(
+    root: DataRoot,
+    data_format: Format = "voc",
+    labels: Labels = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the findings as JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for everything that would spoil training; exit code 2 if something does.
+
+    Example: quantdet data check VOCdevkit/VOC2012
+    """
+    from quantdet.atomic import write_json
+    from quantdet.data.check import check_dataset
+    from quantdet.progress import bar
+    from quantdet.tables import check_table
+
+    with bar() as progress:
+        result = check_dataset(
+            root, format=data_format, labels=labels, progress=progress.named("check")
+        )
+    if out is not None:
+        write_json(out, result.to_dict())
+    _show(result.to_dict(), as_json, check_table(result.to_dict()))
+    if not result.ok:
+        raise typer.Exit(2)
+
+
+@data_app.command("show")
+def data_show(
+    root: DataRoot,
+    out: Annotated[Path, typer.Option("--out", help="Picture to write.")] = Path("sheet.png"),
+    split: Annotated[str, typer.Option("--split")] = "train",
+    count: Annotated[int, typer.Option("--count", min=1)] = 16,
+    data_format: Format = "voc",
+) -> None:
+    """Draw a contact sheet with boxes.
+
+    Example: quantdet data show VOCdevkit/VOC2012 --out sheet.png
+    """
+    from quantdet.data.dataset import load_dataset
+    from quantdet.data.show import contact_sheet
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        dataset = load_dataset(root, format=data_format, splits=(split,), skip_bad=True)
+        contact_sheet(
+            dataset.splits[split],
+            dataset.labels,
+            out,
+            count=count,
+            seed=0,
+            progress=progress.named("draw"),
+        )
+    typer.echo(str(out))
+
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
+Preset = Annotated[str | None, typer.Option("--preset", help="note, recommended or demo.")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data set folder.")]
+OutRun = Annotated[Path, typer.Option("--out", help="Run folder to make or go on with.")]
+Weights = Annotated[str | None, typer.Option("--weights", help="imagenet, none, or a weight file.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")]
+
+
+def _config(
+    file: Path | None,
+    preset: str | None,
+    overrides: Sequence[str] | None,
+    options: dict[str, dict[str, Any]],
+) -> Any:
+    from quantdet.config import load_config
+
+    values = {
+        section: {key: value for key, value in keys.items() if value is not None}
+        for section, keys in options.items()
+    }
+    return load_config(file, preset=preset, overrides=overrides or (), values=values)
+
+
+def _options(data: Path | None, weights: str | None, skip_bad: bool) -> dict[str, dict[str, Any]]:
+    return {
+        "data": {"root": data, "skip_bad": skip_bad or None},
+        "model": {"weights": weights},
+    }
+
+
+@app.command()
+def train(  # noqa: PLR0913, PLR0917 - options of the command line
+    out: OutRun,
+    data: DataOption = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+    overrides: Overrides = None,
+    weights: Weights = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Train the float model; goes on where it was interrupted.
+
+    Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
+    """
+    from quantdet import pipeline
+    from quantdet.progress import bar
+
+    settings = _config(config, preset, overrides, _options(data, weights, skip_bad))
+    with bar() as progress:
+        run = pipeline.train(settings, out, progress)
+    typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
+
+
+@app.command()
+def qat(run_dir: RunDir, overrides: Overrides = None) -> None:
+    """Quantize the float model and fine-tune it quantization-aware.
+
+    Example: quantdet qat runs/voc --set qat.epochs=5
+    """
+    from quantdet import pipeline
+    from quantdet.progress import bar
+    from quantdet.runs import Run
+
+    run = Run.open(run_dir)
+    pipeline.update_config(run, overrides or ())
+    with bar() as progress:
+        pipeline.qat(run, progress)
+    typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
+
+
+@app.command()
+def export(
+    run_dir: RunDir,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="uint8, int8, int8-ptq, float32, float16; repeatable."),
+    ] = None,
+) -> None:
+    """Write .tflite files, each with its contract; integer files are checked to be integer.
+
+    Example: quantdet export runs/voc --format uint8 --format float32
+    """
+    from quantdet import pipeline
+    from quantdet.progress import bar
+    from quantdet.runs import Run
+
+    with bar() as progress:
+        paths = pipeline.export(Run.open(run_dir), formats or ["uint8"], progress)
+    for path in paths:
+        typer.echo(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+
+
+@app.command()
+def evaluate(
+    run_dir: RunDir,
+    parity_pictures: Annotated[
+        int, typer.Option("--parity-pictures", min=0, help="0 leaves parity out.")
+    ] = 16,
+    as_json: Json = False,
+) -> None:
+    """Measure accuracy, parity and latency of everything in a run, on the test split.
+
+    Example: quantdet evaluate runs/voc
+    """
+    from quantdet import pipeline
+    from quantdet.progress import bar
+    from quantdet.runs import Run
+    from quantdet.tables import metrics_table
+
+    with bar() as progress:
+        metrics = pipeline.evaluate(
+            Run.open(run_dir), parity_pictures=parity_pictures, progress=progress
+        )
+    _show(metrics, as_json, metrics_table(metrics))
+
+
+@app.command()
+def predict(  # noqa: PLR0913, PLR0917 - options of the command line
+    model: Annotated[Path, typer.Argument(help="Run folder or .tflite with its contract.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Pictures, folders, globs, a video, or camera:0.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures and JSON.")] = Path(
+        "predictions"
+    ),
+    threshold: Annotated[float | None, typer.Option("--threshold", min=0, max=1)] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    as_json: Json = False,
+) -> None:
+    """Find objects and draw them; needs only the core install.
+
+    Example: quantdet predict runs/voc street.jpg --out found
+    """
+    from quantdet.progress import bar
+    from quantdet.runtime.detector import Detector
+    from quantdet.runtime.predict import predict_to_folder
+    from quantdet.tables import predictions_text
+
+    detector = Detector(model, num_threads=threads)
+    with bar() as progress:
+        results = predict_to_folder(
+            detector, inputs, out, threshold=threshold, progress=progress.named("predict")
+        )
+    _show([result.to_dict() for result in results], as_json, predictions_text(results))
+
+
+@app.command()
+def benchmark(
+    model: Annotated[Path, typer.Argument(help="A .tflite file.")],
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to this.")] = 2,
+    runs: Annotated[int, typer.Option("--runs", min=3)] = 50,
+    as_json: Json = False,
+) -> None:
+    """Measure latency: warm-up, median and p90, with and without XNNPACK.
+
+    Example: quantdet benchmark runs/voc/export/model.tflite --threads 4
+    """
+    from quantdet.evaluate.latency import benchmark as measure
+    from quantdet.progress import bar
+    from quantdet.tables import latency_table
+
+    with bar() as progress:
+        results = measure(
+            model,
+            threads=range(1, threads + 1),
+            warmup=10,
+            runs=runs,
+            progress=progress.named("benchmark"),
+        )
+    rows = [result.to_dict() for result in results]
+    _show(rows, as_json, latency_table(rows))
+
+
+@app.command()
+def report(run_dir: RunDir) -> None:
+    """Write the run's report.html: one file, no network.
+
+    Example: quantdet report runs/voc
+    """
+    from quantdet import pipeline
+    from quantdet.runs import Run
+
+    typer.echo(str(pipeline.report(Run.open(run_dir))))
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 - options of the command line
+    out: OutRun,
+    data: DataOption = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+    overrides: Overrides = None,
+    weights: Weights = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Do everything: train, qat, export, evaluate, report.
+
+    Example: quantdet run --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
+    """
+    settings = _config(config, preset, overrides, _options(data, weights, skip_bad))
+    _run_all(settings, out)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything.")] = Path("demo"),
+) -> None:
+    """Generate a small data set, run every stage on it, and draw what the uint8 model finds.
+
+    Example: quantdet demo
+    """
+    from quantdet.data.scenes import generate_scenes
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        data = generate_scenes(out / "VOCdevkit", count=480, progress=progress.named("generate"))
+    settings = _config(None, "demo", None, _options(data, None, False))
+    finished = _run_all(settings, out / "run")
+    _predict_test_pictures(finished, data, out / "predictions")
+
+
+def _run_all(settings: Any, out: Path) -> Any:
+    from quantdet import pipeline
+    from quantdet.progress import bar
+    from quantdet.tables import metrics_table
+
+    with bar() as progress:
+        finished = pipeline.run_all(settings, out, progress)
+    metrics = json.loads(finished.metrics_file.read_text("utf-8"))
+    typer.echo(metrics_table(metrics))
+    typer.echo(f"\nmodel:  {finished.model_file}\nreport: {finished.report_file}")
+    return finished
+
+
+def _predict_test_pictures(finished: Any, data: Path, out: Path) -> None:
+    from quantdet.data.dataset import load_dataset
+    from quantdet.runtime.detector import Detector
+    from quantdet.runtime.predict import predict_to_folder
+
+    samples = load_dataset(data, splits=("test",)).splits["test"][:12]
+    predict_to_folder(Detector(finished.root), [str(s.image_path) for s in samples], out)
+    typer.echo(f"boxes:  {out}")
+
+
+if __name__ == "__main__":
+    main()

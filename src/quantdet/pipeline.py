@@ -1,1 +1,224 @@
-"""Stages."""
+"""The stages of a run: train, qat, export, evaluate, report.
+
+
+Each stage reads the folder, writes its results in one step, can be run again (what is finished
+is not repeated) and goes on where it was killed.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from quantdet.config import Config, load_config
+from quantdet.data.dataset import fingerprint, load_dataset
+from quantdet.data.sample import Dataset
+from quantdet.errors import ConfigError, DataError, DependencyError, ModelError
+from quantdet.runs import Run
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, total)."""
+
+FORMATS = ("uint8", "int8", "int8-ptq", "float32", "float16")
+_PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
+
+
+def train(config: Config, out: Path, progress: Progress | None = None) -> Run:
+    """Train the float model of ``config`` into the run folder ``out``.
+
+    Raises:
+        QuantdetError: configuration, data, weights or folder are wrong; the message says which.
+    """
+    stage = _training_stages()[0]
+    dataset = _load(config)
+    run = Run.create(out, config)
+    with _recorded(run, "train") as entry:
+        trained = stage(config, dataset, run.float_dir, progress)
+        entry.update(trained.summary, data_fingerprint=fingerprint(dataset))
+    return run
+
+
+def qat(run: Run, progress: Progress | None = None) -> Run:
+    """Quantize and fine-tune the float model of a run."""
+    stage = _training_stages()[1]
+    config = run.load_config()
+    dataset = _load(config, run)
+    with _recorded(run, "qat") as entry:
+        entry.update(
+            stage(config, dataset, run.float_dir / "model.keras", run.qat_dir, progress).summary
+        )
+    return run
+
+
+def export(
+    run: Run, formats: Sequence[str] = ("uint8",), progress: Progress | None = None
+) -> list[Path]:
+    """Write .tflite files with their contracts into the run's export folder.
+
+    Args:
+        run: after ``train``; for "uint8" and "int8" also after ``qat``.
+        formats: out of :data:`FORMATS`.
+        progress: called with (phase, done, total).
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ConfigError(f"format {unknown[0]!r} is unknown; choose of {', '.join(FORMATS)}")
+    config = run.load_config()
+    labels = _labels(run)
+    paths = []
+    with _recorded(run, "export") as entry:
+        from quantdet.export.contract import write_contract
+
+        for done, name in enumerate(formats):
+            if progress is not None:
+                progress(f"export {name}", done, len(formats))
+            path = _export_one(run, config, name)
+            data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
+            contract = write_contract(path, config, labels, data)
+            entry[name] = {
+                "file": path.name,
+                "bytes": path.stat().st_size,
+                "sha256": contract.sha256,
+            }
+            paths.append(path)
+        if progress is not None:
+            progress("export", len(formats), len(formats))
+    return paths
+
+
+def export_file(run: Run, name: str) -> Path:
+    """Return where the file of a format lies."""
+    return run.model_file if name == "uint8" else run.export_dir / f"model-{name}.tflite"
+
+
+def evaluate(
+    run: Run, *, parity_pictures: int = 16, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure every model of the run on the test split, on the .tflite files themselves.
+
+    Args:
+        run: what exists in it is measured.
+        parity_pictures: pictures for the parity checks; 0 leaves them out.
+        progress: called with (phase, done, total).
+
+    Returns:
+        What is written to ``metrics.json``.
+    """
+    from quantdet.evaluate.run import evaluate_run
+
+    config = run.load_config()
+    dataset = _load(config, run, splits=(config.data.test_split,))
+    with _recorded(run, "evaluate") as entry:
+        metrics = evaluate_run(run, config, dataset, parity_pictures, progress)
+        entry["metrics"] = run.metrics_file.name
+    return metrics
+
+
+def report(run: Run) -> Path:
+    """Write the run's HTML report and return its path."""
+    from quantdet.report.html import write_report
+
+    return write_report(run)
+
+
+def run_all(config: Config, out: Path, progress: Progress | None = None) -> Run:
+    """Run every stage: train, qat, export with baselines, evaluate, report."""
+    run = train(config, out, progress)
+    qat(run, progress)
+    export(run, ("uint8", "int8-ptq", "float32"), progress)
+    evaluate(run, progress=progress)
+    report(run)
+    return run
+
+
+def update_config(run: Run, overrides: Sequence[str]) -> Config:
+    """Change sections of a run's configuration that later stages read, and save it.
+
+    Raises:
+        ConfigError: the change would touch what the float model was trained with.
+    """
+    before = run.load_config()
+    after = load_config(run.config_file, overrides=overrides)
+    Run.create(run.root, after)
+    return after if after != before else before
+
+
+def _export_one(run: Run, config: Config, name: str) -> Path:
+    from quantdet.export.baselines import export_float, export_ptq
+    from quantdet.export.integer import export_integer
+    from quantdet.train.float_stage import build_task, load_float_model
+    from quantdet.train.qat_stage import calibration_pictures, load_quantized_model
+
+    path = export_file(run, name)
+    if name in ("uint8", "int8"):
+        model = load_quantized_model(run.qat_dir / "model.keras")
+        return export_integer(model, path, io_dtype=name)
+    model = load_float_model(run.float_dir / "model.keras")
+    if name == "int8-ptq":
+        task = build_task(config, _load(config, run))
+        return export_ptq(model, path, calibration_pictures(config, task))
+    return export_float(model, path, half=name == "float16")
+
+
+def _load(config: Config, run: Run | None = None, splits: Sequence[str] | None = None) -> Dataset:
+    """Load the data set; of an existing run with the labels that it was trained with."""
+    labels: Any = _labels(run) if run is not None else config.data.labels
+    dataset = load_dataset(
+        config.data.root,
+        format=config.data.format,
+        labels=labels,
+        skip_bad=config.data.skip_bad,
+        splits=splits,
+    )
+    wanted = config.data.train_split if splits is None else splits[0]
+    if wanted not in dataset.splits:
+        raise DataError(
+            f"{config.data.root}: has no split {wanted!r}, only {', '.join(dataset.splits)}; "
+            "set it in [data]"
+        )
+    return dataset
+
+
+def _labels(run: Run) -> tuple[str, ...]:
+    identity = run.manifest().get("train", {}).get("identity", {})
+    if "labels" not in identity:
+        raise ModelError(f"{run.root}: has no trained model; run `quantdet train` first")
+    return tuple(identity["labels"])
+
+
+def _training_stages() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    try:
+        from quantdet.train.float_stage import train_float
+        from quantdet.train.qat_stage import train_qat
+    except ImportError as error:
+        raise DependencyError(
+            f'training needs {error.name}: pip install "quantdet[train]"'
+        ) from None
+    return train_float, train_qat
+
+
+@contextmanager
+def _recorded(run: Run, stage: str) -> Iterator[dict[str, Any]]:
+    """Note in the manifest what a stage did, how long it took, and with which versions."""
+    entry: dict[str, Any] = {}
+    start = time.perf_counter()
+    yield entry
+    entry["seconds"] = round(time.perf_counter() - start, 2)
+    entry["versions"] = versions()
+    run.record(stage, entry)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -13,7 +13,7 @@ from quantdet.atomic import atomic_path
 from quantdet.export.convert import convert, output_names, tensorflow
 from quantdet.export.verify import check_integer
 from quantdet.quant.fold import simplify
-from quantdet.quant.graph import Graph, call_layer, read_graph
+from quantdet.quant.graph import Graph, Node, read_graph
 
 
 def export_float(model: Any, path: Path, *, half: bool = False) -> Path:
@@ -65,12 +65,25 @@ def export_ptq(
 def _convert(model: Any, configure: Callable[[Any], None]) -> bytes:
     # BatchNorm and input normalization are folded as in the integer model: same operators.
     graph: Graph = simplify(read_graph(model))
+    # Variables would have to be tracked by the exported module; constants need nothing.
+    weights = {id(node.layer): _constants(node.layer) for node in graph.nodes}
+
+    def apply(node: Node, arguments: list[Any]) -> Any:
+        inputs = arguments[0] if len(arguments) == 1 else arguments
+        return node.layer.stateless_call(*weights[id(node.layer)], inputs)[0]
 
     def function(*inputs: Any) -> dict[str, Any]:
-        known = graph.run(inputs, lambda node, arguments: call_layer(node.layer, arguments))
+        known = graph.run(inputs, apply)
         return {name: known[tensor] for name, tensor in output_names(graph).items()}
 
     return convert(function, graph, configure)
+
+
+def _constants(layer: Any) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    return (
+        [np.array(variable) for variable in layer.trainable_variables],
+        [np.array(variable) for variable in layer.non_trainable_variables],
+    )
 
 
 def _write(content: bytes, path: Path) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from quantdet.errors import ExportError
 from quantdet.quant.litert_file import FileGraph, read_litert
 
@@ -33,11 +31,6 @@ def check_integer(content: bytes, io_dtype: str) -> None:
 def float_tensors(file: FileGraph) -> list[str]:
     """Return names of the tensors that are not integer."""
     return [tensor.name for tensor in file.tensors if tensor.dtype not in _INTEGER_TYPES]
-
-
-def operator_counts(file: FileGraph) -> dict[str, int]:
-    """Return operator name → how often it occurs, most frequent first."""
-    return dict(Counter(op.name for op in file.ops).most_common())
 
 
 def _float_ops(file: FileGraph) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,11 @@ def read_litert(content: bytes | Path) -> FileGraph:
         outputs=outputs,
         output_order=tuple(by_index[int(index)] for index in graph.outputs),
     )
+
+
+def operator_counts(file: FileGraph) -> dict[str, int]:
+    """Return operator name → how often it occurs, most frequent first."""
+    return dict(Counter(op.name for op in file.ops).most_common())
 
 
 def _names(enumeration: Any) -> dict[int, str]:

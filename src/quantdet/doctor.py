@@ -1,0 +1,79 @@
+"""Look at the installation: what is there, what is missing, how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+from quantdet.tables import table
+
+# Distribution names that provide a module → (module, what it is for, how to get it)
+_PARTS = (
+    ("ai-edge-litert", "ai_edge_litert", "run models", "pip install quantdet"),
+    ("keras", "keras", "train", 'pip install "quantdet[train]"'),
+    ("tensorflow-cpu|tensorflow", "tensorflow", "train, export", 'pip install "quantdet[train]"'),
+    ("jax", "jax", "train on GPU", 'pip install "quantdet[jax]"'),
+    ("torch", "torch", "train (optional)", "pip install torch"),
+    ("opencv-python-headless", "cv2", "video, augmentation", 'pip install "quantdet[video]"'),
+    ("kagglehub", "kagglehub", "data download", 'pip install "quantdet[train]"'),
+    ("tflite-micro", "tflite_micro", "verify", "pip install --pre tflite-micro"),
+    ("ethos-u-vela", "ethosu", "verify", "pip install ethos-u-vela"),
+)
+
+
+def examine() -> dict[str, Any]:
+    """Return system, packages and devices, JSON-ready. Slow parts are imported if present."""
+    return {
+        "python": sys.version.split()[0],
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "keras_backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "packages": [_package(*part) for part in _PARTS],
+        "devices": _devices(),
+    }
+
+
+def _package(distributions: str, module: str, purpose: str, install: str) -> dict[str, Any]:
+    version = None
+    if importlib.util.find_spec(module) is not None:
+        for name in distributions.split("|"):
+            try:
+                version = metadata.version(name)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+        version = version or "present"
+    return {
+        "name": distributions.split("|", maxsplit=1)[0],
+        "version": version,
+        "for": purpose,
+        "install": None if version else install,
+    }
+
+
+def _devices() -> list[str]:
+    """Return devices that training can use, as the backends name them."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return []
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_physical_devices()]
+
+
+def render(result: dict[str, Any]) -> str:
+    """Return the examination as text."""
+    rows = [
+        (item["name"], item["version"] or "missing", item["for"], item["install"] or "")
+        for item in result["packages"]
+    ]
+    head = (
+        f"Python {result['python']} on {result['system']}, {result['cores']} cores, "
+        f"Keras backend {result['keras_backend']}\n"
+        f"devices: {', '.join(result['devices']) or 'none known (no training backend)'}\n"
+    )
+    return head + table(("package", "version", "for", "install with"), rows)

@@ -1,0 +1,205 @@
+"""Run a .tflite with LiteRT; tensors go by signature name, never by position.
+
+The converter orders outputs as it likes, so positions mean nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from quantdet.errors import ModelError
+from quantdet.runtime.contract import TensorSpec
+
+# Name → member of ai_edge_litert.interpreter.OpResolverType.
+KERNELS: dict[str, str] = {
+    "xnnpack": "BUILTIN",
+    "optimized": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
+}
+DEFAULT_SIGNATURE = "serving_default"
+_MOST_DEFAULT_THREADS = 4
+_stderr_lock = threading.Lock()
+
+
+def default_threads() -> int:
+    """Return the cores this process may use, at most 4 (more rarely helps a small model)."""
+    usable = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return min(_MOST_DEFAULT_THREADS, usable)
+
+
+class Engine:
+    """One loaded model with one picture input.
+
+    Args:
+        model_file: a .tflite with a signature.
+        num_threads: None for :func:`default_threads`.
+        kernels: a key of ``KERNELS``: "xnnpack" as devices use it, "optimized" for LiteRT's
+            own fast kernels, "reference" for the plain ones.
+        preserve_all_tensors: keep inner tensors readable by :meth:`tensor` (costs memory).
+        signature: which one; None takes "serving_default" or the only one.
+
+    Attributes:
+        model_file: as given.
+        num_threads: in use.
+        input: the input tensor.
+        outputs: output name → tensor.
+
+    Raises:
+        ModelError: file missing or corrupt, no signature, an operator that LiteRT cannot run,
+            or kernels unknown.
+    """
+
+    def __init__(
+        self,
+        model_file: Path | str,
+        *,
+        num_threads: int | None = None,
+        kernels: str = "xnnpack",
+        preserve_all_tensors: bool = False,
+        signature: str | None = None,
+    ) -> None:
+        self.model_file = Path(model_file)
+        self.num_threads = default_threads() if num_threads is None else num_threads
+        if self.num_threads < 1:
+            raise ModelError(f"num_threads is {num_threads}; use 1 or more")
+        if kernels not in KERNELS:
+            raise ModelError(f"kernels {kernels!r} are unknown; choose one of {list(KERNELS)}")
+        self._interpreter = _load(
+            self.model_file, self.num_threads, KERNELS[kernels], preserve_all_tensors
+        )
+        runner = self._runner(signature)
+        inputs = runner.get_input_details()
+        if len(inputs) != 1:
+            raise ModelError(
+                f"{self.model_file}: has {len(inputs)} inputs {list(inputs)}, a detector has one; "
+                "export it with quantdet"
+            )
+        ((name, details),) = inputs.items()
+        self.input = self._spec(name, details)
+        self._input_index = details["index"]
+        output_details = runner.get_output_details()
+        self.outputs = {name: self._spec(name, item) for name, item in output_details.items()}
+        self._output_indices = {name: item["index"] for name, item in output_details.items()}
+
+    def run(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Run the model once.
+
+        Args:
+            tensor: shape and dtype of ``input``.
+
+        Returns:
+            Output name → raw tensor (integers where the model is quantized), own copies.
+
+        Raises:
+            ModelError: wrong shape or dtype, or LiteRT fails.
+        """
+        if tensor.shape != self.input.shape or tensor.dtype != self.input.dtype:
+            raise ModelError(
+                f"{self.model_file}: input {self.input.name!r} is {self.input.dtype} "
+                f"{self.input.shape}, got {tensor.dtype} {tensor.shape}"
+            )
+        try:
+            self._interpreter.set_tensor(self._input_index, tensor)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"{self.model_file}: LiteRT failed to run it ({error}); export it again"
+            ) from None
+        return {name: self.tensor(index) for name, index in self._output_indices.items()}
+
+    def tensor(self, index: int) -> NDArray[Any]:
+        """Return a copy of a tensor by its index in the file.
+
+        Inner tensors hold what the last run put there only with ``preserve_all_tensors``.
+        """
+        return np.array(self._interpreter.get_tensor(index))
+
+    def _runner(self, signature: str | None) -> Any:
+        names = list(self._interpreter.get_signature_list())
+        if not names:
+            raise ModelError(
+                f"{self.model_file}: has no signature, so its outputs have no names; "
+                "export it with quantdet, or convert it with a signature"
+            )
+        wanted = signature
+        if wanted is None:
+            wanted = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in names else names[0]
+        if wanted not in names:
+            raise ModelError(f"{self.model_file}: has no signature {wanted!r}, only {names}")
+        return self._interpreter.get_signature_runner(wanted)
+
+    def _spec(self, name: str, details: dict[str, Any]) -> TensorSpec:
+        scale, zero_point = details["quantization"]
+        try:
+            return TensorSpec(
+                name=name,
+                shape=tuple(int(n) for n in details["shape"]),
+                dtype=np.dtype(details["dtype"]).name,  # type: ignore[arg-type]
+                scale=float(scale),
+                zero_point=int(zero_point),
+            )
+        except ValidationError:
+            raise ModelError(
+                f"{self.model_file}: tensor {name!r} is {np.dtype(details['dtype']).name}; "
+                "a detector's inputs and outputs are uint8, int8 or float32"
+            ) from None
+
+
+def _load(model_file: Path, num_threads: int, resolver: str, preserve_all_tensors: bool) -> Any:
+    if not model_file.is_file():
+        raise ModelError(
+            f"{model_file}: no such model file; check the path, or make it with `quantdet export`"
+        )
+    try:
+        with _quiet_stderr(), warnings.catch_warnings():
+            # LiteRT warns that preserve_all_tensors takes memory.
+            warnings.simplefilter("ignore")
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+            interpreter = Interpreter(
+                str(model_file),
+                num_threads=num_threads,
+                experimental_op_resolver_type=OpResolverType[resolver],
+                experimental_preserve_all_tensors=preserve_all_tensors,
+            )
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{model_file}: not a .tflite that LiteRT can run, or truncated ({error}); "
+            "copy or export it again"
+        ) from None
+    return interpreter
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep the native library's "INFO: Created … delegate" lines off the terminal.
+
+    They go to file descriptor 2 past ``sys.stderr``, and LiteRT has no switch for them.
+    """
+    with _stderr_lock:
+        try:
+            kept = os.dup(2)
+        except OSError:  # no stderr at all, e.g. a daemon
+            yield
+            return
+        sink = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(sink, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(sink)

@@ -1,0 +1,119 @@
+"""Results as plain text tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return an aligned text table; the first column is left-aligned, the others right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def metrics_table(metrics: dict[str, Any]) -> str:
+    """Return the accuracy table of ``metrics.json``, with parity figures below."""
+    latency = {
+        (row["variant"], row["threads"]): row["median_ms"]
+        for row in metrics["latency"]
+        if row["kernels"] == "xnnpack"
+    }
+    rows = [
+        (
+            row["name"],
+            f"{100 * row['class_accuracy']:.1f}",
+            f"{row['mean_iou']:.3f}",
+            f"{100 * row['hit_share']:.1f}",
+            f"{row['bytes'] / 1e6:.2f}",
+            _ms(latency.get((row["variant"], 1))),
+            _ms(latency.get((row["variant"], 2))),
+        )
+        for row in metrics["variants"]
+    ]
+    header = ("model", "class %", "mean IoU", "class+IoU≥.5 %", "MB", "ms, 1 thr", "ms, 2 thr")
+    pictures = metrics["variants"][0]["pictures"]
+    parts = [f"{pictures} pictures of split {metrics['split']!r}", table(header, rows)]
+    if "parity" in metrics:
+        parts.append(_parity_text(metrics["parity"]))
+    return "\n".join(parts)
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _parity_text(parity: dict[str, Any]) -> str:
+    layers, whole = parity["layers"], parity["end_to_end"]
+    rows = [
+        (
+            row["kernels"],
+            f"{100 * row['same_class']:.1f}",
+            f"{100 * row['identical']:.1f}",
+            f"{row['noise_lsb']:.2f}",
+            f"{row['max_lsb']:.0f}",
+        )
+        for row in whole["kernels"]
+    ]
+    return (
+        f"\nlayer by layer: {100 * layers['identical']:.3f} % of {layers['values']} integers "
+        f"identical, {100 * layers['identical_two_step']:.3f} % with LiteRT's two-step rounding, "
+        f"largest difference {layers['max_lsb']}\n"
+        f"end to end, {whole['pictures']} pictures (noise of quantization itself: "
+        f"{whole['quantization_noise_lsb']:.2f} LSB)\n"
+        + table(("kernels", "same class %", "identical %", "noise LSB", "max LSB"), rows)
+    )
+
+
+def latency_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the latency table of ``quantdet benchmark``."""
+    cells = [
+        (
+            row["kernels"],
+            str(row["threads"]),
+            f"{row['median_ms']:.2f}",
+            f"{row['p90_ms']:.2f}",
+            f"{row['min_ms']:.2f}",
+        )
+        for row in rows
+    ]
+    return table(("kernels", "threads", "median ms", "p90 ms", "min ms"), cells)
+
+
+def check_table(result: dict[str, Any]) -> str:
+    """Return splits and findings of ``quantdet data check``."""
+    splits = table(
+        ("split", "pictures", "annotated", "objects"),
+        [
+            (name, str(row["pictures"]), str(row["annotated"]), str(row["objects"]))
+            for name, row in result["splits"].items()
+        ],
+    )
+    findings = [
+        f"{item['severity']}: {item['file']}: {item['message']} [{item['code']}]"
+        for item in result["findings"]
+    ]
+    verdict = "training may go on" if result["ok"] else "training would stop; mend the errors"
+    return "\n".join([splits, "", *findings, verdict])
+
+
+def predictions_text(results: Sequence[Any]) -> str:
+    """Return one line per detection of ``quantdet predict``."""
+    lines = []
+    for result in results:
+        found = [
+            f"{item['label']} {100 * item['score']:.0f} % at {item['box_xyxy']}"
+            for item in result.to_dict()["detections"]
+        ]
+        lines.append(
+            f"{result.source}: {'; '.join(found) or 'nothing found'} ({result.inference_ms:.1f} ms)"
+        )
+    return "\n".join(lines)
