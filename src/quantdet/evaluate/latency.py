@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from quantdet.errors import ConfigError
+from quantdet.runtime.contract import TensorSpec
 from quantdet.runtime.engine import Engine
 
 KERNELS = ("xnnpack", "optimized")
 _CPU_INFO = Path("/proc/cpuinfo")
+# Timed runs in one turn; each turn starts with an untimed run, which brings the weights back
+# into the cache and lets the threads of the setting before fall asleep.
+_TURN = 5
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class LatencyResult:
         p90_ms: 90th percentile.
         min_ms: fastest.
         runs: how many were timed.
+        bytes: size of the model file.
     """
 
     kernels: str
@@ -37,6 +44,7 @@ class LatencyResult:
     p90_ms: float
     min_ms: float
     runs: int
+    bytes: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -53,41 +61,41 @@ def benchmark(
 ) -> list[LatencyResult]:
     """Time a model for every thread count, with XNNPACK and without.
 
-    The settings take turns run by run, so that a slow spell of the machine hits all of them.
+    The settings take turns of a few runs, so that a slow spell of the machine hits all of them.
 
     Args:
         model_file: the .tflite.
         threads: thread counts.
         warmup: untimed runs of each setting.
         runs: timed runs of each setting.
-        progress: called with (runs done, all runs).
+        progress: called with (timed runs done, all timed runs).
+
+    Returns:
+        One result for each kernel set and thread count, XNNPACK first.
+
+    Raises:
+        ModelError: the file is missing or corrupt.
+        ConfigError: no thread count or no run.
     """
+    if runs < 1 or not threads:
+        raise ConfigError(f"runs is {runs}, threads {list(threads)}; measure at least one of each")
     settings = [(kernels, count) for kernels in KERNELS for count in threads]
     engines = [
         Engine(model_file, num_threads=count, kernels=kernels) for kernels, count in settings
     ]
-    spec = engines[0].input
-    picture = np.random.default_rng(0).integers(0, 256, spec.shape).astype(np.uint8)
-    tensor = picture.view(np.int8) if spec.dtype == "int8" else picture.astype(spec.dtype)
-    times: list[list[float]] = [[] for _ in settings]
-    for number in range(warmup + runs):
-        for engine, measured in zip(engines, times, strict=True):
-            start = time.perf_counter()
+    tensor = _random_input(engines[0].input)
+    for engine in engines:
+        for _ in range(warmup):
             engine.run(tensor)
-            if number >= warmup:
-                measured.append(1000 * (time.perf_counter() - start))
-        if progress is not None:
-            progress(number + 1, warmup + runs)
+    times: list[list[float]] = [[] for _ in settings]
+    for start in range(0, runs, _TURN):
+        for engine, measured in zip(engines, times, strict=True):
+            measured.extend(_time_turn(engine, tensor, min(_TURN, runs - start)))
+            if progress is not None:
+                progress(sum(map(len, times)), runs * len(settings))
+    size = model_file.stat().st_size
     return [
-        LatencyResult(
-            kernels,
-            count,
-            round(float(np.median(measured)), 3),
-            round(float(np.percentile(measured, 90)), 3),
-            round(min(measured), 3),
-            runs,
-        )
-        for (kernels, count), measured in zip(settings, times, strict=True)
+        _result(setting, measured, size) for setting, measured in zip(settings, times, strict=True)
     ]
 
 
@@ -95,6 +103,41 @@ def host() -> dict[str, Any]:
     """Return processor, cores and system of this machine."""
     model = platform.processor()
     if _CPU_INFO.is_file():
-        names = [line for line in _CPU_INFO.read_text().splitlines() if "model name" in line]
+        names = [line for line in _CPU_INFO.read_text("utf-8").splitlines() if "model name" in line]
         model = names[0].partition(":")[2].strip() if names else model
-    return {"cpu": model, "cores": os.cpu_count(), "system": platform.platform(terse=True)}
+    return {
+        "cpu": model or platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+    }
+
+
+def _random_input(spec: TensorSpec) -> NDArray[Any]:
+    """Return noise as input, the same every time."""
+    pixels = np.random.default_rng(0).integers(0, 256, spec.shape)
+    if spec.dtype == "float32":
+        return ((pixels - 128) / 127.5).astype(np.float32)
+    return pixels.astype(np.uint8).view(spec.dtype)
+
+
+def _time_turn(engine: Engine, tensor: NDArray[Any], runs: int) -> list[float]:
+    engine.run(tensor)
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        engine.run(tensor)
+        times.append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def _result(setting: tuple[str, int], times: list[float], size: int) -> LatencyResult:
+    kernels, threads = setting
+    return LatencyResult(
+        kernels=kernels,
+        threads=threads,
+        median_ms=round(float(np.median(times)), 3),
+        p90_ms=round(float(np.percentile(times, 90)), 3),
+        min_ms=round(min(times), 3),
+        runs=len(times),
+        bytes=size,
+    )

@@ -6,14 +6,16 @@ not yet cut by any threshold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.boxes import as_boxes, clip, ordered, yxyx_norm_to_xyxy
+from quantdet.boxes import Boxes, as_boxes, clip, ordered, yxyx_norm_to_xyxy
 from quantdet.detections import Detections
+from quantdet.errors import ModelError
 from quantdet.runtime.contract import Contract, TensorSpec
 
 Floats = NDArray[np.float32]
@@ -35,14 +37,24 @@ def decode_single_box(
     """Decode one box and class probabilities.
 
     Args:
-        boxes: 4 values ymin, xmin, ymax, xmax as fractions of the picture.
+        boxes: 4 values ymin, xmin, ymax, xmax as fractions of the picture; the corners may be
+            swapped, the result is ordered.
         scores: probabilities of the classes, with background if the contract says so.
         contract: of the model.
         size_hw: of the original picture.
+
+    Returns:
+        One detection: the best class that is not background.
+
+    Raises:
+        ModelError: the outputs do not have this layout.
     """
+    if boxes.size != 4:
+        raise ModelError(f"decoder 'single_box' needs one box, the model gives {boxes.shape}")
     box = ordered(yxyx_norm_to_xyxy(as_boxes(boxes), size_hw))
     classes = _without_background(scores.reshape(1, -1), contract)
-    return _best(clip(box, size_hw), classes, contract)
+    class_id = int(classes[0].argmax())
+    return _one(clip(box, size_hw), float(classes[0, class_id]), class_id, contract)
 
 
 def decode_grid(
@@ -50,24 +62,36 @@ def decode_grid(
 ) -> Detections:
     """Decode a square grid of cells; the cell with the highest class score answers.
 
+    With side = √N, cell i has its centre at
+    ``x = (i mod side + 0.5) / side, y = (i div side + 0.5) / side`` (FCOS on one level, Tian et
+    al. 2019, arXiv:1904.01355).
+
     Args:
-        boxes: (N, 4) distances left, top, right, bottom from the cell centre to the edges, as
-            fractions of the picture; never negative, so boxes are always ordered.
-        scores: (N, classes) logits.
+        boxes: (N, 4) or (1, N, 4) distances left, top, right, bottom from the cell centre to
+            the edges, as fractions of the picture; not negative, so boxes are always ordered.
+        scores: (N, classes) or (1, N, classes) logits.
         contract: of the model.
         size_hw: of the original picture.
+
+    Returns:
+        One detection; its score is the sigmoid of the best logit.
+
+    Raises:
+        ModelError: the outputs do not have this layout.
     """
     distances = boxes.reshape(-1, 4)
-    side = round(len(distances) ** 0.5)
-    centre = (np.arange(side, dtype=np.float32) + 0.5) / side
-    x, y = np.tile(centre, side), np.repeat(centre, side)
-    left, top, right, bottom = distances.T
-    boxes_yxyx = np.stack([y - top, x - left, y + bottom, x + right], axis=1)
+    side = math.isqrt(len(distances))
+    if side * side != len(distances) or scores.size % len(distances):
+        raise ModelError(
+            f"decoder 'grid' needs a square number of cells with scores each, the model gives "
+            f"boxes {boxes.shape} and scores {scores.shape}"
+        )
     logits = _without_background(scores.reshape(len(distances), -1), contract)
-    probabilities: Floats = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
-    return _best(
-        clip(yxyx_norm_to_xyxy(as_boxes(boxes_yxyx), size_hw), size_hw), probabilities, contract
-    )
+    cell, class_id = (int(i) for i in np.unravel_index(int(logits.argmax()), logits.shape))
+    left, top, right, bottom = distances[cell].tolist()
+    x, y = (cell % side + 0.5) / side, (cell // side + 0.5) / side
+    box = yxyx_norm_to_xyxy(as_boxes([y - top, x - left, y + bottom, x + right]), size_hw)
+    return _one(clip(box, size_hw), _sigmoid(float(logits[cell, class_id])), class_id, contract)
 
 
 def _without_background(scores: Floats, contract: Contract) -> Floats:
@@ -76,14 +100,19 @@ def _without_background(scores: Floats, contract: Contract) -> Floats:
     return np.delete(scores, contract.background_index, axis=-1)
 
 
-def _best(boxes_xyxy: Floats, scores: Floats, contract: Contract) -> Detections:
-    row, class_id = np.unravel_index(int(scores.argmax()), scores.shape)
+def _sigmoid(logit: float) -> float:
+    # This form cannot overflow.
+    return 0.5 * (1.0 + math.tanh(0.5 * logit))
+
+
+def _one(box_xyxy: Boxes, score: float, class_id: int, contract: Contract) -> Detections:
     return Detections(
-        boxes_xyxy[row : row + 1],
-        scores[row, class_id].reshape(1).astype(np.float32),
+        box_xyxy,
+        np.array([score], dtype=np.float32),
         np.array([class_id], dtype=np.int64),
         contract.labels,
     )
 
 
 DECODERS: dict[str, Decoder] = {"single_box": decode_single_box, "grid": decode_grid}
+"""Contract's ``decoder.kind`` → function."""

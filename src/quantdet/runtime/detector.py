@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from quantdet.detections import Detections
-from quantdet.errors import DataError, ModelError
+from quantdet.errors import ConfigError, DataError, ModelError
 from quantdet.runtime.contract import Contract, TensorSpec, load_contract
 from quantdet.runtime.decode import DECODERS, dequantize
 from quantdet.runtime.engine import Engine
-from quantdet.runtime.preprocess import quantize_input, read_image, resize
+from quantdet.runtime.preprocess import quantize_input, read_image, resize, rgb_pixels
 
-_SCALE_TOLERANCE = 1e-4
+Picture = Path | str | NDArray[np.uint8] | Image.Image
+"""A picture file, uint8 RGB pixels (H, W, 3), or a Pillow image."""
+
+# The contract keeps scales as decimal text, the file as float32.
+_SCALE_TOLERANCE = 1e-5
+_PIXELS_NDIM = 3
 
 
 class Detector:
-    """Finds objects in pictures with an exported model.
+    """Finds objects in pictures with an exported model. Not for several threads at once.
 
     Args:
         model: a .tflite with its contract beside it, or a run folder.
-        threshold: lowest score reported; None takes the contract's.
-        num_threads: for LiteRT.
+        threshold: lowest score reported, 0 to 1; None takes the contract's.
+        num_threads: for LiteRT; None takes the usable cores, at most 4.
         kernels: see :class:`quantdet.runtime.engine.Engine`.
+
+    Attributes:
+        model_file: the .tflite in use.
+        contract: of that file.
+        threshold: in use.
+        last_inference_ms: time LiteRT took for the last picture, without decoding or resizing.
 
     Raises:
         ModelError: file or contract missing, corrupt, or not of each other.
@@ -48,8 +59,7 @@ class Detector:
         self._engine = Engine(self.model_file, num_threads=num_threads, kernels=kernels)
         self.contract = load_contract(self.model_file)
         _check(self.model_file, self.contract, self._engine)
-        default = self.contract.decoder.score_threshold
-        self.threshold = default if threshold is None else threshold
+        self.threshold = _threshold(threshold, self.contract.decoder.score_threshold)
         self.last_inference_ms = 0.0
 
     @property
@@ -57,56 +67,83 @@ class Detector:
         """Class names in the order of class ids."""
         return self.contract.labels
 
-    def predict(
-        self, image: Path | str | NDArray[np.uint8] | Any, threshold: float | None = None
-    ) -> Detections:
+    def predict(self, image: Picture, threshold: float | None = None) -> Detections:
         """Find objects in one picture.
 
         Args:
-            image: path, uint8 RGB array (H, W, 3), or Pillow image.
-            threshold: lowest score reported; None takes the detector's.
+            image: see ``Picture``; files and Pillow images are turned upright by their EXIF.
+            threshold: lowest score reported, 0 to 1; None takes the detector's.
+
+        Returns:
+            Detections in pixels of the upright picture, best first.
 
         Raises:
-            DataError: the picture cannot be read.
+            DataError: the picture cannot be read, or the array is not RGB pixels.
         """
-        picture = read_image(Path(image)) if isinstance(image, str | Path) else _as_rgb(image)
-        pixels = resize(picture, self.contract.input.size_hw)
-        height, width = picture.shape[:2]
-        found = self.detect_pixels(pixels, (height, width))
-        return found.above(self.threshold if threshold is None else threshold)
+        lowest = _threshold(threshold, self.threshold)
+        pixels = _pixels(image)
+        resized = resize(pixels, self.contract.input.size_hw)
+        return self.detect_pixels(resized, (pixels.shape[0], pixels.shape[1])).above(lowest)
 
-    def detect_pixels(self, pixels: NDArray[np.uint8], size_hw: tuple[int, int]) -> Detections:
-        """Return unfiltered detections of a picture that is resized already.
+    def detect_pixels(
+        self, pixels: NDArray[np.uint8], original_size_hw: tuple[int, int]
+    ) -> Detections:
+        """Return detections of a resized picture, not cut by any threshold.
 
         Args:
             pixels: uint8 RGB of the model's input size.
-            size_hw: of the original picture; boxes are in its pixels.
+            original_size_hw: of the original picture; boxes are in its pixels.
+
+        Raises:
+            ModelError: the pixels do not have the model's input size.
         """
         tensor = quantize_input(pixels, self.contract.input)[None]
         start = time.perf_counter()
         outputs = self._engine.run(tensor)
         self.last_inference_ms = 1000 * (time.perf_counter() - start)
-        boxes = dequantize(outputs[self.contract.boxes.name], self.contract.boxes)[0]
-        scores = dequantize(outputs[self.contract.scores.name], self.contract.scores)[0]
-        return DECODERS[self.contract.decoder.kind](boxes, scores, self.contract, size_hw)
+        boxes, scores = (
+            dequantize(outputs[spec.name], spec)
+            for spec in (self.contract.boxes, self.contract.scores)
+        )
+        decode = DECODERS[self.contract.decoder.kind]
+        return decode(boxes, scores, self.contract, original_size_hw)
+
+
+def _threshold(wanted: float | None, default: float) -> float:
+    value = default if wanted is None else wanted
+    if not 0 <= value <= 1:
+        raise ConfigError(f"threshold is {value}; give a score from 0 to 1")
+    return value
 
 
 def _model_file(path: Path) -> Path:
-    file = path / "export" / "model.tflite" if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    file = path / "export" / "model.tflite"
     if not file.is_file():
-        hint = f"; make it with `quantdet export {path}`" if path.is_dir() else ""
-        raise ModelError(f"{file}: no such model{hint}")
+        raise ModelError(
+            f"{path}: holds no export/model.tflite; give a .tflite file, or a run folder after "
+            "`quantdet export`"
+        )
     return file
 
 
-def _as_rgb(image: Any) -> NDArray[np.uint8]:
-    pixels = image if isinstance(image, np.ndarray) else np.asarray(image.convert("RGB"))
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+def _pixels(image: Picture) -> NDArray[np.uint8]:
+    if isinstance(image, Path | str):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        try:
+            return rgb_pixels(image)
+        except (OSError, ValueError) as error:
+            raise DataError(f"Pillow image cannot be decoded ({error}); load it again") from None
+    if image.dtype != np.uint8 or image.ndim != _PIXELS_NDIM or image.shape[2] != 3:
         raise DataError(
-            f"picture has shape {pixels.shape} and type {pixels.dtype}; "
+            f"picture is {image.dtype} of shape {image.shape}; "
             "give uint8 RGB of shape (height, width, 3)"
         )
-    return pixels
+    if image.size == 0:
+        raise DataError(f"picture of shape {image.shape} has no pixels")
+    return image
 
 
 def _check(model_file: Path, contract: Contract, engine: Engine) -> None:
@@ -115,43 +152,55 @@ def _check(model_file: Path, contract: Contract, engine: Engine) -> None:
     Raises:
         ModelError: names what differs.
     """
-    pairs = [(contract.input.tensor, engine.input)]
-    for spec in (contract.boxes, contract.scores):
-        if spec.name not in engine.outputs:
-            raise ModelError(
-                f"{model_file}: has no output {spec.name!r}, only {sorted(engine.outputs)}"
-            )
-        pairs.append((spec, engine.outputs[spec.name]))
-    for spec, found in pairs:
-        difference = _difference(spec, found)
-        if difference:
-            raise ModelError(
-                f"{model_file}: {spec.name!r} {difference}; export model and contract again"
-            )
+    for problem in _differences(contract, engine):
+        raise ModelError(f"{model_file}: {problem}; export model and contract again")
     if contract.decoder.kind not in DECODERS:
         raise ModelError(
-            f"{model_file}: contract asks for decoder {contract.decoder.kind!r}, known are "
-            f"{sorted(DECODERS)}; update quantdet"
-        )
-    expected = len(contract.labels) + (contract.background_index is not None)
-    if contract.scores.shape[-1] != expected:
-        raise ModelError(
-            f"{model_file}: scores have {contract.scores.shape[-1]} classes, but the contract "
-            f"names {len(contract.labels)} labels"
+            f"{model_file}: its contract asks for decoder {contract.decoder.kind!r}, this "
+            f"version knows {sorted(DECODERS)}; update quantdet"
         )
 
 
-def _difference(spec: TensorSpec, found: TensorSpec) -> str | None:
-    if found.shape != spec.shape:
-        return f"has shape {found.shape}, the contract says {spec.shape}"
-    if found.dtype != spec.dtype:
-        return f"is {found.dtype}, the contract says {spec.dtype}"
-    if (
-        abs(found.scale - spec.scale) > _SCALE_TOLERANCE * spec.scale
-        or found.zero_point != spec.zero_point
-    ):
-        return (
-            f"has scale {found.scale} and zero point {found.zero_point}, the contract says "
-            f"{spec.scale} and {spec.zero_point}"
+def _differences(contract: Contract, engine: Engine) -> list[str]:
+    problems = []
+    if contract.signature != engine.signature:
+        problems.append(
+            f"signature is {engine.signature!r}, the contract says {contract.signature!r}"
         )
-    return None
+    wanted_input = (1, *contract.input.size_hw, 3)
+    if contract.input.tensor.shape != wanted_input:
+        problems.append(
+            f"contract: input shape {contract.input.tensor.shape} is not {wanted_input} as size_hw "
+            "demands"
+        )
+    problems += _tensor_differences(contract.input.tensor, engine.input)
+    for spec in (contract.boxes, contract.scores):
+        if spec.name in engine.outputs:
+            problems += _tensor_differences(spec, engine.outputs[spec.name])
+        else:
+            problems.append(f"has no output {spec.name!r}, only {sorted(engine.outputs)}")
+    columns = len(contract.labels) + (contract.background_index is not None)
+    if contract.scores.shape[-1] != columns:
+        background = "" if contract.background_index is None else " and background"
+        problems.append(
+            f"scores have {contract.scores.shape[-1]} classes, but the contract names "
+            f"{len(contract.labels)} labels{background}"
+        )
+    return problems
+
+
+def _tensor_differences(promised: TensorSpec, real: TensorSpec) -> list[str]:
+    pairs: list[tuple[str, object, object]] = [
+        ("name", promised.name, real.name),
+        ("shape", promised.shape, real.shape),
+        ("dtype", promised.dtype, real.dtype),
+    ]
+    if real.dtype != "float32":
+        pairs.append(("zero_point", promised.zero_point, real.zero_point))
+        if abs(promised.scale - real.scale) > _SCALE_TOLERANCE * real.scale:
+            pairs.append(("scale", promised.scale, real.scale))
+    return [
+        f"{real.name!r} has {what} {value}, the contract says {expected}"
+        for what, expected, value in pairs
+        if expected != value
+    ]

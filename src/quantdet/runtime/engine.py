@@ -55,6 +55,7 @@ class Engine:
         num_threads: in use.
         input: the input tensor.
         outputs: output name → tensor.
+        signature: in use.
 
     Raises:
         ModelError: file missing or corrupt, no signature, an operator that LiteRT cannot run,
@@ -79,7 +80,8 @@ class Engine:
         self._interpreter = _load(
             self.model_file, self.num_threads, KERNELS[kernels], preserve_all_tensors
         )
-        runner = self._runner(signature)
+        self.signature = self._choose_signature(signature)
+        runner = self._interpreter.get_signature_runner(self.signature)
         inputs = runner.get_input_details()
         if len(inputs) != 1:
             raise ModelError(
@@ -126,19 +128,18 @@ class Engine:
         """
         return np.array(self._interpreter.get_tensor(index))
 
-    def _runner(self, signature: str | None) -> Any:
+    def _choose_signature(self, wanted: str | None) -> str:
         names = list(self._interpreter.get_signature_list())
         if not names:
             raise ModelError(
                 f"{self.model_file}: has no signature, so its outputs have no names; "
                 "export it with quantdet, or convert it with a signature"
             )
-        wanted = signature
         if wanted is None:
             wanted = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in names else names[0]
         if wanted not in names:
             raise ModelError(f"{self.model_file}: has no signature {wanted!r}, only {names}")
-        return self._interpreter.get_signature_runner(wanted)
+        return wanted
 
     def _spec(self, name: str, details: dict[str, Any]) -> TensorSpec:
         scale, zero_point = details["quantization"]
@@ -146,7 +147,7 @@ class Engine:
             return TensorSpec(
                 name=name,
                 shape=tuple(int(n) for n in details["shape"]),
-                dtype=np.dtype(details["dtype"]).name,  # type: ignore[arg-type]
+                dtype=np.dtype(details["dtype"]).name,
                 scale=float(scale),
                 zero_point=int(zero_point),
             )

@@ -39,7 +39,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             image.load()
-            return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+            return rgb_pixels(image)
     except FileNotFoundError:
         raise DataError(f"{path}: picture not found; check the path") from None
     except (IsADirectoryError, PermissionError) as error:
@@ -59,6 +59,15 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise DataError(
             f"{path}: picture is truncated or damaged ({error}); replace it or leave it out"
         ) from None
+
+
+def rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels of a Pillow image of any mode as :func:`read_image` does.
+
+    Raises:
+        ValueError: floating-point pixels.
+    """
+    return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
 
 
 def resize(image_rgb: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
