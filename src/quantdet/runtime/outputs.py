@@ -1,0 +1,145 @@
+"""Where ``predict`` writes: names that write over nothing of the user, pictures and videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from quantdet.atomic import atomic_path
+from quantdet.errors import QuantdetError
+from quantdet.runtime.sources import Source, frames_per_second, load_opencv
+
+PREDICTIONS_FILE = "predictions.json"
+FORMAT = "quantdet-predictions-1"
+_JPEG_QUALITY = 92
+
+Canvas = Callable[[NDArray[np.uint8]], None]
+"""Takes a drawn picture (uint8 RGB) and keeps it."""
+
+
+class OutputNames:
+    """Chooses file names in ``out_dir``.
+
+    A name is free if no file has it, or if the file was written by an earlier call (then it is
+    listed in ``predictions.json`` as "drawn_files"). An input is never written over.
+
+    Raises:
+        QuantdetError: ``out_dir`` is a file, or its predictions.json is not ours.
+    """
+
+    def __init__(self, out_dir: Path, sources: Sequence[Source]) -> None:
+        self._out_dir = out_dir
+        self._inputs = {source.path.resolve() for source in sources if source.path is not None}
+        self._earlier = _earlier_output(out_dir)
+        self._used: set[str] = set()
+
+    def all_drawn(self, now: Iterable[str]) -> list[str]:
+        """Return the names of all drawn files in ``out_dir`` that are ours: earlier and ``now``."""
+        return sorted(self._earlier.union(now))
+
+    def choose(self, source: Source) -> Path:
+        """Return where the drawn picture or video of ``source`` goes."""
+        stem = source.name.replace(":", "-") if source.path is None else source.path.stem
+        suffix = ".jpg" if source.kind == "picture" else ".mp4"
+        number = 1
+        name = f"{stem}{suffix}"
+        while not self._is_free(name):
+            number += 1
+            name = f"{stem}-{number}{suffix}"
+        # Some file systems take A.jpg and a.jpg for the same.
+        self._used.add(name.lower())
+        return self._out_dir / name
+
+    def _is_free(self, name: str) -> bool:
+        target = self._out_dir / name
+        if name.lower() in self._used or target.resolve() in self._inputs:
+            return False
+        return name in self._earlier or not target.exists()
+
+
+@contextmanager
+def open_canvas(source: Source, target: Path | None) -> Iterator[Canvas]:
+    """Give a function that keeps the drawn pictures of one source at ``target``.
+
+    A video appears at ``target`` when the context ends, and not at all on an exception.
+
+    Args:
+        source: says whether a picture or a video is written.
+        target: None keeps nothing.
+
+    Raises:
+        QuantdetError: ``target`` cannot be written.
+        DependencyError: a video, and OpenCV is not installed.
+    """
+    if target is None:
+        yield lambda _: None
+    elif source.kind == "picture":
+        yield lambda picture: _save_jpeg(picture, target)
+    else:
+        with atomic_path(target) as temporary:
+            video = _Video(temporary, target, frames_per_second(source))
+            try:
+                yield video.add
+            finally:
+                video.close()
+
+
+def _save_jpeg(picture: NDArray[np.uint8], target: Path) -> None:
+    with atomic_path(target) as temporary:
+        Image.fromarray(picture).save(temporary, format="JPEG", quality=_JPEG_QUALITY)
+
+
+class _Video:
+    """An MP4 that opens with its first frame, which says the size."""
+
+    def __init__(self, file: Path, shown_as: Path, speed: float) -> None:
+        self._file = file
+        self._shown_as = shown_as
+        self._speed = speed
+        self._writer: Any = None
+
+    def add(self, picture: NDArray[np.uint8]) -> None:
+        if self._writer is None:
+            self._writer = self._open(picture.shape[1], picture.shape[0])
+        self._writer.write(np.ascontiguousarray(picture[..., ::-1]))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+
+    def _open(self, width: int, height: int) -> Any:
+        cv2 = load_opencv()
+        code = cv2.VideoWriter.fourcc(*"mp4v")
+        writer = cv2.VideoWriter(str(self._file), code, self._speed, (width, height))
+        if not writer.isOpened():
+            raise QuantdetError(
+                f"{self._shown_as}: OpenCV cannot write MP4 here; install "
+                "opencv-python-headless from wheels, or leave the drawn video out"
+            )
+        return writer
+
+
+def _earlier_output(out_dir: Path) -> set[str]:
+    """Return the names of pictures that an earlier call wrote to ``out_dir``."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise QuantdetError(f"{out_dir}: is a file; choose another output folder with --out")
+    file = out_dir / PREDICTIONS_FILE
+    if not file.exists():
+        return set()
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format is {content['format']!r}")
+        return {str(name) for name in content["drawn_files"] if (out_dir / name).exists()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise QuantdetError(
+            f"{file}: was not written by `quantdet predict` ({error!r}); choose another output "
+            "folder with --out, or move this file away"
+        ) from None

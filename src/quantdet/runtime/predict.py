@@ -1,0 +1,205 @@
+"""Run a detector over pictures and videos; write what it found as pictures and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.atomic import write_json
+from quantdet.detections import Detections
+from quantdet.errors import ConfigError, DataError
+from quantdet.runtime.detector import Detector
+from quantdet.runtime.draw import draw_detections
+from quantdet.runtime.outputs import FORMAT, PREDICTIONS_FILE, OutputNames, open_canvas
+from quantdet.runtime.sources import Source, find_sources, frame_count, read_frames
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in one picture or frame.
+
+    Attributes:
+        source: the file, or "camera:0".
+        frame: number of the frame within a video or camera, from 0; None for a picture.
+        drawn: name of the picture or video with boxes, within the output folder.
+        size_hw: of the upright picture, in pixels.
+        inference_ms: time LiteRT took.
+        detections: above the threshold.
+        error: why the picture could not be read; everything else is empty then.
+    """
+
+    source: str
+    frame: int | None = None
+    drawn: str | None = None
+    size_hw: tuple[int, int] = (0, 0)
+    inference_ms: float = 0.0
+    detections: Detections = Detections.empty()  # noqa: RUF009 - frozen, so it can be shared
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            "source": self.source,
+            "frame": self.frame,
+            "drawn": self.drawn,
+            "size_hw": list(self.size_hw),
+            "inference_ms": round(self.inference_ms, 3),
+            "detections": self.detections.to_list(),
+            "error": self.error,
+        }
+
+
+def predict_to_folder(  # noqa: PLR0913 - one call with names is the public interface
+    detector: Detector,
+    inputs: Sequence[str | Path],
+    out_dir: Path,
+    *,
+    threshold: float | None = None,
+    save_images: bool = True,
+    max_frames: int | None = None,
+    progress: Progress | None = None,
+) -> list[Prediction]:
+    """Find objects in everything given; write drawn pictures and ``predictions.json``.
+
+    Source pictures are never written over. In ``out_dir`` only files are replaced that an
+    earlier call put there (they are listed in its ``predictions.json``); where another file has
+    the name, a number is added. A camera runs until Ctrl-C or ``max_frames``.
+
+    Args:
+        detector: what looks at the pictures.
+        inputs: see :func:`quantdet.runtime.sources.find_sources`.
+        out_dir: made if missing. NAME.jpg for a picture, NAME.mp4 for a video.
+        threshold: lowest score reported; None takes the detector's.
+        save_images: False writes the JSON only.
+        max_frames: most frames taken from each video or camera; None takes all.
+        progress: called with (pictures done, all pictures); all is 0 where a camera runs.
+
+    Returns:
+        One prediction for each picture or frame, in order. A file among several that cannot be
+        read has its ``error`` set.
+
+    Raises:
+        DataError: nothing to read, or no file could be read.
+        DependencyError: a video or camera, and OpenCV is not installed.
+        ConfigError: threshold or max_frames out of range.
+        QuantdetError: ``out_dir`` cannot be written, or has a foreign predictions.json.
+    """
+    if max_frames is not None and max_frames < 1:
+        raise ConfigError(f"max_frames is {max_frames}; give 1 or more, or leave it out")
+    sources = find_sources(inputs)
+    names = OutputNames(out_dir, sources)
+    job = _Job(detector, threshold, max_frames, _Steps(progress, _total(sources, max_frames)))
+    predictions: list[Prediction] = []
+    for source in sources:
+        predictions += job.run(source, names.choose(source) if save_images else None)
+    _stop_if_all_failed(predictions)
+    drawn = names.all_drawn(item.drawn for item in predictions if item.drawn is not None)
+    write_json(out_dir / PREDICTIONS_FILE, {**job.summary(predictions), "drawn_files": drawn})
+    return predictions
+
+
+class _Steps:
+    """Counts pictures for the progress callback."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def add(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            # The header of a video may promise too few frames.
+            self._progress(self._done, max(self._total, self._done) if self._total else 0)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is asked for every source."""
+
+    detector: Detector
+    threshold: float | None
+    max_frames: int | None
+    steps: _Steps
+
+    def run(self, source: Source, target: Path | None) -> list[Prediction]:
+        """Look at one source; if it cannot be read the only prediction holds the error."""
+        found: list[Prediction] = []
+        try:
+            with open_canvas(source, target) as keep, closing(read_frames(source)) as frames:
+                try:
+                    for image in islice(frames, self.max_frames):
+                        prediction = self._look(source, len(found), image, target)
+                        if target is not None:
+                            keep(draw_detections(image, prediction.detections))
+                        found.append(prediction)
+                        self.steps.add()
+                except KeyboardInterrupt:
+                    # Ctrl-C is how a camera is stopped; what it saw is kept.
+                    if source.kind != "camera" or not found:
+                        raise
+        except DataError as error:
+            self.steps.add()
+            return [Prediction(source=source.name, error=str(error))]
+        return found
+
+    def summary(self, predictions: Iterable[Prediction]) -> dict[str, Any]:
+        """Return the content of predictions.json."""
+        lowest = self.detector.threshold if self.threshold is None else self.threshold
+        return {
+            "format": FORMAT,
+            "model": str(self.detector.model_file),
+            "model_sha256": self.detector.contract.sha256,
+            "threshold": lowest,
+            "labels": list(self.detector.labels),
+            "predictions": [item.to_dict() for item in predictions],
+        }
+
+    def _look(
+        self, source: Source, number: int, image: NDArray[np.uint8], target: Path | None
+    ) -> Prediction:
+        detections = self.detector.predict(image, self.threshold)
+        return Prediction(
+            source=source.name,
+            frame=None if source.kind == "picture" else number,
+            drawn=None if target is None else target.name,
+            size_hw=(image.shape[0], image.shape[1]),
+            inference_ms=self.detector.last_inference_ms,
+            detections=detections,
+        )
+
+
+def _stop_if_all_failed(predictions: Sequence[Prediction]) -> None:
+    errors = [item.error for item in predictions if item.error is not None]
+    if errors and len(errors) == len(predictions):
+        more = f" (nor could the other {len(errors) - 1} be read)" if len(errors) > 1 else ""
+        raise DataError(errors[0] + more)
+
+
+def _total(sources: Sequence[Source], max_frames: int | None) -> int:
+    """Return how many pictures will come, 0 if that is not known."""
+    total = 0
+    for source in sources:
+        frames = _expected(source)
+        if source.kind != "picture" and max_frames is not None:
+            frames = min(frames or max_frames, max_frames)
+        if not frames:
+            return 0
+        total += frames
+    return total
+
+
+def _expected(source: Source) -> int:
+    try:
+        return frame_count(source)
+    except DataError:
+        return 1  # reported as one failed picture when its turn comes
