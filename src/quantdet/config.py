@@ -7,7 +7,7 @@ a preset shipped with quantdet, a TOML file, ``--set section.key=value``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,11 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+# (what the user knows it by, nested values)
+_Layer = tuple[str, Mapping[str, Any]]
+_ABSENT = object()
 
 
 class _Section(BaseModel):
@@ -88,7 +93,7 @@ class QatConfig(_Section):
     """Quantization-aware training."""
 
     recipe: str = "static_wi8_ai8"
-    observer: str = "mse"
+    observer: str = "percentile"
     calibration_images: int = Field(200, ge=1)
     epochs: int = Field(5, ge=0)
     learning_rate: float = Field(1e-5, gt=0)
@@ -151,21 +156,28 @@ def load_config(
     Raises:
         ConfigError: unreadable file, unknown preset, unknown key or wrong value.
     """
-    merged: dict[str, Any] = {}
+    layers: list[_Layer] = []
     if preset is not None:
-        if preset not in preset_names():
-            raise ConfigError(f"preset {preset!r} is unknown; choose one of {preset_names()}")
-        text = (resources.files("quantdet") / "presets" / f"{preset}.toml").read_text("utf-8")
-        _merge(merged, tomllib.loads(text))
+        layers.append((f"preset {preset}", _read_preset(preset)))
     if file is not None:
-        _merge(merged, _read_toml(file))
-    for override in overrides:
-        _merge(merged, _parse_override(override))
-    _merge(merged, values or {})
+        layers.append((str(file), _read_toml(file)))
+    layers += [(f"--set {override}", _parse_override(override)) for override in overrides]
+    layers.append(("", values or {}))
+    merged: dict[str, Any] = {}
+    for _, layer in layers:
+        _merge(merged, layer)
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(_explain(error, file)) from None
+        raise ConfigError(_explain(error, layers)) from None
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise ConfigError(f"preset {name!r} is unknown; choose one of {preset_names()}")
+    return tomllib.loads(
+        (resources.files("quantdet") / "presets" / f"{name}.toml").read_text("utf-8")
+    )
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
@@ -178,7 +190,8 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        # Windows editors put a byte order mark in front, which TOML does not allow.
+        return tomllib.loads(file.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such configuration file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -194,19 +207,34 @@ def _parse_override(text: str) -> dict[str, Any]:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw
+    if not isinstance(value, str | list | dict):
+        # The field says what 2007 is: a number, or the name of a split or folder.
+        value = raw.strip()
     return {keys[0]: {keys[1]: value}}
 
 
-def _explain(error: ValidationError, file: Path | None) -> str:
+def _explain(error: ValidationError, layers: Sequence[_Layer]) -> str:
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
+        origin = _origin(item["loc"], layers)
         if item["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key!r}; known there: {', '.join(_siblings(item['loc']))}")
+            known = ", ".join(_siblings(item["loc"]))
+            lines.append(f"{origin}unknown key {key!r}; known there: {known}")
         else:
-            lines.append(f"{key}: {item['msg']} (got {item['input']!r})")
-    where = f"{file}: " if file else ""
-    return where + "; ".join(lines)
+            lines.append(f"{origin}{key}: {item['msg']} (got {item['input']!r})")
+    return "; ".join(lines)
+
+
+def _origin(location: tuple[int | str, ...], layers: Sequence[_Layer]) -> str:
+    """Return "NAME: " of the last layer that sets the key at ``location``."""
+    for name, layer in reversed(layers):
+        value: Any = layer
+        for part in location[:2]:
+            value = value.get(str(part), _ABSENT) if isinstance(value, Mapping) else _ABSENT
+        if value is not _ABSENT:
+            return f"{name}: " if name else ""
+    return ""
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.graph import Graph, Node, call_layer, read_graph
@@ -15,15 +16,19 @@ from quantdet.quant.observers import OBSERVERS, Observer
 
 # |bias / (scale_in * scale)| stays below this: half of int32, and training may move the bias.
 MAX_INTEGER_BIAS = 2.0**29
+_SAMPLE_PICTURES = 48
 
 
-def calibrate(model: Any, batches: Iterable[Any], *, observer: str = "mse") -> None:
+def calibrate(model: Any, batches: Iterable[Any], *, observer: str = "percentile") -> Any:
     """Set the ranges of a model made by ``insert_fake_quant``, in place.
 
     Args:
         model: the fake-quantized model.
         batches: input arrays; each is run once, without any rounding.
         observer: name in ``observers.OBSERVERS``.
+
+    Returns:
+        Pictures out of all batches, at most 48, for steps that need a small sample.
 
     Raises:
         QuantizationError: unknown observer, no batch, or values that are not finite.
@@ -33,7 +38,8 @@ def calibrate(model: Any, batches: Iterable[Any], *, observer: str = "mse") -> N
             f"observer {observer!r} is unknown; choose one of {sorted(OBSERVERS)}"
         )
     graph = read_graph(model, clone=False)
-    observers = _observe(graph, batches, OBSERVERS[observer])
+    sample = _Sample()
+    observers = _observe(graph, sample.tee(batches), OBSERVERS[observer])
     for quantizer, seen in observers.items():
         if quantizer.fixed is None:
             low, high = seen.range()
@@ -44,6 +50,23 @@ def calibrate(model: Any, batches: Iterable[Any], *, observer: str = "mse") -> N
                 )
             quantizer.set_range(low, high)
     set_scale_floors(graph)
+    return sample.pictures()
+
+
+class _Sample:
+    """Keeps a few pictures of every batch that passes through."""
+
+    def __init__(self) -> None:
+        self._kept: list[NDArray[Any]] = []
+
+    def tee(self, batches: Iterable[Any]) -> Iterator[Any]:
+        for batch in batches:
+            self._kept.append(np.asarray(batch))
+            yield batch
+
+    def pictures(self) -> NDArray[Any]:
+        pictures = np.concatenate(self._kept)
+        return pictures[:: -(-len(pictures) // _SAMPLE_PICTURES)]
 
 
 def _observe(

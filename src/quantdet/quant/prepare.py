@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from quantdet.errors import QuantizationError
+from quantdet.quant.bias_correction import correct_biases
 from quantdet.quant.calibrate import calibrate
 from quantdet.quant.fold import WEIGHTED, output_channels, simplify, with_bias
 from quantdet.quant.graph import Graph, Node, build_model, read_graph
@@ -29,7 +30,7 @@ def prepare_qat(
     calibration: Iterable[Any],
     *,
     recipe: str = "static_wi8_ai8",
-    observer: str = "mse",
+    observer: str = "percentile",
     input_range: tuple[float, float] | None = None,
 ) -> Any:
     """Return a fake-quantized, calibrated copy of a functional Keras model, ready to train.
@@ -52,7 +53,8 @@ def prepare_qat(
             or observer, no calibration data.
     """
     prepared = insert_fake_quant(model, find_recipe(recipe), input_range)
-    calibrate(prepared, calibration, observer=observer)
+    sample = calibrate(prepared, calibration, observer=observer)
+    correct_biases(prepared, sample)
     return prepared
 
 
