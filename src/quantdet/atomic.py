@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -12,6 +13,8 @@ from typing import Any
 
 from quantdet.errors import QuantdetError
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
@@ -21,7 +24,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     format by it. On an exception the temporary file is removed and ``target`` is untouched.
 
     Raises:
-        QuantdetError: the folder cannot be created or written.
+        QuantdetError: the folder cannot be created or written, the disk is full, or
+            ``target`` is a folder.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,12 +47,27 @@ def atomic_path(target: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        with temporary.open("rb") as written:
+        # Windows flushes only files that are open for writing.
+        with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        temporary.replace(target)
-    except BaseException:
+        _move(temporary, target)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise QuantdetError(
+                f"{target}: no space left to write it; free some or choose another folder"
+            ) from error
         raise
+
+
+def _move(temporary: Path, target: Path) -> None:
+    try:
+        temporary.replace(target)
+    except OSError as error:
+        raise QuantdetError(
+            f"{target}: cannot be replaced ({error.strerror}); remove what is there or choose "
+            "another name"
+        ) from error
 
 
 def write_text(target: Path, text: str) -> None:

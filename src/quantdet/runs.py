@@ -113,9 +113,14 @@ class Run:
             return {}
         try:
             content = json.loads(self.manifest_file.read_text("utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise QuantdetError(f"{self.manifest_file}: not readable as JSON: {error}") from None
-        return dict(content)
+            if not isinstance(content, dict):
+                raise ValueError("not an object")
+        except (OSError, ValueError) as error:
+            raise QuantdetError(
+                f"{self.manifest_file}: not readable as JSON ({error}); move it away, stages "
+                "write a new one"
+            ) from None
+        return content
 
     def record(self, stage: str, values: Mapping[str, Any]) -> None:
         """Merge ``values`` into the manifest entry of ``stage``, with the time of writing."""

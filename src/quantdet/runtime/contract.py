@@ -104,11 +104,23 @@ def load_contract(model_file: Path) -> Contract:
             f"{path}: not found; a model runs only with its contract, "
             "copy it from the run's export folder or export again"
         ) from None
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: not a valid contract: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    except ValidationError as error:
+        raise ModelError(
+            f"{path}: not a valid contract ({_explain(error)}); export the model again, or update "
+            "quantdet if a newer version wrote it"
+        ) from None
+    if not model_file.is_file():
+        raise ModelError(f"{model_file}: no such model file, though its contract is there")
     if contract.sha256 and contract.sha256 != file_sha256(model_file):
         raise ModelError(
             f"{path}: was made for another model file (sha256 differs from {model_file.name}); "
             "export again, or copy model and contract together"
         )
     return contract
+
+
+def _explain(error: ValidationError) -> str:
+    items = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
+    return "; ".join(f"{key}: {message}" if key else message for key, message in items)
