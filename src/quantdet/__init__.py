@@ -1,3 +1,47 @@
-"""quantdet: images with boxes in, full-integer uint8 LiteRT detector out."""
+"""quantdet: images with boxes in, full-integer uint8 LiteRT detector out.
+
+The public names are loaded on first use, so that ``import quantdet`` costs nothing and a device
+needs neither TensorFlow nor Keras.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Detector": "quantdet.runtime.detector",
+    "Detections": "quantdet.detections",
+    "QuantdetError": "quantdet.errors",
+    "Run": "quantdet.runs",
+    "benchmark": "quantdet.evaluate.latency",
+    "check_dataset": "quantdet.data.check",
+    "contact_sheet": "quantdet.data.show",
+    "download": "quantdet.data.sources",
+    "evaluate": "quantdet.pipeline",
+    "export": "quantdet.pipeline",
+    "export_integer": "quantdet.export.integer",
+    "generate_scenes": "quantdet.data.scenes",
+    "load_config": "quantdet.config",
+    "load_dataset": "quantdet.data.dataset",
+    "predict_to_folder": "quantdet.runtime.predict",
+    "prepare_qat": "quantdet.quant.prepare",
+    "prepare_voc": "quantdet.data.prepare",
+    "qat": "quantdet.pipeline",
+    "run_all": "quantdet.pipeline",
+    "train": "quantdet.pipeline",
+    "write_report": "quantdet.pipeline",
+}
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 - names are in the dict above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'quantdet' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

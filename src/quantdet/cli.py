@@ -7,6 +7,7 @@ inside the commands, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    # TensorFlow's C++ part reads this when it is first imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app(standalone_mode=False)
     except QuantdetError as error:
@@ -367,7 +370,7 @@ def report(run_dir: RunDir) -> None:
     from quantdet import pipeline
     from quantdet.runs import Run
 
-    typer.echo(str(pipeline.report(Run.open(run_dir))))
+    typer.echo(str(pipeline.write_report(Run.open(run_dir))))
 
 
 @app.command()

@@ -59,7 +59,6 @@ def _devices() -> list[str]:
     """Return devices that training can use, as the backends name them."""
     if importlib.util.find_spec("tensorflow") is None:
         return []
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
     return [device.name for device in tf.config.list_physical_devices()]

@@ -119,11 +119,11 @@ def evaluate(
     return metrics
 
 
-def report(run: Run) -> Path:
+def write_report(run: Run) -> Path:
     """Write the run's HTML report and return its path."""
-    from quantdet.report.html import write_report
+    from quantdet.report.html import write_report as write
 
-    return write_report(run)
+    return write(run)
 
 
 def run_all(config: Config, out: Path, progress: Progress | None = None) -> Run:
@@ -132,7 +132,7 @@ def run_all(config: Config, out: Path, progress: Progress | None = None) -> Run:
     qat(run, progress)
     export(run, ("uint8", "int8-ptq", "float32"), progress)
     evaluate(run, progress=progress)
-    report(run)
+    write_report(run)
     return run
 
 

@@ -1,0 +1,47 @@
+# Two commands on a fresh machine (Python >= 3.10 and make): `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test lint unit test-slow test-torch test-voc clean
+
+demo: $(VENV)/.train
+	$(BIN)/quantdet demo --out demo
+
+test: lint unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+# QUANTDET_VOC=path/to/VOCdevkit/VOC2007 make test-voc
+test-voc: $(VENV)/.dev
+	$(BIN)/python -m pytest -m voc
+
+test-torch: $(VENV)/.dev
+	$(PIP) torch==2.13.0
+	$(BIN)/python -m pytest -m torch
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) -e ".[train,verify]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) -e ".[dev]"
+	touch $@ $(VENV)/.train
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
