@@ -6,7 +6,7 @@ from quantdet.config import ModelConfig
 from quantdet.errors import ModelError
 from quantdet.models import MODELS, WeightSet
 from quantdet.models.backbones import BACKBONES
-from quantdet.models.localizer import HEAD_INPUTS
+from quantdet.models.localizer import HEADS, head_input
 from quantdet.models.losses import losses_for
 from quantdet.models.style import TORCHVISION_STYLE
 from quantdet.models.weight_files import layer_arrays
@@ -17,7 +17,7 @@ def config(**values):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("head", HEAD_INPUTS)
+@pytest.mark.parametrize("head", HEADS)
 def test_outputs(name, head):
     model = MODELS[name](config(head=head), 3)
     out = model(np.zeros((2, 64, 64, 3), np.float32))
@@ -36,18 +36,24 @@ def test_outputs(name, head):
         np.testing.assert_allclose(1 / (1 + np.exp(-scores)), 0.01, atol=0.01)
 
 
-@pytest.mark.parametrize("head", HEAD_INPUTS)
+@pytest.mark.parametrize("head", HEADS)
 def test_graph_is_flat_and_named(head):
     model = MODELS["localizer"](config(head=head), 3)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     names = [layer.name for layer in model.layers]
-    assert {"normalization", "Conv1", "bbox_head", "class_head", HEAD_INPUTS[head]} <= set(names)
+    assert {
+        "normalization",
+        "Conv1",
+        "bbox_head",
+        "class_head",
+        head_input(config(head=head)),
+    } <= set(names)
     for layer in model.layers:
         if layer.name.endswith("_head"):
             assert layer.activation is keras.activations.linear
 
 
-@pytest.mark.parametrize("head", HEAD_INPUTS)
+@pytest.mark.parametrize("head", HEADS)
 def test_saves_and_loads(tmp_path, head):
     model = MODELS["localizer"](config(head=head), 3)
     model.save(tmp_path / "model.keras")
@@ -68,7 +74,7 @@ def test_weights_bring_their_style():
     assert model.get_layer("Conv1").padding == "valid"
 
 
-@pytest.mark.parametrize("head", HEAD_INPUTS)
+@pytest.mark.parametrize("head", HEADS)
 def test_keras_fit_takes_the_losses(head):
     model = MODELS["localizer"](config(head=head, input_size=32), 2)
     model.compile("sgd", loss=losses_for(head), jit_compile=False)

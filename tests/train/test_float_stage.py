@@ -167,7 +167,7 @@ def test_other_settings_in_the_same_folder(tmp_path, dataset, config):
 def test_other_class_number_in_the_same_folder(tmp_path, dataset, config):
     train_float(config(), dataset, tmp_path / "out")
     more = Dataset(dataset.root, (*LABELS, "blue"), dataset.splits)
-    with pytest.raises(QuantdetError, match=r"another training.*remove"):
+    with pytest.raises(QuantdetError, match=r"another training.*number of classes.*remove"):
         train_float(config(), more, tmp_path / "out")
 
 

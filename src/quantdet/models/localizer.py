@@ -22,13 +22,22 @@ from quantdet.models.style import KERAS_STYLE
 from quantdet.models.weight_files import WeightSet, assign_weights
 from quantdet.models.weights import find_backbone
 
+_POOL = "global_pool"
 _GRID_CHANNELS = 256
 # Focal loss starts well when every cell first says "nothing" with probability 0.99
 # (Lin et al. 2017, arXiv:1708.02002, section 4.1).
 _PRIOR_LOGIT = -math.log((1 - 0.01) / 0.01)
 
-HEAD_INPUTS: dict[str, str] = {"global": "global_pool", "grid": "out_relu"}
-"""Head → layer whose output it reads; everything up to there is the backbone."""
+
+def head_input(config: ModelConfig) -> str:
+    """Return the layer whose output the head reads; everything up to there is the backbone.
+
+    Raises:
+        ConfigError: unknown backbone.
+    """
+    if config.head == "global":
+        return _POOL
+    return find_backbone(config.backbone).features[32]
 
 
 def build_localizer(config: ModelConfig, num_classes: int, weights: WeightSet | None = None) -> Any:
@@ -61,12 +70,12 @@ def build_localizer(config: ModelConfig, num_classes: int, weights: WeightSet | 
     if weights is not None:
         assign_weights(base.layers, weights)
     features = base.get_layer(backbone.features[32]).output
-    outputs = _HEADS[config.head](features, num_classes)
+    outputs = HEADS[config.head](features, num_classes)
     return keras.Model(base.input, outputs, name="localizer")
 
 
 def _global_head(features: Any, num_classes: int) -> dict[str, Any]:
-    x = keras.layers.GlobalAveragePooling2D(name="global_pool")(features)
+    x = keras.layers.GlobalAveragePooling2D(name=_POOL)(features)
     # Linear layer and activation apart: the quantizer rounds the logits between them.
     box = keras.layers.Dense(4, name="bbox_head")(x)
     logits = keras.layers.Dense(num_classes + 1, name="class_head")(x)
@@ -94,7 +103,8 @@ def _grid_head(features: Any, num_classes: int) -> dict[str, Any]:
     }
 
 
-_HEADS: dict[str, Callable[[Any, int], dict[str, Any]]] = {
+HEADS: dict[str, Callable[[Any, int], dict[str, Any]]] = {
     "global": _global_head,
     "grid": _grid_head,
 }
+"""[model] head → function (stride-32 features, num_classes) → outputs by name."""

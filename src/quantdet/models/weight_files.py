@@ -116,7 +116,7 @@ def assign_weights(layers: Iterable[Any], weights: WeightSet) -> None:
 
 def layer_arrays(layers: Iterable[Any]) -> dict[str, NDArray[Any]]:
     """Return the variables of ``layers`` in the common form."""
-    return {key: np.asarray(variable) for key, variable in _variables(layers)}
+    return {key: keras.ops.convert_to_numpy(variable) for key, variable in _variables(layers)}
 
 
 def _variables(layers: Iterable[Any]) -> Iterator[tuple[str, Any]]:

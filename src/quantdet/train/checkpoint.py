@@ -24,6 +24,11 @@ from quantdet.train.history import History
 
 _VERSION = 1
 _META = "meta"
+_MEANINGS = {
+    "start": "the model it started from (architecture, number of classes or weights)",
+    "data": "the pictures or their objects",
+    "examples": "the number of pictures",
+}
 
 
 class Checkpoints:
@@ -48,9 +53,11 @@ class Checkpoints:
         arrays = {**variables, **_arrays(model.optimizer.variables, "o")}
         meta = {"version": _VERSION, "identity": self._identity, "history": history.to_dict()}
         _write(self.folder / "last.npz", {**arrays, _META: np.array(json.dumps(meta))})
-        for old in self.folder.glob("best-*.npz"):
-            if old != best:
-                old.unlink(missing_ok=True)
+        # The dotted names are half-written files that a killed process left behind.
+        for pattern in ("best-*.npz", ".best-*.npz", ".last-*.npz"):
+            for old in self.folder.glob(pattern):
+                if old != best:
+                    old.unlink(missing_ok=True)
 
     def history(self) -> History | None:
         """Return the history of the saved state, None if there is none yet.
@@ -69,8 +76,9 @@ class Checkpoints:
             if self._identity.get(key) != meta["identity"].get(key)
         ]
         if changed or meta["version"] != _VERSION:
+            names = sorted(_MEANINGS.get(key, key) for key in changed) or ["file version"]
             raise QuantdetError(
-                f"{path}: holds another training, which differs in {', '.join(sorted(changed))}; "
+                f"{path}: holds another training, which differs in {', '.join(names)}; "
                 f"choose another output folder, or remove {self.folder}"
             )
         return History.from_dict(meta["history"])

@@ -14,7 +14,7 @@ from quantdet.data.cache import ImageCache, build_cache
 from quantdet.data.sample import Dataset, Sample
 from quantdet.data.selection import single_object_targets
 from quantdet.errors import DataError
-from quantdet.models.localizer import HEAD_INPUTS
+from quantdet.models.localizer import head_input
 from quantdet.models.losses import losses_for, metrics_for
 from quantdet.models.targets import PictureObjects, grid_targets
 from quantdet.train.loop import TrainingTask
@@ -84,7 +84,7 @@ def localizer_task(
         validation=validation,
         losses=losses_for(config.model.head),
         metrics=metrics_for(config.model.head),
-        head_input=HEAD_INPUTS[config.model.head],
+        head_input=head_input(config.model),
         fingerprint=f"{fingerprint(train_cache.path.stem, train)} {key}",
         skipped=skipped,
     )

@@ -33,7 +33,8 @@ class Backbone:
 
     Attributes:
         build: (input_size, width, style) → flat functional model from picture to feature map.
-        features: stride of a feature map → name of the layer that makes it.
+        features: stride of a feature map → name of the layer that makes it; 32 must be there,
+            as the last layer.
         first_layers: names of the first convolution and its BatchNorm.
         torch_names: torchvision's tensor name → our "layer/variable".
         keras_url: (width, input_size) → address of Keras' own weight file, None where Keras
