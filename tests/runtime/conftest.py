@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantdet.runtime.contract import contract_path
+from tests.runtime.helpers import convert, make_contract, solid
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory) -> dict[str, Path]:
+    """Model files with their contracts, by "KIND-DTYPE"."""
+    folder = tmp_path_factory.mktemp("models")
+    files = {}
+    for name in ("single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32"):
+        kind, _, dtype = name.partition("-")
+        file = folder / f"{name}.tflite"
+        file.write_bytes(convert(kind, dtype))
+        make_contract(file, kind).save(contract_path(file))
+        files[name] = file
+    return files
+
+
+@pytest.fixture
+def model(models) -> Path:
+    return models["single-uint8"]
+
+
+@pytest.fixture
+def own_model(models, tmp_path) -> Path:
+    """A copy of the model that a test may spoil."""
+    file = tmp_path / "own" / "model.tflite"
+    file.parent.mkdir()
+    file.write_bytes(models["single-uint8"].read_bytes())
+    make_contract(file, "single").save(contract_path(file))
+    return file
+
+
+@pytest.fixture
+def red() -> np.ndarray:
+    """A red picture, 40 high and 80 wide."""
+    return solid((255, 0, 0), (40, 80))

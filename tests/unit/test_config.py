@@ -1,0 +1,155 @@
+import copy
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantdet.config import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    PredictConfig,
+    TrainConfig,
+    load_config,
+    preset_names,
+)
+from quantdet.errors import ConfigError
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12)
+
+
+@st.composite
+def configs(draw):
+    return Config(
+        data=DataConfig(
+            train_split=draw(words),
+            labels=draw(st.none() | st.just(Path("classes.txt"))),
+            skip_bad=draw(st.booleans()),
+        ),
+        model=ModelConfig(width=draw(st.floats(0.35, 1.4)), weights=draw(words)),
+        train=TrainConfig(
+            epochs=draw(st.integers(0, 500)), learning_rate=draw(st.floats(1e-9, 1.0))
+        ),
+        predict=PredictConfig(score_threshold=draw(st.floats(0, 1))),
+    )
+
+
+@given(config=configs())
+def test_toml_round_trip(tmp_path_factory, config):
+    file = tmp_path_factory.mktemp("config") / "config.toml"
+    config.save(file)
+    assert load_config(file) == config
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads(name):
+    assert isinstance(load_config(preset=name), Config)
+
+
+def test_note_preset_is_the_reference_and_equals_the_defaults():
+    config = load_config(preset="note")
+    assert (config.train.epochs, config.qat.epochs, config.model.input_size) == (10, 5, 224)
+
+
+def test_later_layers_win(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[train]\nepochs = 3\nbatch_size = 8\n")
+    config = load_config(
+        file,
+        preset="recommended",
+        overrides=["train.epochs=4"],
+        values={"train": {"seed": 7}},
+    )
+    assert config.train.epochs == 4
+    assert config.train.batch_size == 8
+    assert config.train.seed == 7
+    assert config.model.head == "grid"  # from the preset
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "expected"),
+    [
+        ("train.epochs=20", "train", "epochs", 20),
+        ("train.learning_rate=1e-4", "train", "learning_rate", 1e-4),
+        ("train.augment=true", "train", "augment", True),
+        ("train.augment=True", "train", "augment", True),
+        ("model.weights=none", "model", "weights", "none"),
+        ('model.weights="none"', "model", "weights", "none"),
+        # A split or folder may be called like a number.
+        ("data.train_split=2007", "data", "train_split", "2007"),
+        ("data.root=2007", "data", "root", Path("2007")),
+        ("data.root=a=b/c", "data", "root", Path("a=b/c")),
+        ("train.finetune_from=", "train", "finetune_from", ""),
+    ],
+)
+def test_override_values(override, section, key, expected):
+    assert getattr(getattr(load_config(overrides=[override]), section), key) == expected
+
+
+@pytest.mark.parametrize("bad", ["train.epochs", "epochs=3", "a.b.c=1", ".epochs=1", "="])
+def test_malformed_override(bad):
+    with pytest.raises(ConfigError, match=r"expected section\.key=value") as caught:
+        load_config(overrides=[bad])
+    assert bad in str(caught.value)
+
+
+def test_unknown_key_names_the_file_key_and_choices(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[train]\nepoch = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    message = str(caught.value)
+    assert f"{file}: unknown key 'train.epoch'" in message
+    assert "epochs" in message
+
+
+def test_unknown_section():
+    with pytest.raises(ConfigError, match="unknown key 'trian'; known there: data, target"):
+        load_config(overrides=["trian.epochs=3"])
+
+
+def test_error_names_the_layer_that_is_wrong_not_the_file(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[train]\nepochs = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, overrides=["train.epochs=many"])
+    assert str(caught.value).startswith("--set train.epochs=many: train.epochs: ")
+    assert "got 'many'" in str(caught.value)
+
+
+def test_every_wrong_value_is_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=["model.input_size=225", "predict.score_threshold=50"])
+    assert "must be divisible by 32, e.g. 224" in str(caught.value)
+    assert "predict.score_threshold" in str(caught.value)
+
+
+def test_unknown_preset_lists_the_known():
+    with pytest.raises(ConfigError, match=r"preset 'best' is unknown.*note.*recommended"):
+        load_config(preset="best")
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml: no such configuration file"):
+        load_config(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[train\n")
+    with pytest.raises(ConfigError, match=r"broken\.toml: not readable as TOML.*line 1"):
+        load_config(broken)
+    broken.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"broken\.toml: not readable as TOML"):
+        load_config(broken)
+
+
+def test_byte_order_mark_is_no_error(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[train]\nepochs = 3\n", encoding="utf-8-sig")
+    assert load_config(file).train.epochs == 3
+
+
+def test_arguments_are_not_changed():
+    values = {"train": {"epochs": 1}}
+    before = copy.deepcopy(values)
+    load_config(preset="note", values=values, overrides=["train.epochs=2"])
+    assert values == before

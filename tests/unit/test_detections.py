@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantdet.boxes import as_boxes
+from quantdet.detections import Detections
+
+
+def make(scores, class_ids=None, labels=("cat", "dog")):
+    count = len(scores)
+    return Detections(
+        as_boxes([[i, i, i + 10, i + 20] for i in range(count)]),
+        np.array(scores, np.float32),
+        np.array(class_ids if class_ids is not None else [0] * count, np.int64),
+        labels,
+    )
+
+
+def test_empty_has_no_detection_and_keeps_labels():
+    nothing = Detections.empty(("cat",))
+    assert len(nothing) == 0
+    assert nothing.labels == ("cat",)
+    assert nothing.to_list() == []
+
+
+@given(st.lists(st.floats(0, 1, width=32), max_size=8), st.floats(0, 1, width=32))
+def test_above_keeps_order_and_takes_equal_scores(scores, threshold):
+    kept = make(scores).above(threshold)
+    expected = [i for i, score in enumerate(scores) if score >= np.float32(threshold)]
+    assert kept.boxes_xyxy[:, 0].tolist() == expected
+    assert len(kept) == len(kept.scores) == len(kept.class_ids)
+
+
+def test_above_at_the_very_score():
+    assert len(make([0.5]).above(0.5)) == 1
+
+
+def test_names_falls_back_to_numbers():
+    assert make([0.9, 0.8, 0.7], [1, 5, -1]).names() == ["dog", "5", "-1"]
+
+
+def test_to_list_is_json_in_pixels():
+    (record,) = json.loads(json.dumps(make([0.912345], [1]).to_list()))
+    assert record == {
+        "label": "dog",
+        "class_id": 1,
+        "score": 0.9123,
+        "box_xyxy": [0.0, 0.0, 10.0, 20.0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "classes", "message"),
+    [
+        (np.zeros((2, 5)), np.zeros(2), np.zeros(2), "boxes_xyxy has shape"),
+        (np.zeros((2, 4)), np.zeros(1), np.zeros(2), "2 boxes, but scores"),
+        (np.zeros((2, 4)), np.zeros(2), np.zeros(3), "2 boxes, but scores"),
+    ],
+)
+def test_arrays_that_do_not_belong_together(boxes, scores, classes, message):
+    with pytest.raises(ValueError, match=message):
+        Detections(boxes.astype(np.float32), scores.astype(np.float32), classes.astype(np.int64))

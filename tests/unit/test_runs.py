@@ -1,0 +1,77 @@
+import json
+
+import pytest
+
+from quantdet.config import Config, load_config
+from quantdet.errors import ConfigError, ModelError, QuantdetError
+from quantdet.runs import Run
+
+
+def test_create_saves_the_config_and_open_reads_it(tmp_path):
+    config = load_config(overrides=["train.epochs=3"])
+    Run.create(tmp_path / "run", config)
+    assert Run.open(tmp_path / "run").load_config() == config
+
+
+def test_open_what_is_no_run(tmp_path):
+    with pytest.raises(ModelError, match=r"not a run folder.*quantdet train"):
+        Run.open(tmp_path)
+    with pytest.raises(ModelError, match="not a run folder"):
+        Run.open(tmp_path / "missing")
+
+
+def test_same_config_may_go_on(tmp_path):
+    run = Run.create(tmp_path, Config())
+    run.float_dir.mkdir()
+    Run.create(tmp_path, Config())
+
+
+def test_another_model_in_a_trained_run_is_refused_and_nothing_changes(tmp_path):
+    run = Run.create(tmp_path, Config())
+    run.float_dir.mkdir()
+    with pytest.raises(ConfigError, match=r"another \[model\].*--out"):
+        Run.create(tmp_path, load_config(overrides=["model.width=0.5"]))
+    assert run.load_config() == Config()
+
+
+def test_before_training_and_for_later_stages_the_config_may_change(tmp_path):
+    run = Run.create(tmp_path, Config())
+    Run.create(tmp_path, load_config(overrides=["model.width=0.5"]))
+    run.float_dir.mkdir()
+    changed = load_config(overrides=["model.width=0.5", "qat.epochs=9"])
+    Run.create(tmp_path, changed)
+    assert run.load_config() == changed
+
+
+def test_root_is_a_file(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(QuantdetError, match=r"file: is a file; choose another run folder"):
+        Run.create(file, Config())
+
+
+def test_unwritable_root(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(QuantdetError, match="cannot write here"):
+        Run.create(tmp_path / "file" / "run", Config())
+
+
+def test_record_merges_stages_and_stamps_the_time(tmp_path):
+    run = Run(tmp_path)
+    assert run.manifest() == {}
+    run.record("train", {"status": "running", "seed": 1})
+    run.record("train", {"status": "done"})
+    run.record("qat", {"status": "done"})
+    manifest = json.loads(run.manifest_file.read_text("utf-8"))
+    assert manifest["train"]["status"] == "done"
+    assert manifest["train"]["seed"] == 1
+    assert manifest["train"]["written"].endswith("Z")
+    assert set(manifest) == {"train", "qat"}
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1, 2]", b"\xff\xfe"])
+def test_broken_manifest_is_named(tmp_path, content):
+    run = Run(tmp_path)
+    run.manifest_file.write_bytes(content)
+    with pytest.raises(QuantdetError, match=r"manifest\.json: not readable as JSON"):
+        run.manifest()
