@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from quantdet.runtime.contract import (
     Contract,
@@ -100,3 +101,12 @@ def plain_contract(kind: str, cells: int = 1, classes: int = 2, background: int 
         labels=tuple(f"class{i}" for i in range(classes)),
         background_index=background,
     )
+
+
+def write_video(path: Path, colors, fps: float = 10) -> None:
+    """Write an MP4 of 96 × 64 pixels, one plain colour per frame."""
+    cv2 = pytest.importorskip("cv2")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (96, 64))
+    for color in colors:
+        writer.write(solid(color, (64, 96))[..., ::-1].copy())
+    writer.release()

@@ -1,0 +1,186 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from quantdet.errors import ConfigError, DataError, ModelError
+from quantdet.runtime.contract import contract_path
+from quantdet.runtime.detector import Detector
+from quantdet.runtime.preprocess import resize
+from tests.runtime.helpers import LABELS, SIZE, make_contract, solid
+
+NAMES = ["single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("color", "label"), [((255, 0, 0), "red"), ((0, 0, 255), "blue")])
+def test_finds_the_colour(models, name, color, label):
+    found = Detector(models[name]).predict(solid(color, (40, 80)))
+    assert found.names() == [label]
+    assert found.scores[0] > 0.9
+    assert found.labels == LABELS
+
+
+@pytest.mark.parametrize("name", ["single-uint8", "single-int8", "single-float32"])
+def test_single_box_in_pixels_of_the_original(models, name, red):
+    # 40 high and 80 wide: an exchange of axes would show.
+    np.testing.assert_allclose(
+        Detector(models[name]).predict(red).boxes_xyxy, [[20, 5, 70, 25]], atol=0.2
+    )
+
+
+@pytest.mark.parametrize("name", ["grid-uint8", "grid-float32"])
+@pytest.mark.parametrize(
+    ("corner", "box"),
+    [((0, 40), [50, 0, 70, 20]), ((20, 0), [10, 20, 30, 40])],
+)
+def test_grid_answers_with_the_coloured_quarter(models, name, corner, box):
+    picture = solid((128, 128, 128), (40, 80))
+    y, x = corner
+    picture[y : y + 20, x : x + 40] = (0, 0, 255)
+    found = Detector(models[name]).predict(picture)
+    assert found.names() == ["blue"]
+    # Resizing mixes a few pixels at the border of the quarter, not the box.
+    np.testing.assert_allclose(found.boxes_xyxy, [box], atol=0.2)
+
+
+def test_file_array_and_pillow_image_give_the_same(model, red, tmp_path):
+    detector = Detector(model)
+    Image.fromarray(red).save(tmp_path / "red.png")
+    answers = [
+        detector.predict(image).to_list()
+        for image in (red, tmp_path / "red.png", str(tmp_path / "red.png"), Image.fromarray(red))
+    ]
+    assert answers[0]
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_pillow_image_of_any_mode(model, red):
+    detector = Detector(model)
+    palette = Image.fromarray(red).convert("P")
+    assert detector.predict(palette).names() == ["red"]
+
+
+def test_evaluation_sees_the_same_as_predict(models):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    for name in NAMES:
+        detector = Detector(models[name], threshold=0)
+        direct = detector.detect_pixels(resize(picture, (SIZE, SIZE)), (50, 70))
+        assert direct.to_list() == detector.predict(picture).to_list()
+
+
+def test_threshold_of_contract_detector_and_call(own_model):
+    grey = solid((128, 128, 128), (40, 80))
+    assert Detector(own_model).threshold == 0.5
+    assert len(Detector(own_model).predict(grey)) == 0  # every class has 1/3
+    assert len(Detector(own_model, threshold=0.3).predict(grey)) == 1
+    assert len(Detector(own_model, threshold=0.3).predict(grey, threshold=0.4)) == 0
+    assert len(Detector(own_model).predict(grey, threshold=0)) == 1
+    assert len(Detector(own_model).detect_pixels(solid((128,) * 3, (SIZE, SIZE)), (9, 9))) == 1
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, 50])
+def test_threshold_out_of_range(model, red, threshold):
+    with pytest.raises(ConfigError, match="threshold is .*from 0 to 1"):
+        Detector(model, threshold=threshold)
+    with pytest.raises(ConfigError, match="threshold is"):
+        Detector(model).predict(red, threshold=threshold)
+
+
+def test_inference_is_timed(model, red):
+    detector = Detector(model)
+    assert detector.last_inference_ms == 0
+    detector.predict(red)
+    assert detector.last_inference_ms > 0
+
+
+def test_run_folder(model, tmp_path, red):
+    export = tmp_path / "run" / "export"
+    export.mkdir(parents=True)
+    (export / "model.tflite").write_bytes(model.read_bytes())
+    contract_path(export / "model.tflite").write_bytes(contract_path(model).read_bytes())
+    assert Detector(tmp_path / "run").predict(red).names() == ["red"]
+    assert Detector(str(tmp_path / "run")).labels == LABELS
+
+
+def test_folder_without_model(tmp_path):
+    with pytest.raises(ModelError, match=r"holds no export/model\.tflite.*quantdet export"):
+        Detector(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 3), np.float32),
+        np.zeros((0, 10, 3), np.uint8),
+    ],
+)
+def test_array_that_is_no_picture(model, array):
+    with pytest.raises(DataError, match=r"picture .*shape"):
+        Detector(model).predict(array)
+
+
+def test_pixels_of_another_size(model):
+    with pytest.raises(ModelError, match=r"input 'image' is uint8 \(1, 32, 32, 3\), got"):
+        Detector(model).detect_pixels(solid((0, 0, 0), (16, 16)), (16, 16))
+
+
+def spoil(own_model, **changes):
+    """Save the contract with fields changed, "input__size_hw" meaning input.size_hw."""
+    contract = make_contract(own_model, "single").model_dump()
+    for name, value in changes.items():
+        *parents, last = name.split("__")
+        part = contract
+        for parent in parents:
+            part = part[parent]
+        part[last] = value
+    contract_type = type(make_contract(own_model, "single"))
+    contract_type.model_validate(contract).save(contract_path(own_model))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ("red",)}, "scores have 3 classes, but the contract names 1 labels"),
+        ({"background_index": None}, "scores have 3 classes, but the contract names 2 labels"),
+        ({"boxes__shape": (1, 5)}, r"'boxes' has shape \(1, 4\), the contract says \(1, 5\)"),
+        ({"boxes__scale": 0.01}, r"'boxes' has scale 0\.0039.*says 0\.01"),
+        ({"scores__zero_point": 3}, "'scores' has zero_point 0, the contract says 3"),
+        ({"scores__dtype": "int8"}, "'scores' has dtype uint8, the contract says int8"),
+        ({"scores__name": "classes"}, r"has no output 'classes', only \['boxes', 'scores'\]"),
+        ({"input__tensor__scale": 0.5}, "'image' has scale"),
+        ({"input__tensor__zero_point": 0}, "'image' has zero_point 128, the contract says 0"),
+        ({"input__size_hw": (64, 64)}, r"input shape \(1, 32, 32, 3\) is not \(1, 64, 64, 3\)"),
+        ({"signature": "other"}, "signature is 'serving_default', the contract says 'other'"),
+        ({"decoder__kind": "ssd9"}, "decoder 'ssd9'.*update quantdet"),
+    ],
+)
+def test_contract_that_does_not_fit(own_model, changes, message):
+    spoil(own_model, **changes)
+    with pytest.raises(ModelError, match=message) as caught:
+        Detector(own_model)
+    assert str(own_model) in str(caught.value)
+
+
+def test_corrupt_model(own_model):
+    own_model.write_bytes(own_model.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"model\.tflite: not a \.tflite.*truncated"):
+        Detector(own_model)
+
+
+def test_a_device_needs_no_training_package(model, tmp_path, red):
+    Image.fromarray(red).save(tmp_path / "red.png")
+    code = (
+        "import sys; from quantdet.runtime.detector import Detector\n"
+        f"print(Detector({str(model)!r}).predict({str(tmp_path / 'red.png')!r}).names())\n"
+        "heavy = {'tensorflow', 'keras', 'jax', 'torch', 'cv2', 'matplotlib', 'pandas'}\n"
+        "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["['red']", "[]"]
+    assert done.stderr == ""
