@@ -84,7 +84,7 @@ def test_threshold_of_contract_detector_and_call(own_model):
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, 50])
 def test_threshold_out_of_range(model, red, threshold):
-    with pytest.raises(ConfigError, match="threshold is .*from 0 to 1"):
+    with pytest.raises(ConfigError, match=r"threshold is .*from 0 to 1"):
         Detector(model, threshold=threshold)
     with pytest.raises(ConfigError, match="threshold is"):
         Detector(model).predict(red, threshold=threshold)

@@ -1,4 +1,5 @@
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -120,7 +121,7 @@ def test_without_opencv(tmp_path, monkeypatch):
 class FakeCapture:
     """Stands for cv2.VideoCapture: a list of frames, then the end."""
 
-    frames: list[np.ndarray] = []
+    frames: ClassVar[list[np.ndarray]] = []
     released = 0
 
     def __init__(self, index):
