@@ -50,5 +50,5 @@ def test_malformed_contract_names_the_field(own_model, old, new, field):
 
 def test_contract_of_another_file(own_model):
     own_model.write_bytes(own_model.read_bytes() + b" ")
-    with pytest.raises(ModelError, match=r"made for another model file.*sha256"):
+    with pytest.raises(ModelError, match=r"model\.tflite: is damaged or not the file.*sha256"):
         load_contract(own_model)

@@ -47,7 +47,7 @@ def test_single_box_in_pixels_of_the_original():
 
 def test_single_box_never_answers_background():
     assert single([0, 0, 1, 1], [0.9, 0.02, 0.08]).class_ids.tolist() == [1]
-    assert single([0, 0, 1, 1], [0.02, 0.08, 0.9], background=2).class_ids.tolist() == [1]
+    assert single([0, 0, 1, 1], [0.08, 0.02, 0.9], background=2).class_ids.tolist() == [0]
     assert single([0, 0, 1, 1], [0.9, 0.1], background=None).class_ids.tolist() == [0]
 
 

@@ -156,7 +156,7 @@ def spoil(own_model, **changes):
         ({"input__tensor__scale": 0.5}, "'image' has scale"),
         ({"input__tensor__zero_point": 0}, "'image' has zero_point 128, the contract says 0"),
         ({"input__size_hw": (64, 64)}, r"input shape \(1, 32, 32, 3\) is not \(1, 64, 64, 3\)"),
-        ({"signature": "other"}, "signature is 'serving_default', the contract says 'other'"),
+        ({"signature": "other"}, r"has no signature 'other', only \['serving_default'\]"),
         ({"decoder__kind": "ssd9"}, "decoder 'ssd9'.*update quantdet"),
     ],
 )
@@ -167,7 +167,21 @@ def test_contract_that_does_not_fit(own_model, changes, message):
     assert str(own_model) in str(caught.value)
 
 
-def test_corrupt_model(own_model):
+def test_missing_model(tmp_path):
+    with pytest.raises(ModelError, match=r"none\.tflite: no such model file or run folder"):
+        Detector(tmp_path / "none.tflite")
+
+
+def test_damaged_model_never_reaches_litert(own_model):
+    content = bytearray(own_model.read_bytes())
+    content[len(content) // 2] ^= 255
+    own_model.write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.tflite: is damaged.*sha256 differs.*export"):
+        Detector(own_model)
+
+
+def test_truncated_model_whose_contract_has_no_sha256(own_model):
+    spoil(own_model, sha256="")
     own_model.write_bytes(own_model.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"model\.tflite: not a \.tflite.*truncated"):
         Detector(own_model)

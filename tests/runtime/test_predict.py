@@ -9,6 +9,7 @@ from quantdet.errors import ConfigError, DataError, DependencyError, QuantdetErr
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.predict import predict_to_folder
 from quantdet.runtime.preprocess import read_image
+from quantdet.runtime.sources import find_sources, read_frames
 from tests.runtime.helpers import solid, write_video
 
 
@@ -172,6 +173,9 @@ def test_video(detector, tmp_path):
     assert seen[-1] == (4, 4)
     content = json.loads((out / "predictions.json").read_text("utf-8"))
     assert [record["frame"] for record in content["predictions"]] == [0, 1, 2, 3]
+    # Drawn in RGB as well: the corner that no box covers is red.
+    (drawn,) = find_sources([out / "v.avi.mp4"])
+    assert next(read_frames(drawn))[-6:, -6:].mean((0, 1)).argmax() == 0
     import cv2
 
     capture = cv2.VideoCapture(str(out / "v.avi.mp4"))

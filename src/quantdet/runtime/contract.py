@@ -115,8 +115,8 @@ def load_contract(model_file: Path) -> Contract:
         raise ModelError(f"{model_file}: no such model file, though its contract is there")
     if contract.sha256 and contract.sha256 != file_sha256(model_file):
         raise ModelError(
-            f"{path}: was made for another model file (sha256 differs from {model_file.name}); "
-            "export again, or copy model and contract together"
+            f"{model_file}: is damaged or not the file that {path.name} was made for (sha256 "
+            "differs); copy model and contract together, or export again"
         )
     return contract
 

@@ -56,8 +56,14 @@ class Detector:
         kernels: str = "xnnpack",
     ) -> None:
         self.model_file = _model_file(Path(model))
-        self._engine = Engine(self.model_file, num_threads=num_threads, kernels=kernels)
+        # First, because its sha256 keeps damaged files away from native code.
         self.contract = load_contract(self.model_file)
+        self._engine = Engine(
+            self.model_file,
+            num_threads=num_threads,
+            kernels=kernels,
+            signature=self.contract.signature,
+        )
         _check(self.model_file, self.contract, self._engine)
         self.threshold = _threshold(threshold, self.contract.decoder.score_threshold)
         self.last_inference_ms = 0.0
@@ -117,8 +123,10 @@ def _threshold(wanted: float | None, default: float) -> float:
 
 
 def _model_file(path: Path) -> Path:
-    if not path.is_dir():
+    if path.is_file():
         return path
+    if not path.exists():
+        raise ModelError(f"{path}: no such model file or run folder; check the path")
     file = path / "export" / "model.tflite"
     if not file.is_file():
         raise ModelError(
@@ -163,10 +171,6 @@ def _check(model_file: Path, contract: Contract, engine: Engine) -> None:
 
 def _differences(contract: Contract, engine: Engine) -> list[str]:
     problems = []
-    if contract.signature != engine.signature:
-        problems.append(
-            f"signature is {engine.signature!r}, the contract says {contract.signature!r}"
-        )
     wanted_input = (1, *contract.input.size_hw, 3)
     if contract.input.tensor.shape != wanted_input:
         problems.append(
