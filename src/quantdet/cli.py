@@ -42,19 +42,19 @@ def main() -> None:
     # TensorFlow's C++ part reads this when it is first imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        app(standalone_mode=False)
+        # Without standalone mode click returns the code of typer.Exit instead of leaving.
+        code = app(standalone_mode=False)
     except QuantdetError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         typer.echo("interrupted; the same command goes on from here", err=True)
         sys.exit(130)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
     except Exception as error:
         # Typer's usage errors know how to show themselves; the rest are defects with traceback.
         if hasattr(error, "format_message"):
             _fail(error.format_message())
         raise
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> None:

@@ -31,7 +31,7 @@ def correct_biases(model: Any, batch: Any) -> None:
     def apply(node: Node, arguments: list[Any]) -> Any:
         layer = node.layer
         if isinstance(layer, QuantizedWeights):
-            error = ops.convert_to_numpy(layer.call_float(arguments[0]) - layer(arguments[0]))
+            error = ops.convert_to_numpy(layer.call_float(arguments[0]) - layer.call(arguments[0]))
             mean = error.mean(axis=tuple(range(error.ndim - 1)), dtype=np.float64)
             layer.bias.assign_add(mean.astype(np.float32))
         return call_layer(layer, arguments)

@@ -42,13 +42,7 @@ def calibrate(model: Any, batches: Iterable[Any], *, observer: str = "percentile
     observers = _observe(graph, sample.tee(batches), OBSERVERS[observer])
     for quantizer, seen in observers.items():
         if quantizer.fixed is None:
-            low, high = seen.range()
-            if not np.isfinite([low, high]).all():
-                raise QuantizationError(
-                    f"{quantizer.name}: values are not finite during calibration; "
-                    "the float model or the pictures are broken"
-                )
-            quantizer.set_range(low, high)
+            quantizer.set_range(*seen.range())
     set_scale_floors(graph)
     return sample.pictures()
 
@@ -77,8 +71,13 @@ def _observe(
     def apply(node: Node, arguments: list[Any]) -> Any:
         result = call_float(node, arguments)
         if isinstance(node.layer, ActivationQuantizer):
-            seen = observers.setdefault(node.layer, make())
-            seen.update(np.asarray(ops.convert_to_numpy(result), dtype=np.float32))
+            values = np.asarray(ops.convert_to_numpy(result), dtype=np.float32)
+            if not np.isfinite(values).all():
+                raise QuantizationError(
+                    f"{node.layer.name}: values are not finite during calibration; "
+                    "the float model or the pictures are broken"
+                )
+            observers.setdefault(node.layer, make()).update(values)
         return result
 
     count = 0

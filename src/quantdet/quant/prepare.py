@@ -67,7 +67,8 @@ def insert_fake_quant(
         raise QuantizationError(
             f"model {model.name!r} is quantized already; prepare the float model instead"
         )
-    frozen = {node.layer.name for node in source.nodes if not node.layer.trainable}
+    # Calls of bare operations (x + 1) have no trainable flag; their rule refuses them below.
+    frozen = {n.layer.name for n in source.nodes if not getattr(n.layer, "trainable", True)}
     graph = separate_fixed(simplify(source), input_range)
     plan = plan_ranges(graph, input_range)
     graph = _Inserter(graph, plan, recipe).insert()

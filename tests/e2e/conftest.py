@@ -1,0 +1,55 @@
+"""A generated data set and one finished run, shared by the end-to-end tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from quantdet.data.scenes import generate_scenes
+
+TINY = (
+    "model.input_size=64",
+    "model.width=0.35",
+    "model.weights=none",
+    "train.epochs=1",
+    "train.finetune_epochs=1",
+    "train.augment=true",
+    "qat.epochs=1",
+    "qat.calibration_images=8",
+    "target.skip_truncated=false",
+)
+
+
+def quantdet(*arguments, check=None):
+    """Run the command line in a process of its own; return it finished."""
+    done = subprocess.run(
+        [sys.executable, "-m", "quantdet.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check is not None:
+        assert done.returncode == check, done.stdout + done.stderr
+    return done
+
+
+def settings(*more):
+    """Return --set options for the smallest sensible run."""
+    return [part for item in (*TINY, *more) for part in ("--set", item)]
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    return generate_scenes(tmp_path_factory.mktemp("scenes"), count=30, size_hw=(90, 120))
+
+
+@pytest.fixture(scope="session", params=["global", "grid"])
+def finished(request, scenes, tmp_path_factory):
+    """Return the folder of a finished run, once per head."""
+    out = tmp_path_factory.mktemp("runs") / request.param
+    cache = f"data.cache_dir={out.parent / 'cache'}"
+    head = f"model.head={request.param}"
+    quantdet("run", "--data", scenes, "--out", out, *settings(head, cache), check=0)
+    return out

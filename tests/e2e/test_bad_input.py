@@ -1,0 +1,181 @@
+"""Wrong input: exit code 2, a message that names the fault and the remedy, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.conftest import quantdet, settings
+
+
+def _fails(*arguments, says):
+    done = quantdet(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    for words in says:
+        assert words in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture
+def data(scenes, tmp_path):
+    copy = tmp_path / "VOC"
+    shutil.copytree(scenes, copy)
+    return copy
+
+
+def _first(data):
+    return (data / "ImageSets/Main/train.txt").read_text().split()[0]
+
+
+def _edit(data, old, new):
+    xml = data / "Annotations" / f"{_first(data)}.xml"
+    text = xml.read_text()
+    assert old in text
+    xml.write_text(text.replace(old, new, 1))
+    return xml.name
+
+
+def test_missing_folder(tmp_path):
+    _fails("train", "--data", tmp_path / "none", "--out", tmp_path / "r", says=["none"])
+
+
+def test_empty_split(data, tmp_path):
+    (data / "ImageSets/Main/train.txt").write_text("")
+    _fails("train", "--data", data, "--out", tmp_path / "r", *settings(), says=["train"])
+
+
+def test_broken_xml(data, tmp_path):
+    name = _edit(data, "</annotation>", "")
+    _fails("train", "--data", data, "--out", tmp_path / "r", *settings(), says=[name, "skip"])
+
+
+def test_truncated_jpeg(data, tmp_path):
+    picture = data / "JPEGImages" / f"{_first(data)}.jpg"
+    picture.write_bytes(picture.read_bytes()[:700])
+    cache = f"data.cache_dir={tmp_path / 'c'}"
+    says = [picture.name]
+    _fails("train", "--data", data, "--out", tmp_path / "r", *settings(cache), says=says)
+
+
+def test_unknown_class(data, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("zebra\n")
+    option = settings(f"data.labels={labels}")
+    _fails("train", "--data", data, "--out", tmp_path / "r", *option, says=["zebra", ".xml"])
+
+
+def test_zero_area_box(data, tmp_path):
+    import re
+
+    xml = data / "Annotations" / f"{_first(data)}.xml"
+    text = xml.read_text()
+    low = re.search(r"<xmin>([\d.]+)</xmin>", text).group(1)
+    xml.write_text(re.sub(r"<xmax>[\d.]+</xmax>", f"<xmax>{float(low) - 1}</xmax>", text, count=1))
+    _fails("train", "--data", data, "--out", tmp_path / "r", *settings(), says=[xml.name])
+
+
+def test_bad_samples_can_be_skipped(data):
+    _edit(data, "</annotation>", "")
+    done = quantdet("data", "check", data, "--json", check=2)
+    assert json.loads(done.stdout)["ok"] is False
+
+
+def test_unknown_config_key(data, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text("[train]\nepoch = 3\n")
+    out = tmp_path / "r"
+    _fails(
+        "train", "--data", data, "--out", out, "--config", config,
+        says=["c.toml", "train.epoch", "epochs"],
+    )  # fmt: skip
+    assert not out.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_run_folder(data, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    _fails("train", "--data", data, "--out", locked / "r", *settings(), says=["locked", "--out"])
+
+
+def test_run_folder_that_is_a_file(data, tmp_path):
+    (tmp_path / "r").write_text("mine")
+    _fails("train", "--data", data, "--out", tmp_path / "r", *settings(), says=["r", "folder"])
+    assert (tmp_path / "r").read_text() == "mine"
+
+
+def test_not_a_run_folder(tmp_path):
+    _fails("qat", tmp_path, says=["quantdet train"])
+
+
+def test_unknown_backbone_weights(data, tmp_path):
+    option = settings("model.weights=nowhere.pth")
+    _fails("train", "--data", data, "--out", tmp_path / "r", *option, says=["nowhere.pth"])
+
+
+def test_corrupt_model(finished, tmp_path, scenes):
+    picture = next((scenes / "JPEGImages").glob("*.jpg"))
+    model = tmp_path / "model.tflite"
+    model.write_bytes((finished / "export/model.tflite").read_bytes()[:5000])
+    shutil.copy(finished / "export/model.contract.json", tmp_path)
+    _fails("predict", model, picture, "--out", tmp_path / "p", says=["model.tflite"])
+
+
+def test_model_without_contract(finished, tmp_path, scenes):
+    picture = next((scenes / "JPEGImages").glob("*.jpg"))
+    shutil.copy(finished / "export/model.tflite", tmp_path)
+    says = ["model.contract.json"]
+    _fails("predict", tmp_path / "model.tflite", picture, "--out", tmp_path / "p", says=says)
+
+
+def test_label_count_mismatch(finished, tmp_path, scenes):
+    picture = next((scenes / "JPEGImages").glob("*.jpg"))
+    shutil.copy(finished / "export/model.tflite", tmp_path)
+    contract = json.loads((finished / "export/model.contract.json").read_text())
+    contract["labels"].append("unicorn")
+    (tmp_path / "model.contract.json").write_text(json.dumps(contract))
+    _fails("predict", tmp_path / "model.tflite", picture, "--out", tmp_path / "p", says=["labels"])
+
+
+def test_picture_that_is_none(finished, tmp_path):
+    text = tmp_path / "notes.jpg"
+    text.write_text("<svg/>")
+    _fails("predict", finished, text, "--out", tmp_path / "p", says=["notes.jpg"])
+
+
+def test_checkpoint_of_another_class_count(finished, data, tmp_path):
+    option = settings(f"model.weights={finished / 'float/model.keras'}")
+    _fails("train", "--data", data, "--out", tmp_path / "r", *option, says=["model.keras"])
+
+
+def test_help_is_fast_code_without_tensorflow():
+    code = (
+        "import sys; sys.argv = ['quantdet', '--help']\n"
+        "from quantdet.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('HEAVY', [m for m in ('tensorflow', 'keras', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["doctor", "data download", "data prepare", "data check", "data show", "train", "qat", "export",
+     "evaluate", "predict", "benchmark", "report", "run", "demo"],
+)  # fmt: skip
+def test_every_command_has_help_with_an_example(command):
+    from typer.testing import CliRunner
+
+    from quantdet.cli import app
+
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert result.exit_code == 0
+    assert f"Example: quantdet {command.split()[0]}" in result.output
