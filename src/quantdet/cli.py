@@ -315,6 +315,9 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
     ),
     threshold: Annotated[float | None, typer.Option("--threshold", min=0, max=1)] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    max_frames: Annotated[
+        int | None, typer.Option("--max-frames", min=1, help="Of a video or camera.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find objects and draw them; needs only the core install.
@@ -329,7 +332,12 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
     detector = Detector(model, num_threads=threads)
     with bar() as progress:
         results = predict_to_folder(
-            detector, inputs, out, threshold=threshold, progress=progress.named("predict")
+            detector,
+            inputs,
+            out,
+            threshold=threshold,
+            max_frames=max_frames,
+            progress=progress.named("predict"),
         )
     _show([result.to_dict() for result in results], as_json, predictions_text(results))
 

@@ -106,14 +106,17 @@ def check_table(result: dict[str, Any]) -> str:
 
 
 def predictions_text(results: Sequence[Any]) -> str:
-    """Return one line per detection of ``quantdet predict``."""
+    """Return one line per picture or frame of ``quantdet predict``."""
     lines = []
     for result in results:
+        where = result.source if result.frame is None else f"{result.source} #{result.frame}"
+        if result.error:
+            lines.append(f"{where}: not read: {result.error}")
+            continue
         found = [
             f"{item['label']} {100 * item['score']:.0f} % at {item['box_xyxy']}"
             for item in result.to_dict()["detections"]
         ]
-        lines.append(
-            f"{result.source}: {'; '.join(found) or 'nothing found'} ({result.inference_ms:.1f} ms)"
-        )
+        answer = "; ".join(found) or "nothing found"
+        lines.append(f"{where}: {answer} ({result.inference_ms:.1f} ms)")
     return "\n".join(lines)
