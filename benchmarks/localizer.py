@@ -3,7 +3,7 @@
     python benchmarks/localizer.py --data VOCdevkit/VOC2007 --preset note --out runs/note
 
 Prints Markdown for docs/log.md and the README. Each stage runs once, from nothing: give a new
---out. Seconds are wall time of the stage, imports included where the stage is the first to need them.
+--out. Seconds are wall time of the stage, with the imports that it is the first to need.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def main() -> None:
         values={"data": {"root": arguments.data, "cache_dir": arguments.out / "cache"}},
     )
     start = time.perf_counter()
-    run = pipeline.train(config, arguments.out)
-    pipeline.qat(run)
-    pipeline.export(run)
+    run = pipeline.run_train(config, arguments.out)
+    pipeline.run_qat(run)
+    pipeline.run_export(run)
     road = time.perf_counter() - start
     seconds = {stage: run.manifest()[stage]["seconds"] for stage in ("train", "qat", "export")}
-    pipeline.export(run, ("int8-ptq", "float32"))
-    metrics = pipeline.evaluate(run, parity_pictures=arguments.parity_pictures)
+    pipeline.run_export(run, ("int8-ptq", "float32"))
+    metrics = pipeline.run_evaluate(run, parity_pictures=arguments.parity_pictures)
     print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, preset {arguments.preset}")
     print(f"\n{metrics_table(metrics)}\n")
     print("| stage | s |\n|---|---|")

@@ -20,8 +20,6 @@ _PUBLIC = {
     "check_dataset": "quantdet.data.check",
     "contact_sheet": "quantdet.data.show",
     "download": "quantdet.data.sources",
-    "evaluate": "quantdet.pipeline",
-    "export": "quantdet.pipeline",
     "export_integer": "quantdet.export.integer",
     "generate_scenes": "quantdet.data.scenes",
     "load_config": "quantdet.config",
@@ -29,10 +27,12 @@ _PUBLIC = {
     "predict_to_folder": "quantdet.runtime.predict",
     "prepare_qat": "quantdet.quant.prepare",
     "prepare_voc": "quantdet.data.prepare",
-    "qat": "quantdet.pipeline",
     "run_all": "quantdet.pipeline",
-    "train": "quantdet.pipeline",
-    "write_report": "quantdet.pipeline",
+    "run_evaluate": "quantdet.pipeline",
+    "run_export": "quantdet.pipeline",
+    "run_qat": "quantdet.pipeline",
+    "run_report": "quantdet.pipeline",
+    "run_train": "quantdet.pipeline",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 - names are in the dict above
 

@@ -237,7 +237,7 @@ def train(  # noqa: PLR0913, PLR0917 - options of the command line
 
     settings = _config(config, preset, overrides, _options(data, weights, skip_bad))
     with bar() as progress:
-        run = pipeline.train(settings, out, progress)
+        run = pipeline.run_train(settings, out, progress)
     typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
 
 
@@ -254,7 +254,7 @@ def qat(run_dir: RunDir, overrides: Overrides = None) -> None:
     run = Run.open(run_dir)
     pipeline.update_config(run, overrides or ())
     with bar() as progress:
-        pipeline.qat(run, progress)
+        pipeline.run_qat(run, progress)
     typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
 
 
@@ -275,7 +275,7 @@ def export(
     from quantdet.runs import Run
 
     with bar() as progress:
-        paths = pipeline.export(Run.open(run_dir), formats or ["uint8"], progress)
+        paths = pipeline.run_export(Run.open(run_dir), formats or ["uint8"], progress)
     for path in paths:
         typer.echo(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
@@ -298,7 +298,7 @@ def evaluate(
     from quantdet.tables import metrics_table
 
     with bar() as progress:
-        metrics = pipeline.evaluate(
+        metrics = pipeline.run_evaluate(
             Run.open(run_dir), parity_pictures=parity_pictures, progress=progress
         )
     _show(metrics, as_json, metrics_table(metrics))
@@ -378,7 +378,7 @@ def report(run_dir: RunDir) -> None:
     from quantdet import pipeline
     from quantdet.runs import Run
 
-    typer.echo(str(pipeline.write_report(Run.open(run_dir))))
+    typer.echo(str(pipeline.run_report(Run.open(run_dir))))
 
 
 @app.command()

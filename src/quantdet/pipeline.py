@@ -28,7 +28,7 @@ FORMATS = ("uint8", "int8", "int8-ptq", "float32", "float16")
 _PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
 
 
-def train(config: Config, out: Path, progress: Progress | None = None) -> Run:
+def run_train(config: Config, out: Path, progress: Progress | None = None) -> Run:
     """Train the float model of ``config`` into the run folder ``out``.
 
     Raises:
@@ -43,7 +43,7 @@ def train(config: Config, out: Path, progress: Progress | None = None) -> Run:
     return run
 
 
-def qat(run: Run, progress: Progress | None = None) -> Run:
+def run_qat(run: Run, progress: Progress | None = None) -> Run:
     """Quantize and fine-tune the float model of a run."""
     stage = _training_stages()[1]
     config = run.load_config()
@@ -55,7 +55,7 @@ def qat(run: Run, progress: Progress | None = None) -> Run:
     return run
 
 
-def export(
+def run_export(
     run: Run, formats: Sequence[str] = ("uint8",), progress: Progress | None = None
 ) -> list[Path]:
     """Write .tflite files with their contracts into the run's export folder.
@@ -96,7 +96,7 @@ def export_file(run: Run, name: str) -> Path:
     return run.model_file if name == "uint8" else run.export_dir / f"model-{name}.tflite"
 
 
-def evaluate(
+def run_evaluate(
     run: Run, *, parity_pictures: int = 16, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Measure every model of the run on the test split, on the .tflite files themselves.
@@ -119,20 +119,20 @@ def evaluate(
     return metrics
 
 
-def write_report(run: Run) -> Path:
+def run_report(run: Run) -> Path:
     """Write the run's HTML report and return its path."""
-    from quantdet.report.html import write_report as write
+    from quantdet.report.html import write_report
 
-    return write(run)
+    return write_report(run)
 
 
 def run_all(config: Config, out: Path, progress: Progress | None = None) -> Run:
     """Run every stage: train, qat, export with baselines, evaluate, report."""
-    run = train(config, out, progress)
-    qat(run, progress)
-    export(run, ("uint8", "int8-ptq", "float32"), progress)
-    evaluate(run, progress=progress)
-    write_report(run)
+    run = run_train(config, out, progress)
+    run_qat(run, progress)
+    run_export(run, ("uint8", "int8-ptq", "float32"), progress)
+    run_evaluate(run, progress=progress)
+    run_report(run)
     return run
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.quant.cases import random_input, random_model
 
 from quantdet.errors import ExportError, ModelError
 from quantdet.export.baselines import export_float, export_ptq
@@ -15,6 +14,7 @@ from quantdet.quant.graph import read_graph
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.match import match_graph
 from quantdet.quant.prepare import prepare_qat
+from tests.quant.cases import random_input, random_model
 
 PIXELS = (-128 / 127.5, 127 / 127.5)
 
