@@ -60,6 +60,7 @@ def _parity_text(parity: dict[str, Any]) -> str:
             f"{100 * row['identical']:.1f}",
             f"{row['noise_lsb']:.2f}",
             f"{row['max_lsb']:.0f}",
+            f"{100 * row['class_accuracy']:.1f}",
         )
         for row in whole["kernels"]
     ]
@@ -69,7 +70,7 @@ def _parity_text(parity: dict[str, Any]) -> str:
         f"largest difference {layers['max_lsb']}\n"
         f"end to end, {whole['pictures']} pictures (noise of quantization itself: "
         f"{whole['quantization_noise_lsb']:.2f} LSB)\n"
-        + table(("kernels", "same class %", "identical %", "noise LSB", "max LSB"), rows)
+        + table(("kernels", "same class %", "identical %", "noise LSB", "max LSB", "class %"), rows)
     )
 
 

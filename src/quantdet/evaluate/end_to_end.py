@@ -34,6 +34,7 @@ class KernelParity:
         identical: share of equal output integers.
         noise_lsb: root mean square difference of the outputs in integer steps.
         max_lsb: largest difference in integer steps.
+        class_accuracy: of this kernel set on these pictures, 0 to 1.
     """
 
     kernels: str
@@ -41,23 +42,35 @@ class KernelParity:
     identical: float
     noise_lsb: float
     max_lsb: float
+    class_accuracy: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What kernel sets are compared with, for the same pictures.
+
+    Attributes:
+        pixels: uint8 (N, H, W, 3).
+        class_ids: annotated classes (N,), without background.
+        frozen: outputs of the frozen fake-quantized Keras model, real values, batch in front.
+        floats: outputs of the float Keras model.
+    """
+
+    pixels: NDArray[np.uint8]
+    class_ids: NDArray[np.int64]
+    frozen: Outputs
+    floats: Outputs
 
 
 def compare_kernels(
-    contract: Contract,
-    runners: Mapping[str, Runner],
-    pixels: NDArray[np.uint8],
-    frozen: Outputs,
-    float_outputs: Outputs,
+    contract: Contract, runners: Mapping[str, Runner], reference: Reference
 ) -> dict[str, Any]:
     """Compare kernel sets with fake-quantized Keras, beside the noise of quantization.
 
     Args:
         contract: of the integer file.
         runners: kernel set → runner.
-        pixels: uint8 (N, H, W, 3).
-        frozen: outputs of the frozen Keras model, real values, batch in front.
-        float_outputs: outputs of the float Keras model.
+        reference: pictures, truth, and Keras' answers.
 
     Returns:
         {"kernels": [KernelParity…], "quantization_noise_lsb": float, "pictures": N}
@@ -65,15 +78,17 @@ def compare_kernels(
     specs = {"boxes": contract.boxes, "scores": contract.scores}
     rows = []
     for name, run in runners.items():
-        answers = [run(picture) for picture in pixels]
+        answers = [run(picture) for picture in reference.pixels]
         real = {
             key: np.stack([dequantize(answer[key], spec)[0] for answer in answers])
             for key, spec in specs.items()
         }
-        rows.append(_compare(name, real, frozen, specs))
-    noise = np.sqrt(np.mean(np.square(_steps(frozen, float_outputs, specs))))
+        classes = _best_class(real) - (contract.background_index is not None)
+        accuracy = float((classes == reference.class_ids).mean())
+        rows.append(_compare(name, real, reference.frozen, specs, accuracy))
+    noise = np.sqrt(np.mean(np.square(_steps(reference.frozen, reference.floats, specs))))
     return {
-        "pictures": len(pixels),
+        "pictures": len(reference.pixels),
         "kernels": [asdict(row) for row in rows],
         "quantization_noise_lsb": float(noise),
     }
@@ -109,7 +124,7 @@ def micro_runner(model_file: Path, contract: Contract) -> Runner:
 
 
 def _compare(
-    name: str, real: Outputs, frozen: Outputs, specs: Mapping[str, TensorSpec]
+    name: str, real: Outputs, frozen: Outputs, specs: Mapping[str, TensorSpec], accuracy: float
 ) -> KernelParity:
     steps = _steps(real, frozen, specs)
     return KernelParity(
@@ -118,6 +133,7 @@ def _compare(
         identical=float((steps == 0).mean()),
         noise_lsb=float(np.sqrt(np.mean(np.square(steps)))),
         max_lsb=float(np.abs(steps).max()),
+        class_accuracy=accuracy,
     )
 
 

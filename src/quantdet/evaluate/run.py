@@ -16,7 +16,7 @@ from quantdet.data.cache import build_cache
 from quantdet.data.sample import Dataset
 from quantdet.data.selection import single_object_targets
 from quantdet.errors import DataError, DependencyError, ModelError
-from quantdet.evaluate.end_to_end import compare_kernels, litert_runner, micro_runner
+from quantdet.evaluate.end_to_end import Reference, compare_kernels, litert_runner, micro_runner
 from quantdet.evaluate.latency import benchmark, host
 from quantdet.evaluate.parity import layer_parity, summarize
 from quantdet.evaluate.predictors import (
@@ -172,11 +172,12 @@ def _parity(run: Run, test: _TestSet, count: int, progress: Progress | None) -> 
     layers = layer_parity(frozen, run.model_file, pixels[:8])
     if progress is not None:
         progress("check parity end to end", 1, 2)
-    whole = compare_kernels(
-        contract,
-        runners,
+    floats = load_keras(run.float_dir / "model.keras")
+    reference = Reference(
         pixels,
+        test.class_ids[:count],
         keras_outputs(frozen, pixels),
-        keras_outputs(load_keras(run.float_dir / "model.keras"), pixels),
+        keras_outputs(floats, pixels),
     )
+    whole = compare_kernels(contract, runners, reference)
     return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}
