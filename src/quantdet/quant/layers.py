@@ -23,6 +23,8 @@ _PACKAGE = "quantdet"
 WEIGHT_LEVELS = 127
 # Below this a channel counts as empty; keeps 0/0 out of all-zero channels.
 _SMALLEST_RANGE = 1e-7
+# A tensor that hardly leaves 0 still needs a grid; the converter alters scales near 1e-9.
+_SMALLEST_ACTIVATION_RANGE = 1e-4
 _STORED = ("kernel", "bias", "scale_floor")
 
 
@@ -86,10 +88,9 @@ class ActivationQuantizer(keras.layers.Layer):
             minimum = max(minimum, self.lower)
         if self.upper is not None:
             maximum = min(maximum, self.upper)
-        # A tensor that never leaves 0 still needs a grid.
         minimum, maximum = min(minimum, 0.0), max(maximum, 0.0)
-        if maximum - minimum < _SMALLEST_RANGE:
-            maximum = minimum + 1.0
+        if maximum - minimum < _SMALLEST_ACTIVATION_RANGE:
+            maximum = minimum + _SMALLEST_ACTIVATION_RANGE
         params = params_from_range(minimum, maximum)
         self.minimum.assign(params.minimum)
         self.maximum.assign(params.maximum)
