@@ -431,12 +431,14 @@ def _run_all(settings: Any, out: Path) -> Any:
 
 
 def _predict_test_pictures(finished: Any, data: Path, out: Path) -> None:
+    from quantdet import pipeline
     from quantdet.data.dataset import load_dataset
     from quantdet.runtime.detector import Detector
     from quantdet.runtime.predict import predict_to_folder
 
     samples = load_dataset(data, splits=("test",)).splits["test"][:12]
     predict_to_folder(Detector(finished.root), [str(s.image_path) for s in samples], out)
+    pipeline.run_report(finished)  # once more, now with pictures
     typer.echo(f"boxes:  {out}")
 
 

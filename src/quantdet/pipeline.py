@@ -7,10 +7,11 @@ is not repeated) and goes on where it was killed.
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from quantdet.config import Config, load_config
 from quantdet.data.dataset import fingerprint, load_dataset
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, DataError, DependencyError, ModelError
+from quantdet.quiet import quiet_stderr
 from quantdet.runs import Run
 
 Progress = Callable[[str, int, int], None]
@@ -71,12 +73,13 @@ def run_export(
     config = run.load_config()
     labels = _labels(run)
     paths = []
+    _import_keras_quietly()
     with _recorded(run, "export") as entry:
         from quantdet.export.contract import write_contract
 
         for done, name in enumerate(formats):
             if progress is not None:
-                progress(f"export {name}", done, len(formats))
+                progress("export", done, len(formats))
             path = _export_one(run, config, name)
             data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
             contract = write_contract(path, config, labels, data)
@@ -109,6 +112,7 @@ def run_evaluate(
     Returns:
         What is written to ``metrics.json``.
     """
+    _import_keras_quietly()
     from quantdet.evaluate.run import evaluate_run
 
     config = run.load_config()
@@ -192,6 +196,7 @@ def _labels(run: Run) -> tuple[str, ...]:
 
 
 def _training_stages() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    _import_keras_quietly()
     try:
         from quantdet.train.float_stage import train_float
         from quantdet.train.qat_stage import train_qat
@@ -200,6 +205,13 @@ def _training_stages() -> tuple[Callable[..., Any], Callable[..., Any]]:
             f'training needs {error.name}: pip install "quantdet[train]"'
         ) from None
     return train_float, train_qat
+
+
+def _import_keras_quietly() -> None:
+    """Import the training backend without its greetings; later only its errors are shown."""
+    with suppress(ImportError), quiet_stderr():
+        import keras  # noqa: F401
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextmanager

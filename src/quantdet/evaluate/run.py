@@ -41,6 +41,8 @@ VARIANTS: dict[str, tuple[str, str]] = {
     "qat_keras": ("qat/model.keras", "fake-quantized Keras"),
     "uint8_tflite": ("export/model.tflite", "uint8 .tflite"),
 }
+# Every layer of a few pictures is tens of millions of integers.
+_LAYER_PICTURES = 8
 
 
 class _TestSet:
@@ -88,10 +90,10 @@ def evaluate_run(
     if not present:
         raise ModelError(f"{run.root}: nothing to measure; run `quantdet train` and `export`")
     rows = []
-    for number, (key, path) in enumerate(present.items()):
+    for number, (key, path) in enumerate(present.items(), start=1):
+        rows.append(_measure(key, path, test, _any_contract(run)))
         if progress is not None:
             progress("measure accuracy", number, len(present))
-        rows.append(_measure(key, path, test, _any_contract(run)))
     metrics: dict[str, Any] = {
         "split": config.data.test_split,
         "target": config.target.model_dump(),
@@ -145,12 +147,12 @@ def load_keras(path: Path) -> Any:
 
 def _latency(present: dict[str, Path], progress: Progress | None) -> list[dict[str, Any]]:
     rows = []
-    for key, path in present.items():
-        if path.suffix == ".tflite":
-            results = benchmark(path, threads=(1, 2), warmup=5, runs=40)
-            rows += [{"variant": key, **result.to_dict()} for result in results]
-            if progress is not None:
-                progress("measure latency", len(rows), 4 * len(present))
+    files = {key: path for key, path in present.items() if path.suffix == ".tflite"}
+    for number, (key, path) in enumerate(files.items(), start=1):
+        results = benchmark(path, threads=(1, 2), warmup=5, runs=40)
+        rows += [{"variant": key, **result.to_dict()} for result in results]
+        if progress is not None:
+            progress("measure latency", number, len(files))
     return rows
 
 
@@ -167,11 +169,9 @@ def _parity(run: Run, test: _TestSet, count: int, progress: Progress | None) -> 
         runners["tflite-micro"] = micro_runner(run.model_file, contract)
     except DependencyError as error:
         skipped["tflite-micro"] = str(error)
+    layers = layer_parity(frozen, run.model_file, pixels[:_LAYER_PICTURES])
     if progress is not None:
-        progress("check parity layer by layer", 0, 2)
-    layers = layer_parity(frozen, run.model_file, pixels[:8])
-    if progress is not None:
-        progress("check parity end to end", 1, 2)
+        progress("check parity", 1, 2)
     floats = load_keras(run.float_dir / "model.keras")
     reference = Reference(
         pixels,
@@ -180,4 +180,6 @@ def _parity(run: Run, test: _TestSet, count: int, progress: Progress | None) -> 
         keras_outputs(floats, pixels),
     )
     whole = compare_kernels(contract, runners, reference)
+    if progress is not None:
+        progress("check parity", 2, 2)
     return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from quantdet.errors import DependencyError
 from quantdet.quant.graph import Graph
+from quantdet.quiet import quiet_stderr
 
 Configure = Callable[[Any], None]
 
@@ -44,7 +41,7 @@ def convert(function: Callable[..., Any], graph: Graph, configure: Configure) ->
     ]
     module = tf.Module()
     module.serve = tf.function(function, input_signature=specs, autograph=False)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet_stderr():
         tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         configure(converter)
@@ -62,32 +59,3 @@ def output_names(graph: Graph) -> dict[str, int]:
     if isinstance(graph.outputs, dict):
         return dict(graph.outputs)
     return {f"output_{i}": tensor for i, tensor in enumerate(graph.output_ids)}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's chatter, also that of its C++ part, off the user's terminal.
-
-    What it prints is shown only if it fails.
-    """
-    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl")]
-    levels = [logger.level for logger in loggers]
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as log:
-        saved = os.dup(2)
-        os.dup2(log.fileno(), 2)
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-            if failed:
-                log.seek(0)
-                sys.stderr.write(log.read().decode(errors="replace"))

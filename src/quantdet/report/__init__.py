@@ -1,1 +1,1 @@
-"""HTML report and plots; reads result files only."""
+"""HTML report of a run. Reads result files only, never models."""

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quantdet.atomic import write_text
+from quantdet.config import Config
 from quantdet.errors import DependencyError
+from quantdet.report import tables, verdict
+from quantdet.report.pictures import Picture, embed_curves, embed_predictions
+from quantdet.report.results import Epochs, Metrics, Results, read_results
 from quantdet.runs import Run
 
-# Differences of class accuracy in points, float to uint8, for the verdict.
-KEEPS, LOSES_A_LITTLE = 0.5, 2.0
-_MOST_PICTURES = 12
-_PICTURE_PX = 480
-
-_STAGES = {
-    "train": "quantdet train --data DATA --out {run}",
+# Stage → the command that makes it; {run} is the run folder.
+STAGES = {
+    "train": "quantdet train --data {data} --out {run}",
     "qat": "quantdet qat {run}",
     "export": "quantdet export {run} --format uint8 --format float32 --format int8-ptq",
     "evaluate": "quantdet evaluate {run}",
 }
-_CURVES = {
-    "Head on the frozen backbone": "float/frozen/curves.png",
-    "All layers, float": "float/finetune/curves.png",
-    "Quantization-aware training": "qat/finetune/curves.png",
+_PHASES = {
+    "float/frozen": "Float: head on the frozen backbone",
+    "float/finetune": "Float: all layers",
+    "qat/finetune": "Quantization-aware training",
 }
+# Variant that evaluation leaves out if its file is missing → how to make the file.
+_BASELINES = {
+    "float_tflite": ("float .tflite", "float32"),
+    "ptq_tflite": ("converter's own quantization (PTQ)", "int8-ptq"),
+    "uint8_tflite": ("uint8 .tflite", "uint8"),
+}
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something a run does not have yet, and the command that makes it."""
+
+    what: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Learning curves of one phase; ``text`` says in words what they show."""
+
+    title: str
+    picture: Picture
+    text: str
 
 
 def write_report(run: Run) -> Path:
     """Write ``report.html`` into the run folder; what is missing is said in it.
 
+    Returns:
+        Path of the report.
+
     Raises:
         DependencyError: jinja2 is not installed.
+        QuantdetError: config.toml or manifest.json cannot be read, or the folder not be written.
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -53,83 +79,126 @@ def write_report(run: Run) -> Path:
 
 
 def collect(run: Run) -> dict[str, Any]:
-    """Return everything that the template shows."""
-    manifest, metrics = run.manifest(), _read_json(run.metrics_file)
-    variants = {row["variant"]: row for row in metrics.get("variants", [])}
+    """Return everything that the template shows.
+
+    Raises:
+        QuantdetError: config.toml or manifest.json cannot be read.
+    """
+    config, results = run.load_config(), read_results(run)
+    folder = shlex.quote(str(run.root))
+    model = results.contracts.get("model.tflite")
+    measured = _measured(results.metrics) if results.metrics else None
+    phases = [(_PHASES.get(name, name), epochs) for name, epochs in results.histories.items()]
     return {
         "name": run.root.resolve().name,
-        "config": run.load_config().to_toml(),
-        "manifest": manifest,
-        "metrics": metrics,
-        "variants": variants,
-        "latency": _fastest(metrics.get("latency", [])),
-        "verdict": verdict(variants),
-        "missing": {
-            stage: command.format(run=run.root.name)
-            for stage, command in _STAGES.items()
-            if stage not in manifest
-        },
-        "curves": [
-            (title, _data_uri(run.root / file))
-            for title, file in _CURVES.items()
-            if (run.root / file).is_file()
+        "run": folder,
+        "config": config,
+        "toml": config.to_toml(),
+        "results": results,
+        "measured": measured,
+        "thresholds": {"keeps": verdict.KEEPS, "little": verdict.LOSES_A_LITTLE},
+        "missing": _missing(config, results, folder),
+        "stale": _stale(results),
+        "curves": _curves(run, results),
+        "phases": tables.phase_table(phases) if phases else None,
+        "gallery": embed_predictions(run, model.sha256 if model else ""),
+        "model": model,
+        "files": tables.file_table(results.contracts, _sizes(run)) if results.contracts else None,
+        "stages": tables.stage_table(results.stages) if results.stages else None,
+        "versions": tables.version_table(results)
+        if any(stage.versions for stage in results.stages.values())
+        else None,
+        "install": _install(results),
+        "commands": [
+            command.format(run="runs/again", data=shlex.quote(str(config.data.root)))
+            for command in list(STAGES.values())[1:]
         ],
-        "pictures": _pictures(run),
     }
 
 
-def verdict(variants: dict[str, Any]) -> dict[str, str] | None:
-    """Return {"class", "text"}: what quantization did to the accuracy; None if not measured."""
-    base, quantized = variants.get("float_keras"), variants.get("uint8_tflite")
-    if base is None or quantized is None:
-        return None
-    change = 100 * (quantized["class_accuracy"] - base["class_accuracy"])
-    box = quantized["mean_iou"] - base["mean_iou"]
-    figures = f"class accuracy {change:+.1f} points, mean IoU {box:+.3f}"
-    if change >= -KEEPS:
-        return {"class": "good", "text": f"uint8 keeps the accuracy of float: {figures}"}
-    if change >= -LOSES_A_LITTLE:
-        return {"class": "fair", "text": f"uint8 loses a little: {figures}"}
-    return {"class": "bad", "text": f"uint8 loses accuracy: {figures}"}
+def _measured(metrics: Metrics) -> dict[str, Any]:
+    """Return what the template shows of ``metrics.json``."""
+    parity = metrics.parity
+    return {
+        "metrics": metrics,
+        "verdict": verdict.judge(metrics),
+        "tiles": verdict.tiles(metrics),
+        "checks": verdict.checks(metrics),
+        "accuracy": tables.accuracy_table(metrics),
+        "latency": tables.latency_table(metrics) if metrics.latency else None,
+        "operators": tables.operator_table(metrics) if metrics.operators else None,
+        "layers": tables.layer_table(parity.layers) if parity else None,
+        "kernels": tables.kernel_table(parity.end_to_end) if parity else None,
+    }
 
 
-def _fastest(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Return variant → lowest median in milliseconds over all settings."""
-    best: dict[str, float] = {}
-    for row in rows:
-        best[row["variant"]] = min(row["median_ms"], best.get(row["variant"], float("inf")))
-    return best
+def _missing(config: Config, results: Results, folder: str) -> list[Missing]:
+    """Return stages that were not finished, then files that evaluation did not find."""
+    data = shlex.quote(str(config.data.root))
+    missing = [
+        Missing(f"Stage “{stage}” is not finished", command.format(run=folder, data=data))
+        for stage, command in STAGES.items()
+        if stage not in results.stages
+    ]
+    if missing or results.metrics is None:
+        return missing
+    for variant, (what, name) in _BASELINES.items():
+        if results.metrics.variant(variant) is None:
+            again = f"quantdet export {folder} --format {name} && quantdet evaluate {folder}"
+            missing.append(Missing(f"Not measured: {what}", again))
+    if results.metrics.parity is None:
+        missing.append(Missing("Parity was not checked", f"quantdet evaluate {folder}"))
+    return missing
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return content
-
-
-def _data_uri(path: Path) -> str:
-    kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _pictures(run: Run) -> list[tuple[str, str]]:
-    """Return (name, data URI) of drawn predictions in or beside the run folder, downscaled."""
-    from PIL import Image
-
-    for folder in (run.root / "predictions", run.root.parent / "predictions"):
-        if folder.is_dir():
-            files = sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png"))
-            break
-    else:
+def _stale(results: Results) -> list[str]:
+    """Return the stages that ran after the evaluation: its figures may be of earlier files."""
+    evaluated = results.stages.get("evaluate")
+    if evaluated is None:
         return []
-    shown = []
-    for path in files[:_MOST_PICTURES]:
-        with Image.open(path) as picture:
-            small = picture.convert("RGB")
-            small.thumbnail((_PICTURE_PX, _PICTURE_PX))
-            memory = io.BytesIO()
-            small.save(memory, "JPEG", quality=85)
-        encoded = base64.b64encode(memory.getvalue()).decode()
-        shown.append((path.name, f"data:image/jpeg;base64,{encoded}"))
-    return shown
+    return [
+        name
+        for name in ("train", "qat", "export")
+        # ISO times in UTC: the order of the text is the order in time.
+        if name in results.stages and results.stages[name].written > evaluated.written
+    ]
+
+
+def _curves(run: Run, results: Results) -> list[Curve]:
+    found = []
+    for path in sorted([*run.float_dir.glob("*/curves.png"), *run.qat_dir.glob("*/curves.png")]):
+        name = path.parent.relative_to(run.root).as_posix()
+        picture = embed_curves(path)
+        if picture is not None:
+            title = _PHASES.get(name, name)
+            found.append(Curve(title, picture, _in_words(results.histories.get(name))))
+    return found
+
+
+def _in_words(epochs: Epochs | None) -> str:
+    """Return what curves show, for people who do not see them."""
+    if epochs is None or epochs.monitor not in epochs.rows[0]:
+        return ""
+    name = "validation loss" if epochs.monitor == "val_loss" else epochs.monitor.replace("_", " ")
+    values = [row[epochs.monitor] for row in epochs.rows if epochs.monitor in row]
+    return (
+        f"{name} goes from {values[0]:.4f} to {values[-1]:.4f} in {len(values)} epochs and is "
+        f"lowest, {min(values):.4f}, at epoch {epochs.best_epoch}"
+    )
+
+
+def _sizes(run: Run) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in run.export_dir.glob("*.tflite")}
+
+
+def _install(results: Results) -> str:
+    """Return the command that installs the version that trained."""
+    version = next(
+        (
+            stage.versions["quantdet"]
+            for stage in results.stages.values()
+            if "quantdet" in stage.versions
+        ),
+        None,
+    )
+    return f'pip install "quantdet[train]{f"=={version}" if version else ""}"'

@@ -6,10 +6,7 @@ The converter orders outputs as it likes, so positions mean nothing.
 from __future__ import annotations
 
 import os
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from quantdet.errors import ModelError
+from quantdet.quiet import quiet_stderr
 from quantdet.runtime.contract import TensorSpec
 
 # Name → member of ai_edge_litert.interpreter.OpResolverType.
@@ -28,7 +26,6 @@ KERNELS: dict[str, str] = {
 }
 DEFAULT_SIGNATURE = "serving_default"
 _MOST_DEFAULT_THREADS = 4
-_stderr_lock = threading.Lock()
 
 
 def default_threads() -> int:
@@ -164,7 +161,7 @@ def _load(model_file: Path, num_threads: int, resolver: str, preserve_all_tensor
             f"{model_file}: no such model file; check the path, or make it with `quantdet export`"
         )
     try:
-        with _quiet_stderr(), warnings.catch_warnings():
+        with quiet_stderr(), warnings.catch_warnings():
             # LiteRT warns that preserve_all_tensors takes memory.
             warnings.simplefilter("ignore")
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -182,25 +179,3 @@ def _load(model_file: Path, num_threads: int, resolver: str, preserve_all_tensor
             "copy or export it again"
         ) from None
     return interpreter
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Keep the native library's "INFO: Created … delegate" lines off the terminal.
-
-    They go to file descriptor 2 past ``sys.stderr``, and LiteRT has no switch for them.
-    """
-    with _stderr_lock:
-        try:
-            kept = os.dup(2)
-        except OSError:  # no stderr at all, e.g. a daemon
-            yield
-            return
-        sink = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(sink, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(sink)
