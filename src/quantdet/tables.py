@@ -66,7 +66,7 @@ def _parity_text(parity: dict[str, Any]) -> str:
     ]
     return (
         f"\nlayer by layer: {100 * layers['identical']:.3f} % of {layers['values']} integers "
-        f"identical, {100 * layers['identical_two_step']:.3f} % with LiteRT's two-step rounding, "
+        f"identical, {100 * layers['identical_two_step']:.4f} % with LiteRT's two-step rounding, "
         f"largest difference {layers['max_lsb']}\n"
         f"end to end, {whole['pictures']} pictures (noise of quantization itself: "
         f"{whole['quantization_noise_lsb']:.2f} LSB)\n"
