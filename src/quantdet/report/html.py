@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,12 @@ def collect(run: Run) -> dict[str, Any]:
     config, results = run.load_config(), read_results(run)
     folder = shlex.quote(str(run.root))
     model = results.contracts.get("model.tflite")
+    curves = _curves(run, results)
     measured = _measured(results.metrics) if results.metrics else None
-    phases = [(_PHASES.get(name, name), epochs) for name, epochs in results.histories.items()]
+    phases = [(title, results.histories[name]) for name, title in _phases(results.histories)]
     return {
-        "name": run.root.resolve().name,
+        "name": "/".join(run.root.resolve().parts[-2:]),
+        "date": max((stage.written for stage in results.stages.values()), default="")[:10],
         "run": folder,
         "config": config,
         "toml": config.to_toml(),
@@ -99,7 +102,7 @@ def collect(run: Run) -> dict[str, Any]:
         "thresholds": {"keeps": verdict.KEEPS, "little": verdict.LOSES_A_LITTLE},
         "missing": _missing(config, results, folder),
         "stale": _stale(results),
-        "curves": _curves(run, results),
+        "curves": curves,
         "phases": tables.phase_table(phases) if phases else None,
         "gallery": embed_predictions(run, model.sha256 if model else ""),
         "model": model,
@@ -165,14 +168,24 @@ def _stale(results: Results) -> list[str]:
 
 
 def _curves(run: Run, results: Results) -> list[Curve]:
+    files = [*run.float_dir.glob("*/curves.png"), *run.qat_dir.glob("*/curves.png")]
+    folders = {path.parent.relative_to(run.root).as_posix(): path for path in files}
     found = []
-    for path in sorted([*run.float_dir.glob("*/curves.png"), *run.qat_dir.glob("*/curves.png")]):
-        name = path.parent.relative_to(run.root).as_posix()
-        picture = embed_curves(path)
-        if picture is not None:
-            title = _PHASES.get(name, name)
-            found.append(Curve(title, picture, _in_words(results.histories.get(name))))
+    for name, title in _phases(folders):
+        picture = embed_curves(folders[name])
+        if picture is None:
+            results.notes.append(f"{folders[name]}: not a readable picture; run this stage again.")
+            continue
+        found.append(Curve(title, picture, _in_words(results.histories.get(name))))
     return found
+
+
+def _phases(folders: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (folder, title) in the order of training, unknown ones last."""
+    present = sorted(folders)
+    ordered = [name for name in _PHASES if name in present]
+    ordered += [name for name in present if name not in _PHASES]
+    return [(name, _PHASES.get(name, name)) for name in ordered]
 
 
 def _in_words(epochs: Epochs | None) -> str:
@@ -201,4 +214,5 @@ def _install(results: Results) -> str:
         ),
         None,
     )
-    return f'pip install "quantdet[train]{f"=={version}" if version else ""}"'
+    pin = f"=={version}" if version else ""
+    return f'pip install "quantdet[train]{pin}"'

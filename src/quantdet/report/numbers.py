@@ -11,8 +11,11 @@ def plain(value: float | None, digits: int) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.5 → "50.0"; the unit stands in the table's head."""
-    return NOTHING if share is None else plain(100 * share, digits)
+    """0.5 → "50.0"; the unit stands in the table's head. Only a share of 1 reads 100."""
+    if share is None:
+        return NOTHING
+    below = 100 - 10.0**-digits
+    return plain(min(100 * share, below) if share < 1 else 100 * share, digits)
 
 
 def difference(value: float, digits: int = 2) -> str:

@@ -20,7 +20,7 @@ from quantdet.runtime.contract import Contract
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class Variant(_Part):
@@ -153,6 +153,9 @@ class QatStage(Stage):
 
 class Epochs(_Part):
     """``history.json`` of one training phase, see ``train.history``."""
+
+    # A training that diverged has NaN losses, and the report should show that.
+    model_config = ConfigDict(allow_inf_nan=True)
 
     monitor: str
     best_epoch: int

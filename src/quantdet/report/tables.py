@@ -91,7 +91,15 @@ def accuracy_table(metrics: Metrics) -> Table:
                 main=item.variant == "uint8_tflite",
             )
         )
-    header = ("model", "class %", "± points", "mean IoU", "±", "class and IoU ≥ 0.5 %", "MB")
+    header = (
+        "model",
+        "class %",
+        "change, points",
+        "mean IoU",
+        "change",
+        "class and IoU ≥ 0.5 %",
+        "MB",
+    )
     return Table("Accuracy and size of every form of the model", header, tuple(rows))
 
 
@@ -106,7 +114,7 @@ def latency_table(metrics: Metrics) -> Table:
         for number, item in enumerate(group):
             rows.append(
                 _row(
-                    setting(item) if not number else "",
+                    Cell(setting(item), tone="repeat" if number else ""),
                     names.get(item.variant, item.variant),
                     Cell(plain(item.median_ms, 2), bar=item.median_ms / slowest),
                     plain(item.p90_ms, 2),
@@ -218,7 +226,7 @@ def file_table(contracts: dict[str, Contract], sizes: dict[str, int]) -> Table:
             _tensor(item.input.tensor),
             _tensor(item.boxes),
             _tensor(item.scores),
-            item.sha256[:16] or NOTHING,
+            item.sha256[:12] or NOTHING,
             plain(sizes.get(name), 0),
             main=name == "model.tflite",
         )
@@ -239,7 +247,7 @@ def stage_table(stages: dict[str, Stage]) -> Table:
     """Return when each stage ended and how long it took."""
     rows = [
         _row(name, stage.written.replace("T", " ").rstrip("Z") or NOTHING, plain(stage.seconds, 0))
-        for name, stage in stages.items()
+        for name, stage in sorted(stages.items(), key=lambda item: item[1].written)
     ]
     return Table("Stages", ("stage", "finished (UTC)", "seconds"), tuple(rows), texts=2)
 
