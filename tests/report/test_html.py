@@ -2,137 +2,224 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
+import json
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from quantdet.atomic import write_json
-from quantdet.config import Config
-from quantdet.report.html import verdict, write_report
+from quantdet.config import Config, load_config
+from quantdet.errors import ConfigError, QuantdetError
+from quantdet.report.html import write_report
 from quantdet.runs import Run
-
-_ROW = {
-    "pictures": 200,
-    "mean_iou": 0.5,
-    "hit_share": 0.5,
-    "ordered_share": 1.0,
-    "bytes": 3_000_000,
-}
-
-
-class _Page(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.links, self.words = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        values = dict(attrs)
-        self.links += [values[key] for key in ("src", "href") if key in values]
-        if tag == "img":
-            assert values.get("alt")
-
-    def handle_data(self, data):
-        self.words.append(data)
+from tests.report.made_up_run import (
+    HOSTILE,
+    complete_run,
+    made_up_metrics,
+    report,
+    save_predictions,
+)
 
 
-def _variant(name, accuracy):
-    return {"variant": name, "name": name, "file": name, "class_accuracy": accuracy, **_ROW}
+@pytest.fixture
+def run(tmp_path):
+    return complete_run(tmp_path / "runs" / "voc")
 
 
-def _finished(root):
-    run = Run.create(root, Config())
-    versions = {"python": "3"}
-    identity = {
-        "labels": ["cat", "<script>alert(1)</script>"],
-        "pictures": [10, 2],
-        "skipped": [],
-        "weights": {"source": "pypi", "sha256": "a" * 64},
-    }
-    run.record(
-        "train", {"identity": identity, "data_fingerprint": "f", "seconds": 1, "versions": versions}
-    )
-    trained = {"kept": "trained", "loss_calibrated": 1.0, "loss_trained": 0.9}
-    run.record("qat", {**trained, "seconds": 1, "versions": versions})
-    for stage in ("export", "evaluate"):
-        run.record(stage, {"seconds": 1, "versions": versions})
-    layers = {
-        "layers": 1,
-        "values": 1000,
-        "identical": 0.998,
-        "identical_two_step": 1.0,
-        "max_lsb": 1,
-    }
-    kernels = {"kernels": "xnnpack", "same_class": 1.0, "identical": 0.6, "noise_lsb": 2.0}
-    write_json(
-        run.metrics_file,
-        {
-            "split": "test",
-            "target": {"choose": "largest"},
-            "host": {"cpu": "x", "cores": 2},
-            "variants": [_variant("float_keras", 0.75), _variant("uint8_tflite", 0.742)],
-            "latency": [
-                {"variant": "uint8_tflite", "kernels": "xnnpack", "threads": 1,
-                 "median_ms": 3.0, "p90_ms": 4.0}
-            ],
-            "operators": {"CONV_2D": 35},
-            "parity": {
-                "layers": {**layers, "by_kind": {"QuantConv2D": layers}},
-                "end_to_end": {
-                    "pictures": 16,
-                    "quantization_noise_lsb": 3.0,
-                    "kernels": [{**kernels, "class_accuracy": 0.7}],
-                },
-                "skipped": {"tflite-micro": "not installed"},
-            },
-        },
-    )  # fmt: skip
-    (run.qat_dir / "finetune").mkdir(parents=True)
-    pixels = Image.fromarray(np.zeros((9, 9, 3), np.uint8))
-    pixels.save(run.qat_dir / "finetune" / "curves.png")
-    (root / "predictions").mkdir()
-    pixels.save(root / "predictions" / 'a"><b.jpg')
-    return run
+def test_one_file_without_network(run):
+    page = report(run)
+    assert page.all_closed
+    inside = [link for link in page.links if link.startswith("#")]
+    assert all(link.startswith("data:image/") for link in page.links if link not in inside)
+    assert {link[1:] for link in inside} <= set(page.ids)
+    assert len(page.images) == 3 + 2
+    for outside in ("url(", "@import", "http:", "https:"):
+        assert outside not in page.text
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
 
 
-def test_complete_run(tmp_path):
-    text = write_report(_finished(tmp_path / "r")).read_text()
-    page = _Page(text)
-    assert all(link.startswith("data:image/") for link in page.links)
-    assert len(page.links) == 2
-    assert "script" not in page.tags
-    assert "b" not in page.tags or "<script>" in "".join(page.words)
-    words = " ".join(page.words)
+def test_headline_and_verdict(run):
+    words = report(run).words
+    assert "uint8 loses a little accuracy: class accuracy −0.80 points, mean IoU +0.005." in words
+    assert "falls by more than 0.5 points" in words
+    assert "by no more than 2." in words
+    assert "75.0 % → 74.2 % −0.80 points" in words
+    assert "10.50 MB → 3.00 MB 3.5× smaller" in words
+    # In the same setting, though uint8 has a faster one.
+    assert "latency, XNNPACK, 1 thread 4.50 ms → 3.00 ms 1.5× faster" in words
+    assert "1 of 7 checks is not met" in words
+
+
+def test_tables(run):
+    page = report(run)
+    assert page.row("the ptq_tflite") == [
+        "70.0", "−5.00", "0.490", "−0.010", "40.0", "3.00"
+    ]  # fmt: skip
+    assert page.row("all layers") == ["7", "123,456", "99.812", "99.999", "1"]
+    assert page.row("QuantConv2D")[-1] == "1"
+    assert page.row("reference")[1:] == ["99.0", "60.0", "2.25", "9", "74.5"]
+    assert page.row("CONV_2D") == ["35"]
+    assert page.row("all") == ["45"]
+    assert page.row("Float: all layers") == ["3", "2", "0.5625", "1.1250", "3"]
+    assert page.row("python") == ["3.11"]
+    two_threads = [row for row in page.rows if row[0] == "XNNPACK, 2 threads"]
+    assert two_threads == [["XNNPACK, 2 threads", "the uint8_tflite", "2.00", "3.00", "1.00", "–"]]
+    assert "3.12 steps" in page.words
+    assert "tflite-micro was left out: not installed" in page.words
+
+
+def test_facts_and_how_to_do_it_again(run):
+    page = report(run)
     for part in (
-        "uint8 loses a little",
-        "−" if "−" in words else "-0.8",
-        "CONV_2D",
-        "tflite-micro",
+        "1,100 pictures, split “train”",
+        "1: 000042.jpg: truncated",
+        "weights.pth",
+        "f1n9e7",
+        "Some CPU with 2 cores (Some OS)",
+        "so the calibrated model was kept",
+        "uint8 1×96×96×3, scale 0.25, zero point 7",
+        'pip install "quantdet[train]==0.1.0"',
+        "quantdet run --config config.toml --out runs/again",
     ):
-        assert part in words
-    assert {"h1", "h2", "table", "main"} <= set(page.tags)
+        assert part in page.words
+    assert "This report is not complete" not in page.words
+
+
+def test_configuration_can_be_copied_out(run, tmp_path):
+    page = report(run)
+    toml = next(part for part in page.parts if part.startswith("[data]"))
+    copied = tmp_path / "copied.toml"
+    copied.write_text(toml, "utf-8")
+    assert load_config(copied) == run.load_config()
+
+
+def test_every_picture_is_described(run):
+    texts = [image["alt"] for image in report(run).images]
+    curve = "validation loss goes from 1.5000 to 1.2500 in 3 epochs and is lowest, 1.1250, at epoch"
+    assert texts[0] == f"Learning curves, Float: head on the frozen backbone: {curve} 2"
+    assert texts[3:] == [
+        "one.jpg with boxes drawn: cat 93 %",
+        "two.jpg with boxes drawn: cat 93 %",
+    ]
+
+
+def test_scrolling_regions_can_be_reached_by_keyboard(run):
+    page = report(run)
+    assert page.tags.count("h1") == 1
+    assert page.tags.count("table") == page.tags.count("caption")
+    assert page.attributes.count("tabindex") == page.attributes.count("role")
+    assert page.attributes.count("tabindex") >= page.tags.count("table") + page.tags.count("pre")
+
+
+def test_hostile_names_stay_text(tmp_path):
+    metrics = made_up_metrics()
+    metrics["split"] = metrics["host"]["cpu"] = metrics["variants"][0]["name"] = HOSTILE
+    metrics["parity"]["skipped"] = {HOSTILE: HOSTILE}
+    metrics["operators"] = {'"><img src=x onerror=alert(1)>': 3}
+    run = complete_run(tmp_path / "a&b <i>", metrics)
+    save_predictions(run.root / "predictions", ["x' onload='alert(1).jpg", "<b>.jpg"])
+    page = report(run)
+    assert not {"script", "i", "b"} & set(page.tags)
+    assert not {"onload", "onerror"} & set(page.attributes)
+    assert page.words.count(HOSTILE) > 5
+    assert "a&b <i>" in page.words
 
 
 def test_unfinished_run_says_how_to_go_on(tmp_path):
-    run = Run.create(tmp_path / "r", Config())
-    words = " ".join(_Page(write_report(run).read_text()).words)
-    for command in ("quantdet train", "quantdet qat r", "quantdet export r", "quantdet evaluate r"):
-        assert command in words
+    run = Run.create(tmp_path / "my run", Config())
+    words = report(run).words
+    for command in ("train --data VOCdevkit/VOC2012 --out", "qat", "export", "evaluate", "report"):
+        assert f"quantdet {command} '{run.root}'" in words
+    assert "Stage “qat” is not finished" in words
+    assert "No pictures were drawn yet" in words
+
+
+def test_half_finished_run_shows_what_there_is(run):
+    manifest = run.manifest()
+    write_json(run.manifest_file, {"train": manifest["train"]})
+    run.metrics_file.unlink()
+    page = report(run)
+    assert "Stage “train” is not finished" not in page.words
+    assert "Stage “evaluate” is not finished" in page.words
+    assert page.row("Float: all layers")
+    assert "accuracy" not in page.ids
+
+
+def test_baselines_that_were_not_measured(tmp_path):
+    metrics = made_up_metrics()
+    metrics["variants"] = [row for row in metrics["variants"] if row["variant"] != "ptq_tflite"]
+    del metrics["parity"]
+    run = complete_run(tmp_path / "r", metrics)
+    words = report(run).words
+    assert f"quantdet export {run.root} --format int8-ptq && quantdet evaluate {run.root}" in words
+    assert "Parity was not checked" in words
+
+
+def test_only_uint8_was_measured(tmp_path):
+    metrics = made_up_metrics()
+    metrics["variants"] = metrics["variants"][-1:]
+    metrics["latency"] = []
+    page = report(complete_run(tmp_path / "r", metrics))
+    assert "verdict" not in page.ids
+    assert "74.2 % float was not measured" in page.words
+
+
+def test_export_after_evaluation_is_pointed_out(run):
+    manifest = run.manifest()
+    manifest["export"]["written"] = "2999-01-01T00:00:00Z"
+    write_json(run.manifest_file, manifest)
+    assert "export ran after the evaluation" in report(run).words
 
 
 @pytest.mark.parametrize(
-    ("quantized", "kind"), [(0.80, "good"), (0.746, "good"), (0.735, "fair"), (0.70, "bad")]
+    ("file", "content", "said"),
+    [
+        ("metrics.json", "{", "metrics.json: not readable as JSON"),
+        ("metrics.json", "[]", "metrics.json: Input should be"),
+        ("metrics.json", '{"split": "test", "variants": []}', "variants: Tuple should have"),
+        ("float/frozen/history.json", '{"rows": 3}', "monitor: Field required"),
+        ("float/frozen/curves.png", "no picture", "curves.png: not a readable picture"),
+        ("export/model.contract.json", "{}", "task: Field required"),
+    ],
 )
-def test_verdict_follows_the_numbers(quantized, kind):
-    variants = {
-        "float_keras": _variant("float_keras", 0.75),
-        "uint8_tflite": _variant("uint8_tflite", quantized),
-    }
-    assert verdict(variants)["class"] == kind
+def test_damaged_files_become_notes_with_a_remedy(run, file, content, said):
+    (run.root / file).write_text(content)
+    page = report(run)
+    assert said in page.words
+    assert "again." in page.words
+    assert page.all_closed
 
 
-def test_no_verdict_without_measurement():
-    assert verdict({}) is None
+def test_figures_that_are_no_numbers_become_a_note(tmp_path):
+    metrics = made_up_metrics()
+    metrics["variants"][0]["class_accuracy"] = float("nan")
+    metrics["latency"][0]["median_ms"] = 0
+    page = report(complete_run(tmp_path / "r", metrics))
+    assert "variants.0.class_accuracy" in page.words
+    assert "latency.0.median_ms" in page.words
+
+
+def test_diverged_training_is_shown(run):
+    path = run.float_dir / "finetune" / "history.json"
+    content = json.loads(path.read_text())
+    content["rows"][1]["val_loss"] = float("nan")
+    write_json(path, content)
+    assert report(run).row("Float: all layers")[3] == "nan"
+
+
+def test_unreadable_manifest_and_config_are_errors(run):
+    run.manifest_file.write_text("{")
+    with pytest.raises(QuantdetError, match=r"manifest\.json.*move it away"):
+        write_report(run)
+    run.config_file.write_text("[nowhere]")
+    with pytest.raises(ConfigError, match=r"config\.toml.*nowhere"):
+        write_report(run)
+    assert not run.report_file.exists()
+
+
+def test_manifest_of_strange_form_becomes_a_note(run):
+    manifest = run.manifest()
+    write_json(run.manifest_file, {**manifest, "qat": "done", "later-stage": {"seconds": 3}})
+    page = report(run)
+    assert "manifest.json, qat:" in page.words
+    assert "Stage “qat” is not finished" in page.words
+    assert page.row("later-stage") == ["–", "3"]

@@ -239,5 +239,9 @@ def _read(path: Path, kind: type[_Read], remedy: str, notes: list[str]) -> _Read
 
 def _explain(error: ValidationError) -> str:
     items = error.errors()
-    parts = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in items[:3]]
+    parts = [": ".join(filter(None, (_place(item["loc"]), item["msg"]))) for item in items[:3]]
     return "; ".join([*parts, "…"] if len(items) > 3 else parts)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location))
