@@ -164,7 +164,7 @@ def _tensors(
     )
     interpreter.allocate_tensors()
     details = interpreter.get_input_details()[0]
-    types = {key: read_litert(model_file).tensors[index].dtype for key, index in found.items()}
+    tensors = read_litert(model_file).tensors
     rows: dict[int, list[NDArray[Any]]] = {key: [] for key in found}
     for picture in pixels:
         values = picture if details["dtype"] is np.uint8 else (picture ^ 128).view(np.int8)
@@ -172,7 +172,9 @@ def _tensors(
         interpreter.invoke()
         for key, index in found.items():
             rows[key].append(interpreter.get_tensor(index))
-    return {key: _unsigned(np.concatenate(row), types[key]) for key, row in rows.items()}
+    return {
+        key: _unsigned(np.concatenate(row), tensors[found[key]].dtype) for key, row in rows.items()
+    }
 
 
 def _unsigned(values: NDArray[Any], dtype: str) -> NDArray[np.uint8]:
