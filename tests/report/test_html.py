@@ -79,6 +79,7 @@ def test_facts_and_how_to_do_it_again(run):
         "uint8 1×96×96×3, scale 0.25, zero point 7",
         'pip install "quantdet[train]==0.1.0"',
         "quantdet run --config config.toml --out runs/again",
+        "quantdet train --config config.toml --out runs/again quantdet qat runs/again",
     ):
         assert part in page.words
     assert "This report is not complete" not in page.words
@@ -127,7 +128,9 @@ def test_hostile_names_stay_text(tmp_path):
 def test_unfinished_run_says_how_to_go_on(tmp_path):
     run = Run.create(tmp_path / "my run", Config())
     words = report(run).words
-    for command in ("train --data VOCdevkit/VOC2012 --out", "qat", "export", "evaluate", "report"):
+    # With its own configuration: another one would be refused in this folder.
+    train = f"train --config '{run.config_file}' --out"
+    for command in (train, "qat", "export", "evaluate", "report"):
         assert f"quantdet {command} '{run.root}'" in words
     assert "Stage “qat” is not finished" in words
     assert "No pictures were drawn yet" in words

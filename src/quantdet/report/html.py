@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from quantdet.atomic import write_text
-from quantdet.config import Config
 from quantdet.errors import DependencyError
 from quantdet.report import tables, verdict
 from quantdet.report.pictures import Picture, embed_curves, embed_predictions
 from quantdet.report.results import Epochs, Metrics, Results, read_results
 from quantdet.runs import Run
 
-# Stage → the command that makes it; {run} is the run folder.
+# Stage → the command that makes it, with the run's own configuration.
 STAGES = {
-    "train": "quantdet train --data {data} --out {run}",
+    "train": "quantdet train --config {config} --out {run}",
     "qat": "quantdet qat {run}",
     "export": "quantdet export {run} --format uint8 --format float32 --format int8-ptq",
     "evaluate": "quantdet evaluate {run}",
@@ -100,7 +99,7 @@ def collect(run: Run) -> dict[str, Any]:
         "results": results,
         "measured": measured,
         "thresholds": {"keeps": verdict.KEEPS, "little": verdict.LOSES_A_LITTLE},
-        "missing": _missing(config, results, folder),
+        "missing": _missing(run, results, folder),
         "stale": _stale(results),
         "curves": curves,
         "phases": tables.phase_table(phases) if phases else None,
@@ -113,8 +112,7 @@ def collect(run: Run) -> dict[str, Any]:
         else None,
         "install": _install(results),
         "commands": [
-            command.format(run="runs/again", data=shlex.quote(str(config.data.root)))
-            for command in list(STAGES.values())[1:]
+            command.format(run="runs/again", config="config.toml") for command in STAGES.values()
         ],
     }
 
@@ -135,11 +133,11 @@ def _measured(metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def _missing(config: Config, results: Results, folder: str) -> list[Missing]:
+def _missing(run: Run, results: Results, folder: str) -> list[Missing]:
     """Return stages that were not finished, then files that evaluation did not find."""
-    data = shlex.quote(str(config.data.root))
+    config = shlex.quote(str(run.config_file))
     missing = [
-        Missing(f"Stage “{stage}” is not finished", command.format(run=folder, data=data))
+        Missing(f"Stage “{stage}” is not finished", command.format(run=folder, config=config))
         for stage, command in STAGES.items()
         if stage not in results.stages
     ]
