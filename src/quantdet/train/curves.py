@@ -24,7 +24,7 @@ def draw_curves(history: History, path: Path) -> None:
         name for name in history.rows[0] if name not in _NOT_CURVES and not name.startswith("val_")
     ]
     names.sort(key=lambda name: (name != "loss", name))
-    columns = min(len(names), 3)
+    columns = 2 if len(names) == 4 else min(len(names), 3)  # four in a square, no gap
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
