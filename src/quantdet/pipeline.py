@@ -140,16 +140,13 @@ def run_all(config: Config, out: Path, progress: Progress | None = None) -> Run:
     return run
 
 
-def update_config(run: Run, overrides: Sequence[str]) -> Config:
+def update_config(run: Run, overrides: Sequence[str]) -> None:
     """Change sections of a run's configuration that later stages read, and save it.
 
     Raises:
         ConfigError: the change would touch what the float model was trained with.
     """
-    before = run.load_config()
-    after = load_config(run.config_file, overrides=overrides)
-    Run.create(run.root, after)
-    return after if after != before else before
+    Run.create(run.root, load_config(run.config_file, overrides=overrides))
 
 
 def _export_one(run: Run, config: Config, name: str) -> Path:

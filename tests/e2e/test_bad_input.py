@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,8 +72,6 @@ def test_unknown_class(data, tmp_path):
 
 
 def test_zero_area_box(data, tmp_path):
-    import re
-
     xml = data / "Annotations" / f"{_first(data)}.xml"
     text = xml.read_text()
     low = re.search(r"<xmin>([\d.]+)</xmin>", text).group(1)
@@ -149,9 +148,23 @@ def test_picture_that_is_none(finished, tmp_path):
     _fails("predict", finished, text, "--out", tmp_path / "p", says=["notes.jpg"])
 
 
-def test_checkpoint_of_another_class_count(finished, data, tmp_path):
+def test_weights_that_do_not_fit(finished, data, tmp_path):
     option = settings(f"model.weights={finished / 'float/model.keras'}")
     _fails("train", "--data", data, "--out", tmp_path / "r", *option, says=["model.keras"])
+
+
+def test_checkpoint_of_another_class_count(data, tmp_path):
+    out = tmp_path / "r"
+    options = settings(f"data.cache_dir={tmp_path / 'c'}", "train.finetune_epochs=0")
+    quantdet("train", "--data", data, "--out", out, *options, check=0)
+    xml = data / "Annotations" / f"{_first(data)}.xml"
+    text = xml.read_text()
+    label = re.search(r"<object>\s*<name>(\w+)</name>", text).group(1)
+    xml.write_text(text.replace(f"<name>{label}</name>", "<name>unicorn</name>", 1))
+    # The trained model knows nothing of the seventh class: neither stage may go on with it.
+    _fails("qat", out, says=["unicorn", xml.name])
+    _fails("train", "--data", data, "--out", out, *options, says=[str(out), "another"])
+    assert (out / "float/model.keras").is_file()
 
 
 def test_help_is_fast_code_without_tensorflow():

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.graph import Graph, Node, call_layer, read_graph
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
-from quantdet.quant.litert_file import read_litert
+from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.quant.match import match_graph
 from quantdet.quant.numerics import LEVELS, QuantParams, dequantize, quantize
 from quantdet.quant.ranges import clip_of
+from quantdet.runtime.engine import Engine
 
 _BATCH = 8
 
@@ -115,9 +116,11 @@ def layer_parity(
     """
     graph = read_graph(frozen, clone=False)
     found = match_graph(graph, model_file.read_bytes())
+    file = read_litert(model_file)
+    engine = Engine(model_file, kernels=kernels, preserve_all_tensors=True)
     comparer = _Comparer(graph, found)
     for start in range(0, len(pixels), _BATCH):
-        comparer.compare(_tensors(model_file, found, pixels[start : start + _BATCH], kernels))
+        comparer.compare(_tensors(engine, file, found, pixels[start : start + _BATCH]))
     return list(comparer.results.values())
 
 
@@ -148,32 +151,18 @@ def _total(layers: Sequence[LayerParity]) -> dict[str, Any]:
 
 
 def _tensors(
-    model_file: Path, found: dict[int, int], pixels: NDArray[np.uint8], kernels: str
+    engine: Engine, file: FileGraph, found: dict[int, int], pixels: NDArray[np.uint8]
 ) -> dict[int, NDArray[np.uint8]]:
     """Return keras tensor id → LiteRT's integers (uint8 view) for a batch of pictures."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    resolver = {
-        "reference": OpResolverType.BUILTIN_REF,
-        "optimized": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    }[kernels]
-    interpreter = Interpreter(
-        str(model_file),
-        experimental_op_resolver_type=resolver,
-        experimental_preserve_all_tensors=True,
-    )
-    interpreter.allocate_tensors()
-    details = interpreter.get_input_details()[0]
-    tensors = read_litert(model_file).tensors
     rows: dict[int, list[NDArray[Any]]] = {key: [] for key in found}
     for picture in pixels:
-        values = picture if details["dtype"] is np.uint8 else (picture ^ 128).view(np.int8)
-        interpreter.set_tensor(details["index"], values[None])
-        interpreter.invoke()
+        values = (picture ^ 128).view(np.int8) if engine.input.dtype == "int8" else picture
+        engine.run(values[None])
         for key, index in found.items():
-            rows[key].append(interpreter.get_tensor(index))
+            rows[key].append(engine.tensor(index))
     return {
-        key: _unsigned(np.concatenate(row), tensors[found[key]].dtype) for key, row in rows.items()
+        key: _unsigned(np.concatenate(row), file.tensors[found[key]].dtype)
+        for key, row in rows.items()
     }
 
 

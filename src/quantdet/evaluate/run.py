@@ -90,8 +90,9 @@ def evaluate_run(
     if not present:
         raise ModelError(f"{run.root}: nothing to measure; run `quantdet train` and `export`")
     rows = []
+    contract = _any_contract(run)
     for number, (key, path) in enumerate(present.items(), start=1):
-        rows.append(_measure(key, path, test, _any_contract(run)))
+        rows.append(_measure(key, path, test, contract))
         if progress is not None:
             progress("measure accuracy", number, len(present))
     metrics: dict[str, Any] = {
