@@ -65,3 +65,40 @@ def ordered(boxes_xyxy: Boxes) -> Boxes:
     low = np.minimum(boxes_xyxy[..., :2], boxes_xyxy[..., 2:])
     high = np.maximum(boxes_xyxy[..., :2], boxes_xyxy[..., 2:])
     return np.concatenate([low, high], axis=-1).astype(np.float32)
+
+
+Coder = tuple[float, float, float, float]
+"""Factors of centre y, centre x, height and width; (10, 10, 5, 5) in TF Object Detection."""
+
+
+def cyxhw_to_xyxy(boxes_cyxhw: Boxes) -> Boxes:
+    """Return corners of boxes given as centre y, centre x, height, width, shape (N, 4)."""
+    centre = boxes_cyxhw[..., [1, 0]]
+    half = boxes_cyxhw[..., [3, 2]] / 2
+    return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float32)
+
+
+def encode_boxes(boxes_xyxy: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes:
+    """Return boxes as offsets ty, tx, th, tw from their anchors, shape (N, 4).
+
+    ``ty = c_y (y - y_a) / h_a``, ``th = c_h log(h / h_a)``, likewise x and w, with (y, x) the
+    centre (Ren et al. 2015, arXiv:1506.01497, equation 2; TF's FasterRcnnBoxCoder).
+
+    Args:
+        boxes_xyxy: (N, 4) in the unit of the anchors; sides must be positive.
+        anchors_cyxhw: (N, 4), one per box.
+        coder: factors.
+    """
+    size = (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2])[..., ::-1]
+    centre = (boxes_xyxy[..., :2] + boxes_xyxy[..., 2:])[..., ::-1] / 2
+    offsets = (centre - anchors_cyxhw[..., :2]) / anchors_cyxhw[..., 2:]
+    logs = np.log(size / anchors_cyxhw[..., 2:])
+    return (np.concatenate([offsets, logs], axis=-1) * np.asarray(coder)).astype(np.float32)
+
+
+def decode_boxes(encoded: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes:
+    """Inverse of :func:`encode_boxes`: corners xyxy in the unit of the anchors, shape (N, 4)."""
+    steps = encoded / np.asarray(coder, dtype=np.float32)
+    centre = steps[..., :2] * anchors_cyxhw[..., 2:] + anchors_cyxhw[..., :2]
+    size = np.exp(steps[..., 2:]) * anchors_cyxhw[..., 2:]
+    return cyxhw_to_xyxy(np.concatenate([centre, size], axis=-1))

@@ -47,12 +47,40 @@ class InputSpec(_Part):
     pixel_scale: float = 127.5
 
 
+class AnchorMap(_Part):
+    """Anchors of one feature map of rows x cols cells.
+
+    Each cell has one anchor per entry of ``shapes_hw``: height and width as fractions of the
+    picture. Order: row, column, shape.
+    """
+
+    rows: int
+    cols: int
+    shapes_hw: tuple[tuple[float, float], ...]
+
+
 class DecoderSpec(_Part):
-    """How outputs become boxes; ``kind`` is a key of ``runtime.decode.DECODERS``."""
+    """How outputs become boxes; ``kind`` is a key of ``runtime.decode.DECODERS``.
+
+    Attributes:
+        kind: output layout.
+        score_threshold: lowest score shown to people.
+        class_thresholds: label → its own lowest score, instead of ``score_threshold``.
+        max_detections: most detections of one picture.
+        min_score: lowest score that evaluation sees; what is below is never decoded.
+        nms_iou: of two boxes of one class that overlap more, the worse one goes.
+        anchors: of anchor-based detectors, map after map in the order of the outputs.
+        box_coder: y, x, height, width factors of the encoded boxes.
+    """
 
     kind: str
     score_threshold: float = 0.5
+    class_thresholds: dict[str, float] = {}
     max_detections: int = 1
+    min_score: float = 0.01
+    nms_iou: float = 0.5
+    anchors: tuple[AnchorMap, ...] = ()
+    box_coder: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
 
 
 class Contract(_Part):
