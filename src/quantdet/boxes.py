@@ -79,7 +79,7 @@ def cyxhw_to_xyxy(boxes_cyxhw: Boxes) -> Boxes:
 
 
 def encode_boxes(boxes_xyxy: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes:
-    """Return boxes as offsets ty, tx, th, tw from their anchors, shape (N, 4).
+    """Return boxes (N, 4) as offsets ty, tx, th, tw from their anchors, shape (N, 4).
 
     ``ty = c_y (y - y_a) / h_a``, ``th = c_h log(h / h_a)``, likewise x and w, with (y, x) the
     centre (Ren et al. 2015, arXiv:1506.01497, equation 2; TF's FasterRcnnBoxCoder).
@@ -93,7 +93,7 @@ def encode_boxes(boxes_xyxy: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes
     centre = (boxes_xyxy[..., :2] + boxes_xyxy[..., 2:])[..., ::-1] / 2
     offsets = (centre - anchors_cyxhw[..., :2]) / anchors_cyxhw[..., 2:]
     logs = np.log(size / anchors_cyxhw[..., 2:])
-    return (np.concatenate([offsets, logs], axis=-1) * np.asarray(coder)).astype(np.float32)
+    return as_boxes(np.concatenate([offsets, logs], axis=-1) * np.asarray(coder))
 
 
 def decode_boxes(encoded: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes:
