@@ -42,3 +42,16 @@ def own_model(models, tmp_path) -> Path:
 def red() -> np.ndarray:
     """A red picture, 40 high and 80 wide."""
     return solid((255, 0, 0), (40, 80))
+
+
+@pytest.fixture
+def bare_model(model, tmp_path) -> Path:
+    """The model without its signature, as older converters write it."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    graph = schema.ModelT.InitFromPackedBuf(model.read_bytes(), 0)
+    graph.signatureDefs = []
+    file = tmp_path / "bare.tflite"
+    flatbuffer_utils.write_model(graph, str(file))
+    return file

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from quantdet.runtime.contract import (
+    AnchorMap,
     Contract,
     DecoderSpec,
     InputSpec,
@@ -89,7 +90,8 @@ def solid(color, size_hw) -> np.ndarray:
 def plain_contract(kind: str, cells: int = 1, classes: int = 2, background: int | None = None):
     """A contract for decoder tests; its tensors are float."""
     columns = classes + (background is not None)
-    return Contract(
+    anchors = AnchorMap(rows=1, cols=cells, shapes_hw=((0.5, 0.5),))
+    contract = Contract(
         task="localizer",
         input=InputSpec(
             tensor=TensorSpec(name="image", shape=(1, 32, 32, 3), dtype="float32"),
@@ -97,10 +99,19 @@ def plain_contract(kind: str, cells: int = 1, classes: int = 2, background: int 
         ),
         boxes=TensorSpec(name="boxes", shape=(1, cells, 4), dtype="float32"),
         scores=TensorSpec(name="scores", shape=(1, cells, columns), dtype="float32"),
-        decoder=DecoderSpec(kind=kind),
+        decoder=DecoderSpec(kind=kind, anchors=(anchors,), max_detections=100),
         labels=tuple(f"class{i}" for i in range(classes)),
         background_index=background,
     )
+    if kind != "post_processed":
+        return contract
+    rows = {"shape": (1, cells), "dtype": "float32"}
+    more = {
+        "scores": TensorSpec(name="scores", **rows),
+        "classes": TensorSpec(name="classes", **rows),
+        "count": TensorSpec(name="count", shape=(1,), dtype="float32"),
+    }
+    return contract.model_copy(update=more)
 
 
 def write_video(path: Path, colors, fps: float = 10) -> None:

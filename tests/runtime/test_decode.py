@@ -6,7 +6,8 @@ from hypothesis.extra.numpy import arrays
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import TensorSpec
-from quantdet.runtime.decode import DECODERS, dequantize
+from quantdet.runtime.decode import DECODERS, decode, dequantize
+from quantdet.runtime.raw import output_specs
 from tests.runtime.helpers import plain_contract
 
 fractions = st.floats(-0.5, 1.5, width=32)
@@ -33,9 +34,8 @@ def test_dequantize_leaves_float_alone():
 def single(box, scores, size_hw=(100, 200), background=0):
     classes = len(scores) - (background is not None)
     contract = plain_contract("single_box", classes=classes, background=background)
-    return DECODERS["single_box"](
-        np.array([box], np.float32), np.array([scores], np.float32), contract, size_hw
-    )
+    outputs = {"boxes": np.array([box], np.float32), "scores": np.array([scores], np.float32)}
+    return decode(outputs, contract, size_hw)
 
 
 def test_single_box_in_pixels_of_the_original():
@@ -65,9 +65,8 @@ def test_single_box_is_ordered_and_inside(box, size_hw):
 
 def grid(boxes, logits, size_hw=(100, 200)):
     contract = plain_contract("grid", cells=len(boxes), classes=len(logits[0]))
-    return DECODERS["grid"](
-        np.array(boxes, np.float32), np.array(logits, np.float32), contract, size_hw
-    )
+    outputs = {"boxes": np.array(boxes, np.float32), "scores": np.array(logits, np.float32)}
+    return decode(outputs, contract, size_hw)
 
 
 @pytest.mark.parametrize(
@@ -112,24 +111,50 @@ def test_grid_box_is_ordered_inside_and_the_best(boxes, logits, size_hw):
 @pytest.mark.parametrize("kind", sorted(DECODERS))
 def test_every_decoder_takes_outputs_with_and_without_batch(kind):
     rng = np.random.default_rng(0)
-    cells = 1
-    contract = plain_contract(kind, cells=cells, classes=3)
-    boxes = rng.random((cells, 4), dtype=np.float32)
-    scores = rng.random((cells, 3), dtype=np.float32)
-    plain = DECODERS[kind](boxes, scores, contract, (50, 60))
-    batched = DECODERS[kind](boxes[None], scores[None], contract, (50, 60))
+    contract = plain_contract(kind, cells=1, classes=3)
+    outputs = {
+        "boxes": rng.uniform(0, 0.1, (1, 4)).astype(np.float32) + np.float32([0, 0, 0.3, 0.4]),
+        "scores": rng.random((1, 3), dtype=np.float32),
+    }
+    if kind == "post_processed":
+        outputs["scores"] = outputs["scores"][0, :1]
+        outputs |= {"classes": np.float32([2.0]), "count": np.float32(1.0)}
+    plain = decode(outputs, contract, (50, 60))
+    batched = decode({part: values[None] for part, values in outputs.items()}, contract, (50, 60))
+    assert len(plain)
     np.testing.assert_array_equal(plain.boxes_xyxy, batched.boxes_xyxy)
     assert plain.labels == contract.labels
     assert plain.class_ids.tolist() == batched.class_ids.tolist()
 
 
+@pytest.mark.parametrize("kind", sorted(DECODERS))
+def test_raw_integers_and_their_real_values_give_the_same(kind):
+    rng = np.random.default_rng(1)
+    contract = quantized(plain_contract(kind, cells=1, classes=3))
+    raw = {
+        part: rng.integers(128, 255, spec.shape, dtype=np.uint8)
+        for part, spec in output_specs(contract).items()
+    }
+    if kind == "post_processed":
+        raw |= {"boxes": np.uint8([[[0, 0, 200, 100]]]), "classes": np.uint8([[0]])}
+    real = {part: dequantize(raw[part], spec) for part, spec in output_specs(contract).items()}
+    from_raw = decode(raw, contract, (50, 60))
+    assert from_raw.to_list() == decode(real, contract, (50, 60)).to_list()
+    assert len(from_raw)
+
+
+def quantized(contract):
+    """The contract with uint8 outputs."""
+    changes = {
+        part: spec.model_copy(update={"dtype": "uint8", "scale": 1 / 128, "zero_point": 0})
+        for part, spec in output_specs(contract).items()
+    }
+    return contract.model_copy(update=changes)
+
+
 def test_outputs_of_another_layout():
+    outputs = {"boxes": np.zeros((4, 4), np.float32), "scores": np.zeros((4, 2), np.float32)}
     with pytest.raises(ModelError, match="'single_box' needs one box"):
-        DECODERS["single_box"](
-            np.zeros((4, 4), np.float32),
-            np.zeros((4, 2), np.float32),
-            plain_contract("single_box", background=0),
-            (10, 10),
-        )
+        decode(outputs, plain_contract("single_box", background=0), (10, 10))
     with pytest.raises(ModelError, match="'grid' needs a square number of cells"):
         grid([[0, 0, 0, 0]] * 3, [[0.0]] * 3)

@@ -93,16 +93,22 @@ def test_unknown_settings(model):
         Engine(model, signature="other")
 
 
-def test_model_without_signature(model, tmp_path):
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
+def test_model_without_signature_has_the_names_of_its_tensors(model, bare_model):
+    named, bare = Engine(model), Engine(bare_model)
+    assert bare.signature == ""
+    assert bare.input.shape == named.input.shape
+    assert sorted(spec.shape for spec in bare.outputs.values()) == [(1, 3), (1, 4)]
+    assert sorted(bare.outputs) != sorted(named.outputs)
+    picture = noise()
+    answers = {array.shape: array for array in bare.run(picture).values()}
+    for array in named.run(picture).values():
+        np.testing.assert_array_equal(answers[array.shape], array)
+    with pytest.raises(ModelError, match=r"bare\.tflite: has no signature 'other', only \[\]"):
+        Engine(bare_model, signature="other")
 
-    graph = schema.ModelT.InitFromPackedBuf(model.read_bytes(), 0)
-    graph.signatureDefs = []
-    bare = tmp_path / "bare.tflite"
-    flatbuffer_utils.write_model(graph, str(bare))
-    with pytest.raises(ModelError, match=r"bare\.tflite: has no signature.*export it"):
-        Engine(bare)
+
+def test_names_of_tensors_where_there_is_a_signature(model, bare_model):
+    assert Engine(model, signature="").outputs == Engine(bare_model).outputs
 
 
 def test_default_threads_is_small():

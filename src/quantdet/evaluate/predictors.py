@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quantdet.detections import Detections
 from quantdet.runtime.contract import Contract
-from quantdet.runtime.decode import DECODERS
+from quantdet.runtime.decode import decode
 from quantdet.runtime.detector import Detector
 
 Sizes = Sequence[tuple[int, int]]
@@ -34,9 +34,8 @@ def keras_predictor(model: Any, contract: Contract) -> Predictor:
 
     def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> list[Detections]:
         outputs = keras_outputs(model, pixels)
-        decode = DECODERS[contract.decoder.kind]
         return [
-            decode(outputs["boxes"][i], outputs["scores"][i], contract, size)
+            decode({name: values[i] for name, values in outputs.items()}, contract, size)
             for i, size in enumerate(sizes)
         ]
 

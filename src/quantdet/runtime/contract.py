@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quantdet.atomic import write_text
 from quantdet.errors import ModelError
 
 CONTRACT_VERSION = 1
+
+Score = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
@@ -44,7 +48,7 @@ class InputSpec(_Part):
     color_order: Literal["RGB"] = "RGB"
     resize: Literal["pillow-bilinear"] = "pillow-bilinear"
     pixel_offset: float = 128.0
-    pixel_scale: float = 127.5
+    pixel_scale: Positive = 127.5
 
 
 class AnchorMap(_Part):
@@ -54,9 +58,9 @@ class AnchorMap(_Part):
     picture. Order: row, column, shape.
     """
 
-    rows: int
-    cols: int
-    shapes_hw: tuple[tuple[float, float], ...]
+    rows: Count
+    cols: Count
+    shapes_hw: tuple[tuple[Positive, Positive], ...]
 
 
 class DecoderSpec(_Part):
@@ -74,17 +78,21 @@ class DecoderSpec(_Part):
     """
 
     kind: str
-    score_threshold: float = 0.5
-    class_thresholds: dict[str, float] = {}
-    max_detections: int = 1
-    min_score: float = 0.01
-    nms_iou: float = 0.5
+    score_threshold: Score = 0.5
+    class_thresholds: dict[str, Score] = {}
+    max_detections: Count = 1
+    min_score: Score = 0.01
+    nms_iou: Score = 0.5
     anchors: tuple[AnchorMap, ...] = ()
-    box_coder: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    box_coder: tuple[Positive, Positive, Positive, Positive] = (10.0, 10.0, 5.0, 5.0)
 
 
 class Contract(_Part):
-    """The whole agreement. Outputs are found by signature name, never by position."""
+    """The whole agreement; docs/contract.md describes every field.
+
+    Outputs are found by name, never by position: by their name in ``signature``, or by the name
+    of the tensor where a file made elsewhere has no signature ("").
+    """
 
     version: Literal[1] = 1
     task: str
@@ -92,9 +100,11 @@ class Contract(_Part):
     input: InputSpec
     boxes: TensorSpec
     scores: TensorSpec
+    classes: TensorSpec | None = None
+    count: TensorSpec | None = None
     decoder: DecoderSpec
     labels: tuple[str, ...]
-    background_index: int | None = 0
+    background_index: Annotated[int, Field(ge=0)] | None = 0
     sha256: str = ""
     data_fingerprint: str = ""
     metrics: dict[str, Any] = {}
@@ -136,8 +146,8 @@ def load_contract(model_file: Path) -> Contract:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
     except ValidationError as error:
         raise ModelError(
-            f"{path}: not a valid contract ({_explain(error)}); export the model again, or update "
-            "quantdet if a newer version wrote it"
+            f"{path}: not a valid contract ({_explain(error)}); export the model again, update "
+            "quantdet if a newer version wrote it, or mend what was written by hand"
         ) from None
     if not model_file.is_file():
         raise ModelError(f"{model_file}: no such model file, though its contract is there")

@@ -1,45 +1,52 @@
 """Model outputs become boxes: one function per output layout, found by ``DECODERS[kind]``.
 
-A decoder gets real (dequantized) outputs of one picture and returns detections, best first and
-not yet cut by any threshold.
+One code for evaluation, ``predict`` and the parity check. A decoder gets the outputs of one
+picture, raw integers or real values, and returns detections, best first and not yet cut by the
+thresholds of :mod:`quantdet.runtime.thresholds`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quantdet.boxes import Boxes, as_boxes, clip, ordered, yxyx_norm_to_xyxy
 from quantdet.detections import Detections
 from quantdet.errors import ModelError
-from quantdet.runtime.contract import Contract, TensorSpec
+from quantdet.runtime.contract import Contract
+from quantdet.runtime.decode_post_processed import decode_post_processed
+from quantdet.runtime.decode_ssd import decode_ssd
+from quantdet.runtime.raw import Floats, Outputs, dequantize
 
-Floats = NDArray[np.float32]
-Decoder = Callable[[Floats, Floats, Contract, tuple[int, int]], Detections]
-"""(boxes, scores, contract, original size_hw) → detections in pixels of the original."""
+__all__ = ["DECODERS", "Decoder", "Outputs", "decode", "dequantize"]
 
-
-def dequantize(q: NDArray[Any], spec: TensorSpec) -> Floats:
-    """Return ``(q - zero_point) * scale``; float tensors are returned as they are."""
-    if spec.dtype == "float32":
-        return q.astype(np.float32)
-    steps = q.astype(np.int32) - spec.zero_point
-    return (steps.astype(np.float32) * np.float32(spec.scale)).astype(np.float32)
+Decoder = Callable[[Outputs, Contract, tuple[int, int]], Detections]
+"""(outputs, contract, original size_hw) → detections in pixels of the original."""
 
 
-def decode_single_box(
-    boxes: Floats, scores: Floats, contract: Contract, size_hw: tuple[int, int]
-) -> Detections:
+def decode(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) -> Detections:
+    """Return the detections of one picture, decoded as the contract says.
+
+    Args:
+        outputs: see :data:`quantdet.runtime.raw.Outputs`; with or without a batch axis of 1.
+        contract: of the model.
+        size_hw: of the original picture.
+
+    Raises:
+        ModelError: the outputs do not have the layout of ``contract.decoder.kind``.
+    """
+    return DECODERS[contract.decoder.kind](outputs, contract, size_hw)
+
+
+def decode_single_box(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) -> Detections:
     """Decode one box and class probabilities.
 
     Args:
-        boxes: 4 values ymin, xmin, ymax, xmax as fractions of the picture; the corners may be
-            swapped, the result is ordered.
-        scores: probabilities of the classes, with background if the contract says so.
+        outputs: "boxes", 4 values ymin, xmin, ymax, xmax as fractions of the picture; the
+            corners may be swapped, the result is ordered. "scores", probabilities of the
+            classes, with background if the contract says so.
         contract: of the model.
         size_hw: of the original picture.
 
@@ -49,6 +56,7 @@ def decode_single_box(
     Raises:
         ModelError: the outputs do not have this layout.
     """
+    boxes, scores = _real(outputs, contract)
     if boxes.size != 4:
         raise ModelError(f"decoder 'single_box' needs one box, the model gives {boxes.shape}")
     box = ordered(yxyx_norm_to_xyxy(as_boxes(boxes), size_hw))
@@ -57,9 +65,7 @@ def decode_single_box(
     return _one(clip(box, size_hw), float(classes[0, class_id]), class_id, contract)
 
 
-def decode_grid(
-    boxes: Floats, scores: Floats, contract: Contract, size_hw: tuple[int, int]
-) -> Detections:
+def decode_grid(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) -> Detections:
     """Decode a square grid of cells; the cell with the highest class score answers.
 
     With side = √N, cell i has its centre at
@@ -67,9 +73,9 @@ def decode_grid(
     al. 2019, arXiv:1904.01355).
 
     Args:
-        boxes: (N, 4) or (1, N, 4) distances left, top, right, bottom from the cell centre to
-            the edges, as fractions of the picture; not negative, so boxes are always ordered.
-        scores: (N, classes) or (1, N, classes) logits.
+        outputs: "boxes" (N, 4) or (1, N, 4), distances left, top, right, bottom from the cell
+            centre to the edges, as fractions of the picture; not negative, so boxes are always
+            ordered. "scores" (N, classes) or (1, N, classes), logits.
         contract: of the model.
         size_hw: of the original picture.
 
@@ -79,6 +85,7 @@ def decode_grid(
     Raises:
         ModelError: the outputs do not have this layout.
     """
+    boxes, scores = _real(outputs, contract)
     distances = boxes.reshape(-1, 4)
     side = math.isqrt(len(distances))
     if side * side != len(distances) or scores.size % len(distances):
@@ -92,6 +99,11 @@ def decode_grid(
     x, y = (cell % side + 0.5) / side, (cell // side + 0.5) / side
     box = yxyx_norm_to_xyxy(as_boxes([y - top, x - left, y + bottom, x + right]), size_hw)
     return _one(clip(box, size_hw), _sigmoid(float(logits[cell, class_id])), class_id, contract)
+
+
+def _real(outputs: Outputs, contract: Contract) -> tuple[Floats, Floats]:
+    boxes = dequantize(outputs["boxes"], contract.boxes)
+    return boxes, dequantize(outputs["scores"], contract.scores)
 
 
 def _without_background(scores: Floats, contract: Contract) -> Floats:
@@ -114,5 +126,10 @@ def _one(box_xyxy: Boxes, score: float, class_id: int, contract: Contract) -> De
     )
 
 
-DECODERS: dict[str, Decoder] = {"single_box": decode_single_box, "grid": decode_grid}
+DECODERS: dict[str, Decoder] = {
+    "single_box": decode_single_box,
+    "grid": decode_grid,
+    "ssd": decode_ssd,
+    "post_processed": decode_post_processed,
+}
 """Contract's ``decoder.kind`` → function."""

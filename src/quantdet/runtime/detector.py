@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from quantdet.detections import Detections
-from quantdet.errors import ConfigError, DataError, ModelError
-from quantdet.runtime.contract import Contract, TensorSpec, load_contract
-from quantdet.runtime.decode import DECODERS, dequantize
+from quantdet.errors import DataError, ModelError
+from quantdet.runtime.contract import load_contract
+from quantdet.runtime.decode import decode
 from quantdet.runtime.engine import Engine
+from quantdet.runtime.fit import check_fit
 from quantdet.runtime.preprocess import quantize_input, read_image, resize, rgb_pixels
+from quantdet.runtime.pretrained import DEFAULT_MODEL, pretrained_file
+from quantdet.runtime.raw import output_specs
+from quantdet.runtime.thresholds import check_threshold, label_thresholds
 
 Picture = Path | str | NDArray[np.uint8] | Image.Image
 """A picture file, uint8 RGB pixels (H, W, 3), or a Pillow image."""
 
-# The contract keeps scales as decimal text, the file as float32.
-_SCALE_TOLERANCE = 1e-5
 _PIXELS_NDIM = 3
 
 
@@ -28,30 +32,38 @@ class Detector:
     """Finds objects in pictures with an exported model. Not for several threads at once.
 
     Args:
-        model: a .tflite with its contract beside it, or a run folder.
-        threshold: lowest score reported, 0 to 1; None takes the contract's.
+        model: a .tflite with its contract beside it, or a run folder. For the models that come
+            with quantdet see :meth:`pretrained`.
+        threshold: lowest score reported, 0 to 1, of every class; None takes the contract's,
+            which may be another for each class.
+        class_thresholds: label → its own lowest score, stronger than ``threshold``.
+        classes: labels reported; None reports all.
         num_threads: for LiteRT; None takes the usable cores, at most 4.
         kernels: see :class:`quantdet.runtime.engine.Engine`.
 
     Attributes:
         model_file: the .tflite in use.
         contract: of that file.
-        threshold: in use.
+        threshold: in use, of classes without their own.
+        label_thresholds: in use, float32 (labels,); infinite for a class not reported.
         last_inference_ms: time LiteRT took for the last picture, without decoding or resizing.
 
     Raises:
         ModelError: file or contract missing, corrupt, or not of each other.
+        ConfigError: a threshold out of range, or a class that the model does not know.
 
     Example:
         >>> Detector("runs/voc").predict("street.jpg").names()  # doctest: +SKIP
-        ['car']
+        ['car', 'person']
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one call with names is the public interface
         self,
         model: Path | str,
         *,
         threshold: float | None = None,
+        class_thresholds: Mapping[str, float] | None = None,
+        classes: Collection[str] | None = None,
         num_threads: int | None = None,
         kernels: str = "xnnpack",
     ) -> None:
@@ -64,9 +76,34 @@ class Detector:
             kernels=kernels,
             signature=self.contract.signature,
         )
-        _check(self.model_file, self.contract, self._engine)
-        self.threshold = _threshold(threshold, self.contract.decoder.score_threshold)
+        check_fit(self.model_file, self.contract, self._engine)
+        self._parts = {part: spec.name for part, spec in output_specs(self.contract).items()}
+        self.label_thresholds = label_thresholds(
+            self.contract, threshold, class_thresholds, classes
+        )
+        default = self.contract.decoder.score_threshold
+        self.threshold = default if threshold is None else threshold
         self.last_inference_ms = 0.0
+
+    @classmethod
+    def pretrained(
+        cls, name: str = DEFAULT_MODEL, *, folder: Path | None = None, **options: Any
+    ) -> Detector:
+        """Return a detector with a model that comes with quantdet.
+
+        Args:
+            name: one of :func:`quantdet.pretrained_names`.
+            folder: where models lie; None for those of the package.
+            options: threshold, class_thresholds, classes, num_threads, kernels: see the class.
+
+        Raises:
+            ModelError: no such model; the message lists those that are there.
+
+        Example:
+            >>> Detector.pretrained("voc-ssd300").labels[:2]  # doctest: +SKIP
+            ('aeroplane', 'bicycle')
+        """
+        return cls(pretrained_file(name, folder), **options)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -78,15 +115,20 @@ class Detector:
 
         Args:
             image: see ``Picture``; files and Pillow images are turned upright by their EXIF.
-            threshold: lowest score reported, 0 to 1; None takes the detector's.
+            threshold: lowest score reported of every class, 0 to 1; None takes the detector's.
+                Below ``contract.decoder.min_score`` nothing more is found.
 
         Returns:
             Detections in pixels of the upright picture, best first.
 
         Raises:
             DataError: the picture cannot be read, or the array is not RGB pixels.
+            ConfigError: threshold out of range.
         """
-        lowest = _threshold(threshold, self.threshold)
+        lowest = self.label_thresholds
+        if threshold is not None:
+            same = np.float32(check_threshold(threshold))
+            lowest = np.where(np.isinf(lowest), lowest, same)
         pixels = _pixels(image)
         resized = resize(pixels, self.contract.input.size_hw)
         return self.detect_pixels(resized, (pixels.shape[0], pixels.shape[1])).above(lowest)
@@ -107,19 +149,8 @@ class Detector:
         start = time.perf_counter()
         outputs = self._engine.run(tensor)
         self.last_inference_ms = 1000 * (time.perf_counter() - start)
-        boxes, scores = (
-            dequantize(outputs[spec.name], spec)
-            for spec in (self.contract.boxes, self.contract.scores)
-        )
-        decode = DECODERS[self.contract.decoder.kind]
-        return decode(boxes, scores, self.contract, original_size_hw)
-
-
-def _threshold(wanted: float | None, default: float) -> float:
-    value = default if wanted is None else wanted
-    if not 0 <= value <= 1:
-        raise ConfigError(f"threshold is {value}; give a score from 0 to 1")
-    return value
+        parts = {part: outputs[name] for part, name in self._parts.items()}
+        return decode(parts, self.contract, original_size_hw)
 
 
 def _model_file(path: Path) -> Path:
@@ -152,59 +183,3 @@ def _pixels(image: Picture) -> NDArray[np.uint8]:
     if image.size == 0:
         raise DataError(f"picture of shape {image.shape} has no pixels")
     return image
-
-
-def _check(model_file: Path, contract: Contract, engine: Engine) -> None:
-    """Compare contract and file.
-
-    Raises:
-        ModelError: names what differs.
-    """
-    for problem in _differences(contract, engine):
-        raise ModelError(f"{model_file}: {problem}; export model and contract again")
-    if contract.decoder.kind not in DECODERS:
-        raise ModelError(
-            f"{model_file}: its contract asks for decoder {contract.decoder.kind!r}, this "
-            f"version knows {sorted(DECODERS)}; update quantdet"
-        )
-
-
-def _differences(contract: Contract, engine: Engine) -> list[str]:
-    problems = []
-    wanted_input = (1, *contract.input.size_hw, 3)
-    if contract.input.tensor.shape != wanted_input:
-        problems.append(
-            f"contract: input shape {contract.input.tensor.shape} is not {wanted_input} as size_hw "
-            "demands"
-        )
-    problems += _tensor_differences(contract.input.tensor, engine.input)
-    for spec in (contract.boxes, contract.scores):
-        if spec.name in engine.outputs:
-            problems += _tensor_differences(spec, engine.outputs[spec.name])
-        else:
-            problems.append(f"has no output {spec.name!r}, only {sorted(engine.outputs)}")
-    columns = len(contract.labels) + (contract.background_index is not None)
-    if contract.scores.shape[-1] != columns:
-        background = "" if contract.background_index is None else " and background"
-        problems.append(
-            f"scores have {contract.scores.shape[-1]} classes, but the contract names "
-            f"{len(contract.labels)} labels{background}"
-        )
-    return problems
-
-
-def _tensor_differences(promised: TensorSpec, real: TensorSpec) -> list[str]:
-    pairs: list[tuple[str, object, object]] = [
-        ("name", promised.name, real.name),
-        ("shape", promised.shape, real.shape),
-        ("dtype", promised.dtype, real.dtype),
-    ]
-    if real.dtype != "float32":
-        pairs.append(("zero_point", promised.zero_point, real.zero_point))
-        if abs(promised.scale - real.scale) > _SCALE_TOLERANCE * real.scale:
-            pairs.append(("scale", promised.scale, real.scale))
-    return [
-        f"{real.name!r} has {what} {value}, the contract says {expected}"
-        for what, expected, value in pairs
-        if expected != value
-    ]

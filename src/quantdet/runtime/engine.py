@@ -1,6 +1,7 @@
-"""Run a .tflite with LiteRT; tensors go by signature name, never by position.
+"""Run a .tflite with LiteRT; tensors go by name, never by position.
 
-The converter orders outputs as it likes, so positions mean nothing.
+The converter orders outputs as it likes, so positions mean nothing. Names are those of a
+signature; files made elsewhere may have none, then the tensors' own names are taken.
 """
 
 from __future__ import annotations
@@ -40,23 +41,24 @@ class Engine:
     """One loaded model with one picture input.
 
     Args:
-        model_file: a .tflite with a signature.
+        model_file: a .tflite.
         num_threads: None for :func:`default_threads`.
         kernels: a key of ``KERNELS``: "xnnpack" as devices use it, "optimized" for LiteRT's
             own fast kernels, "reference" for the plain ones.
         preserve_all_tensors: keep inner tensors readable by :meth:`tensor` (costs memory).
-        signature: which one; None takes "serving_default" or the only one.
+        signature: which one; None takes "serving_default" or the first, "" the tensors' own
+            names, which is what a file without signatures has.
 
     Attributes:
         model_file: as given.
         num_threads: in use.
         input: the input tensor.
         outputs: output name → tensor.
-        signature: in use.
+        signature: in use; "" where names are those of tensors.
 
     Raises:
-        ModelError: file missing or corrupt, no signature, an operator that LiteRT cannot run,
-            or kernels unknown.
+        ModelError: file missing or corrupt, signature unknown, not one input, an operator that
+            LiteRT cannot run, or kernels unknown.
     """
 
     def __init__(
@@ -78,8 +80,7 @@ class Engine:
             self.model_file, self.num_threads, KERNELS[kernels], preserve_all_tensors
         )
         self.signature = self._choose_signature(signature)
-        runner = self._interpreter.get_signature_runner(self.signature)
-        inputs = runner.get_input_details()
+        inputs, output_details = self._details()
         if len(inputs) != 1:
             raise ModelError(
                 f"{self.model_file}: has {len(inputs)} inputs {list(inputs)}, a detector has one; "
@@ -88,7 +89,6 @@ class Engine:
         ((name, details),) = inputs.items()
         self.input = self._spec(name, details)
         self._input_index = details["index"]
-        output_details = runner.get_output_details()
         self.outputs = {name: self._spec(name, item) for name, item in output_details.items()}
         self._output_indices = {name: item["index"] for name, item in output_details.items()}
 
@@ -127,16 +127,23 @@ class Engine:
 
     def _choose_signature(self, wanted: str | None) -> str:
         names = list(self._interpreter.get_signature_list())
-        if not names:
-            raise ModelError(
-                f"{self.model_file}: has no signature, so its outputs have no names; "
-                "export it with quantdet, or convert it with a signature"
-            )
         if wanted is None:
-            wanted = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in names else names[0]
-        if wanted not in names:
-            raise ModelError(f"{self.model_file}: has no signature {wanted!r}, only {names}")
+            first = names[0] if names else ""
+            wanted = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in names else first
+        if wanted and wanted not in names:
+            raise ModelError(
+                f'{self.model_file}: has no signature {wanted!r}, only {names}; the name "" '
+                "stands for none"
+            )
         return wanted
+
+    def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return name → LiteRT's description of inputs and of outputs."""
+        if self.signature:
+            runner = self._interpreter.get_signature_runner(self.signature)
+            return runner.get_input_details(), runner.get_output_details()
+        inputs = {item["name"]: item for item in self._interpreter.get_input_details()}
+        return inputs, {item["name"]: item for item in self._interpreter.get_output_details()}
 
     def _spec(self, name: str, details: dict[str, Any]) -> TensorSpec:
         scale, zero_point = details["quantization"]

@@ -1,0 +1,54 @@
+"""The models that come with quantdet: NAME.tflite with NAME.contract.json in package data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quantdet.errors import ModelError
+from quantdet.runtime.contract import contract_path
+
+DEFAULT_MODEL = "voc-ssd300"
+FOLDER = Path(__file__).parents[1] / "pretrained"
+
+
+def pretrained_names(folder: Path | None = None) -> list[str]:
+    """Return the names of the models in the package (or in ``folder``), sorted."""
+    files = (FOLDER if folder is None else folder).glob("*.tflite")
+    return sorted(file.stem for file in files if contract_path(file).is_file())
+
+
+def pretrained_file(name: str = DEFAULT_MODEL, folder: Path | None = None) -> Path:
+    """Return the .tflite of a model in the package (or in ``folder``).
+
+    Raises:
+        ModelError: unknown name.
+    """
+    names = pretrained_names(folder)
+    if name not in names:
+        known = f"it has {', '.join(names)}" if names else "it has none"
+        raise ModelError(
+            f"model {name!r} is not part of this installation of quantdet ({known}); give another "
+            "name, a .tflite or a run folder, or train a model with `quantdet run`"
+        )
+    return (FOLDER if folder is None else folder) / f"{name}.tflite"
+
+
+def find_model(text: str) -> Path:
+    """Return the model that a user means: a name of the package, else a file or run folder.
+
+    A file or folder of the same name is meant by a path, e.g. ./voc-ssd300.
+
+    Raises:
+        ModelError: neither.
+    """
+    if text in pretrained_names():
+        return pretrained_file(text)
+    path = Path(text).expanduser()
+    return path if path.exists() else pretrained_file(text)
+
+
+def is_model(text: str) -> bool:
+    """Return whether a path is a .tflite or a run folder, so that it cannot be a picture."""
+    path = Path(text).expanduser()
+    runs = ("config.toml", "export/model.tflite")
+    return path.suffix.lower() == ".tflite" or any((path / name).is_file() for name in runs)

@@ -1,0 +1,67 @@
+"""Which detections people see: one threshold for each class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+
+import numpy as np
+
+from quantdet.errors import ConfigError
+from quantdet.runtime.contract import Contract
+from quantdet.runtime.raw import Floats
+
+
+def check_threshold(value: float, name: str = "threshold") -> float:
+    """Return ``value`` if it is a score.
+
+    Raises:
+        ConfigError: not from 0 to 1.
+    """
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} is {value}; give a score from 0 to 1")
+    return value
+
+
+def label_thresholds(
+    contract: Contract,
+    threshold: float | None = None,
+    class_thresholds: Mapping[str, float] | None = None,
+    classes: Collection[str] | None = None,
+) -> Floats:
+    """Return the lowest score of each label, shape (labels,); infinite where it is not wanted.
+
+    The first of these that says something decides: ``class_thresholds``, ``threshold``, the
+    contract's ``class_thresholds``, its ``score_threshold``.
+
+    Args:
+        contract: of the model.
+        threshold: of all classes, 0 to 1.
+        class_thresholds: label → its own.
+        classes: labels wanted; None or none wants all.
+
+    Raises:
+        ConfigError: a value is out of range, or a label unknown.
+    """
+    own = dict(class_thresholds or {})
+    if threshold is None:
+        threshold = contract.decoder.score_threshold
+        own = {**contract.decoder.class_thresholds, **own}
+    lowest = np.full(len(contract.labels), check_threshold(threshold), dtype=np.float32)
+    for label, value in own.items():
+        lowest[_index(label, contract)] = check_threshold(value, f"threshold of {label!r}")
+    if classes:
+        wanted = [_index(label, contract) for label in classes]
+        lowest[np.setdiff1d(np.arange(len(lowest)), wanted)] = math.inf
+    return lowest
+
+
+def _index(label: str, contract: Contract) -> int:
+    if label in contract.labels:
+        return contract.labels.index(label)
+    near = get_close_matches(label, contract.labels, n=1)
+    remedy = f"did you mean {near[0]!r}? It knows" if near else "it knows"
+    raise ConfigError(
+        f"class {label!r} is not one of the model's; {remedy} {', '.join(contract.labels)}"
+    )
