@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +21,38 @@ def anchor_boxes(maps: Sequence[AnchorMap]) -> Boxes:
     """
     parts = [_map_anchors(item) for item in maps]
     return np.concatenate(parts) if parts else np.zeros((0, 4), np.float32)
+
+
+def ssd_anchor_maps(
+    sizes_hw: Sequence[tuple[int, int]], scales: tuple[float, float] = (0.2, 0.95)
+) -> tuple[AnchorMap, ...]:
+    """Return the anchors of the TF Object Detection API's ``ssd_anchor_generator``.
+
+    With even steps s_k between the two ``scales`` (and 1 after them) the first map has anchors
+    (0.1, ratio 1), (s_0, 2), (s_0, 1/2), the others (s_k, 1, 2, 1/2, 3, 1/3) and
+    (sqrt(s_k s_k+1), 1); an anchor (s, r) has width s sqrt(r) and height s / sqrt(r). That is
+    its default, with ``reduce_boxes_in_lowest_layer`` and without a fixed anchor size.
+
+    Args:
+        sizes_hw: (rows, columns) of each map, finest first; at least two.
+        scales: of the first and of the last map, as fractions of the picture.
+    """
+    low, high = scales
+    steps = [low + (high - low) * k / (len(sizes_hw) - 1) for k in range(len(sizes_hw))]
+    shapes: list[tuple[tuple[float, float], ...]] = [
+        (_shape_hw(0.1, 1.0), _shape_hw(low, 2.0), _shape_hw(low, 0.5))
+    ]
+    for scale, following in itertools.pairwise([*steps[1:], 1.0]):
+        ratios = (_shape_hw(scale, ratio) for ratio in (1.0, 2.0, 0.5, 3.0, 1 / 3))
+        shapes.append((*ratios, _shape_hw(math.sqrt(scale * following), 1.0)))
+    return tuple(
+        AnchorMap(rows=rows, cols=cols, shapes_hw=of_map)
+        for (rows, cols), of_map in zip(sizes_hw, shapes, strict=True)
+    )
+
+
+def _shape_hw(scale: float, ratio: float) -> tuple[float, float]:
+    return scale / math.sqrt(ratio), scale * math.sqrt(ratio)
 
 
 def _map_anchors(item: AnchorMap) -> Boxes:

@@ -19,8 +19,11 @@ from quantdet.runtime.nms import Indices, class_wise_nms
 from quantdet.runtime.raw import Floats, Outputs, dequantize
 
 MAX_CANDIDATES = 2000
-"""Most anchor-class pairs that are decoded, the best. It bounds the time; 100 detections are
-found among far fewer (docs/contract.md has the figures)."""
+"""Most anchor-class pairs that are decoded, the best of all classes; it bounds the time.
+
+On 200 VOC pictures with Google's Open Images SSD, where at min_score 0.01 a median of 4600 and at
+most 14065 pairs are candidates, 1000 and more change no answer; 500 change five.
+"""
 
 # The test on integers or logits lets a little more through; the score itself decides.
 _LOGIT_SLACK = 1e-3
