@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from quantdet.atomic import write_text
 from quantdet.errors import ConfigError
@@ -62,14 +62,20 @@ class ModelConfig(_Section):
     width: float = Field(1.0, ge=0.35, le=1.4)
     input_size: int = Field(224, ge=32, le=1024)
     head: Literal["global", "grid"] = "global"
+    anchors: str = "classic"
     weights: str = "imagenet"
+    start_classes: dict[str, str] = {}
 
-    @field_validator("input_size")
-    @classmethod
-    def _divisible(cls, value: int) -> int:
-        if value % 32:
-            raise ValueError(f"must be divisible by 32, e.g. {value // 32 * 32 or 32}")
-        return value
+    @model_validator(mode="after")
+    def _size_fits(self) -> ModelConfig:
+        size = self.input_size
+        if self.name == "localizer" and size % 32:
+            raise ValueError(
+                f"input_size {size} must be divisible by 32, e.g. {size // 32 * 32 or 32}"
+            )
+        if self.name != "localizer" and not 160 <= size <= 512:
+            raise ValueError(f"input_size {size}: {self.name} takes 160 to 512 pixels")
+        return self
 
 
 class TrainConfig(_Section):
@@ -85,6 +91,10 @@ class TrainConfig(_Section):
     finetune_learning_rate: float = Field(1e-4, gt=0)
     finetune_from: str = ""
     augment: bool = False
+    ema: float = Field(0.0, ge=0, lt=1)
+    backbone_rate: float = Field(1.0, ge=0)
+    class_head_rate: float = Field(1.0, ge=0)
+    keep: Literal["best", "last"] = "best"
     seed: int = 0
     mixed_precision: bool = False
 

@@ -38,6 +38,22 @@ class FocalCells(keras.losses.Loss):
         return loss / ops.maximum(ops.sum(weight * wanted), 1.0)
 
 
+class HuberOffsets(keras.losses.Loss):
+    """Huber loss of encoded boxes with delta 1, summed over the four, mean over positives.
+
+    Targets (B, N, 5): encoded box, then 1 for positive anchors and 0 for others.
+    Predictions (B, N, 4). A quarter enters the total, which keeps it near the focal loss.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the scalar loss of a batch."""
+        distance = ops.abs(y_true[..., :4] - y_pred)
+        huber = ops.where(distance < 1.0, 0.5 * distance**2, distance - 0.5)
+        weight = y_true[..., 4]
+        total = ops.sum(weight * ops.sum(huber, axis=-1))
+        return 0.25 * total / ops.maximum(ops.sum(weight), 1.0)
+
+
 class GiouCells(keras.losses.Loss):
     """1 - GIoU between boxes around the same centre, mean over positive cells.
 

@@ -31,11 +31,28 @@ _META = "__quantdet__"
 
 
 @dataclass(frozen=True)
-class WeightSet:
-    """Weights of a backbone and where they come from.
+class DetectorHead:
+    """What the predictors of a detector's weights answer for.
 
     Attributes:
-        arrays: "layer/variable" → values in Keras layout (kernels HWIO, depthwise HWC1).
+        labels: class names in the order of the class rows; background, if any, is "".
+        shapes_hw: for each map the (height, width) of its anchors.
+        class_rows: for each class of the model to build the row to start from, None for a
+            random one; set by :func:`quantdet.models.ssd_start.choose_class_rows`.
+    """
+
+    labels: tuple[str, ...]
+    shapes_hw: tuple[tuple[tuple[float, float], ...], ...]
+    class_rows: tuple[int | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeightSet:
+    """Weights of a backbone or a whole detector, and where they come from.
+
+    Attributes:
+        arrays: "layer/variable" → values in Keras layout (kernels HWIO, depthwise HWC1). A
+            detector's have BatchNorm folded: "layer/kernel" and "layer/bias" only.
         style: conventions to build the backbone with.
         source: where they come from, for the run manifest.
         sha256: of the file they were read from.
@@ -45,6 +62,7 @@ class WeightSet:
     style: BackboneStyle
     source: str
     sha256: str
+    head: DetectorHead | None = None
 
     def provenance(self) -> dict[str, str]:
         """Return what a manifest should remember."""

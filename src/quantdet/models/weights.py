@@ -54,7 +54,7 @@ def find_backbone(name: str) -> Backbone:
 
 
 def resolve_weights(config: ModelConfig, cache_dir: Path | None = None) -> WeightSet | None:
-    """Return the weights that ``config`` asks for, None for an explicit "none".
+    """Return the backbone weights that ``config`` asks for, None for an explicit "none".
 
     Args:
         config: the [model] section.

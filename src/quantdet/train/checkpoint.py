@@ -44,13 +44,15 @@ class Checkpoints:
         self.folder = folder
         self._identity = json.loads(json.dumps(dict(identity)))
 
-    def save(self, model: Any, history: History) -> None:
-        """Write the state after the last epoch of ``history``, and the best if that is it."""
-        best = self._best_path(history)
-        variables = _arrays(model.variables, "v")
+    def save_best(self, model: Any, history: History) -> None:
+        """Write the variables of ``model`` if the last epoch of ``history`` is the best."""
         if history.best_epoch == len(history.rows):
-            _write(best, variables)
-        arrays = {**variables, **_arrays(model.optimizer.variables, "o")}
+            _write(self._best_path(history), _arrays(model.variables, "v"))
+
+    def save_last(self, model: Any, history: History) -> None:
+        """Write the whole state after the last epoch of ``history``; after :meth:`save_best`."""
+        best = self._best_path(history)
+        arrays = {**_arrays(model.variables, "v"), **_arrays(model.optimizer.variables, "o")}
         meta = {"version": _VERSION, "identity": self._identity, "history": history.to_dict()}
         _write(self.folder / "last.npz", {**arrays, _META: np.array(json.dumps(meta))})
         # The dotted names are half-written files that a killed process left behind.

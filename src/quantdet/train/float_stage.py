@@ -22,17 +22,24 @@ from quantdet.atomic import atomic_path, write_json
 from quantdet.config import Config, TrainConfig
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
-from quantdet.models import MODELS, WeightSet, resolve_weights
+from quantdet.models import MODELS, WeightSet, resolve_start
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
-from quantdet.train.localizer_task import PhaseProgress, PictureTask, localizer_task
+from quantdet.train.localizer_task import localizer_task
 from quantdet.train.loop import FitSettings, fit, remaining_epochs
+from quantdet.train.ssd_task import ssd_task
+from quantdet.train.task import PhaseProgress, PictureTask
 
 TASKS: dict[str, Callable[[Config, Dataset, PhaseProgress | None], PictureTask]] = {
-    "localizer": localizer_task
+    "localizer": localizer_task,
+    "ssd": ssd_task,
+    "ssdlite": ssd_task,
 }
 """[model] name → how a data set becomes its training task."""
+
+# How the names of layers behind the backbone start.
+_HEAD_LAYERS = ("box_", "extra_", "bbox_", "head_")
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def train_float(
             which and what to do.
     """
     task = build_task(config, dataset, progress)
-    weights = resolve_weights(config.model)
+    weights = resolve_start(config.model, dataset.labels)
     identity = _identity(config, dataset, task, weights)
     finished = _load_finished(out_dir, identity)
     if finished is not None:
@@ -150,6 +157,13 @@ def _train_all(
         clip_norm=5.0,
         seed=train.seed,
         mixed_precision=train.mixed_precision,
+        ema=train.ema,
+        layer_rates=(
+            ("class_", train.class_head_rate),
+            *((start, 1.0) for start in _HEAD_LAYERS),
+            ("", train.backbone_rate),
+        ),
+        keep=train.keep,
     )
     history = fit(
         folded, task.training(), settings, out_dir / "finetune", _phase(progress, "fine-tune")

@@ -22,7 +22,7 @@ class History:
         rows: one per epoch; keys "epoch" (from 1), "seconds", "learning_rate", and every loss
             and metric, those of the validation split with "val_" in front.
         monitor: the key that decides which epoch is best (lowest): "val_loss", or "loss"
-            where there is no validation split.
+            where there is no validation split. "last": the last epoch counts as the best.
     """
 
     rows: tuple[Row, ...]
@@ -31,8 +31,8 @@ class History:
     @property
     def best_epoch(self) -> int:
         """Epoch (from 1) with the lowest monitored value, the first of equals; 0 if none."""
-        if not self.rows:
-            return 0
+        if not self.rows or self.monitor == "last":
+            return len(self.rows)
         return int(min(self.rows, key=lambda row: row[self.monitor])["epoch"])
 
     @property

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from quantdet.boxes import as_boxes
 from quantdet.config import Config
-from quantdet.data.cache import ImageCache, build_cache
-from quantdet.data.sample import Dataset, Sample
+from quantdet.data.cache import ImageCache
+from quantdet.data.sample import Dataset
 from quantdet.data.selection import single_object_targets
 from quantdet.errors import DataError
 from quantdet.models.localizer import head_input
 from quantdet.models.losses import losses_for, metrics_for
 from quantdet.models.targets import PictureObjects, grid_targets
-from quantdet.train.loop import TrainingTask
 from quantdet.train.pictures import Encode, PictureSource, fingerprint, vary
-
-PhaseProgress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total)."""
-
-
-@dataclass(frozen=True)
-class PictureTask:
-    """A detection task as the training stages need it.
-
-    Attributes:
-        train: training pictures; their batches are augmented where [train] asks for it.
-        validation: held-out pictures, None if the split is empty.
-        losses: output name → loss.
-        metrics: output name → metrics.
-        head_input: layer whose output the head reads.
-        fingerprint: of all pictures and targets.
-        skipped: "file: reason" of pictures left out because of skip_bad.
-    """
-
-    train: PictureSource
-    validation: PictureSource | None
-    losses: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    head_input: str
-    fingerprint: str
-    skipped: tuple[str, ...] = ()
-
-    def training(self, train: Any = None, validation: Any = None) -> TrainingTask:
-        """Return what the loop wants, on these pictures or on others, e.g. their features."""
-        return TrainingTask(
-            self.train if train is None else train,
-            self.validation if validation is None else validation,
-            self.losses,
-            self.metrics,
-            self.fingerprint,
-        )
+from quantdet.train.task import PhaseProgress, PictureTask, all_objects, cached_split
 
 
 def localizer_task(
@@ -93,19 +56,7 @@ def localizer_task(
 def _source(
     config: Config, dataset: Dataset, split: str, progress: PhaseProgress | None
 ) -> tuple[PictureSource, ImageCache]:
-    samples = [sample for sample in dataset.splits.get(split, ()) if sample.annotated]
-    if not samples:
-        raise DataError(
-            f"{dataset.root}: split {split!r} has no annotated picture; splits are "
-            f"{', '.join(dataset.splits)}; set [data] train_split"
-        )
-    cache = build_cache(
-        samples,
-        (config.model.input_size,) * 2,
-        config.data.cache_dir,
-        _named(progress, f"decode {split}"),
-        skip_bad=config.data.skip_bad,
-    )
+    cache = cached_split(config, dataset, split, progress)
     if config.model.head == "global":
         return _single_source(config, cache, dataset.labels, split), cache
     return _grid_source(config, cache, dataset.labels), cache
@@ -130,25 +81,9 @@ def _single_source(
 
 def _grid_source(config: Config, cache: ImageCache, labels: Sequence[str]) -> PictureSource:
     ids = {name: class_id for class_id, name in enumerate(labels)}
-    objects = [_all_objects(sample, ids) for sample in cache.samples]
+    objects = [all_objects(sample, ids) for sample in cache.samples]
     encode = grid_encoder(config.model.input_size // 32, len(labels))
     return PictureSource(cache.images, np.arange(len(objects)), objects, encode)
-
-
-def _all_objects(sample: Sample, ids: Mapping[str, int]) -> PictureObjects:
-    unknown = [item.label for item in sample.objects if item.label not in ids]
-    if unknown:
-        raise DataError(
-            f"{sample.image_id}: class {unknown[0]!r} is not in the labels ({', '.join(ids)}); "
-            "load the data set with the labels of the model"
-        )
-    height, width = sample.size_hw
-    scale = np.array([width, height, width, height], np.float32)
-    return PictureObjects(
-        as_boxes([item.box_xyxy for item in sample.objects]) / scale,
-        np.array([ids[item.label] for item in sample.objects], dtype=np.int64),
-        np.array([item.difficult for item in sample.objects], dtype=bool),
-    )
 
 
 def encode_single(objects: PictureObjects) -> dict[str, Any]:
@@ -167,9 +102,3 @@ def grid_encoder(side: int, num_classes: int) -> Encode:
         return {"boxes": boxes, "scores": scores}
 
     return encode
-
-
-def _named(progress: PhaseProgress | None, name: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(name, done, total)

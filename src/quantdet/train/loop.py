@@ -24,6 +24,7 @@ from quantdet.train.batches import BatchSource, EpochBatches
 from quantdet.train.checkpoint import Checkpoints
 from quantdet.train.curves import draw_curves
 from quantdet.train.history import History
+from quantdet.train.optimizer import make_optimizer
 from quantdet.train.precision import copy_variables, mixed_precision_twin
 
 Progress = Callable[[int, int], None]
@@ -44,6 +45,10 @@ class FitSettings:
         clip_norm: largest norm of the whole gradient; 0 means no limit.
         seed: of order, augmentation and dropout.
         mixed_precision: compute in bfloat16, keep variables in float32.
+        ema: momentum of the moving average of the variables, which is then what is validated
+            and kept; 0 means none (Polyak and Juditsky 1992).
+        layer_rates: (start of a layer's name, factor on its learning rate), first match wins.
+        keep: "best" epoch by validation loss, or the "last".
     """
 
     epochs: int
@@ -56,6 +61,9 @@ class FitSettings:
     clip_norm: float = 0.0
     seed: int = 0
     mixed_precision: bool = False
+    ema: float = 0.0
+    layer_rates: tuple[tuple[str, float], ...] = ()
+    keep: Literal["best", "last"] = "best"
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def fit(
         raise DataError("no training example is left; check the split and [target] of the config")
     checkpoints = _checkpoints(model, task, settings, folder)
     monitor = "val_loss" if task.validation else "loss"
-    history = checkpoints.history() or History((), monitor)
+    history = checkpoints.history() or History((), "last" if settings.keep == "last" else monitor)
     if len(history.rows) < settings.epochs:
         keras.utils.set_random_seed(settings.seed)
         worker = mixed_precision_twin(model) if settings.mixed_precision else model
@@ -156,7 +164,7 @@ def _train(session: _Session, history: History, progress: Progress | None) -> Hi
     if task.validation is not None:
         held_out = EpochBatches(task.validation, settings.batch_size, settings.seed, shuffle=False)
     session.model.compile(
-        _optimizer(settings, len(batches)),
+        make_optimizer(settings, len(batches)),
         loss=dict(task.losses),
         metrics=dict(task.metrics),
         # On TensorFlow's CPU kernels XLA is ten times slower; elsewhere Keras decides.
@@ -194,6 +202,7 @@ class _Recorder(keras.callbacks.Callback):
         self._progress = progress
         self._start = 0.0
         self._board: Any = None
+        self._raw: list[Any] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Open the TensorBoard log."""
@@ -211,6 +220,10 @@ class _Recorder(keras.callbacks.Callback):
         """Report progress."""
         self._report(len(self.history.rows), batch)
 
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Validate the moving averages, if there are any."""
+        self._swap_in_averages()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Record the epoch and save the state."""
         values = {name: float(value) for name, value in (logs or {}).items()}
@@ -226,7 +239,10 @@ class _Recorder(keras.callbacks.Callback):
             **values,
         }
         self.history = History((*self.history.rows, row), self.history.monitor)
-        self._session.checkpoints.save(self.model, self.history)
+        self._swap_in_averages()
+        self._session.checkpoints.save_best(self.model, self.history)
+        self._swap_out_averages()
+        self._session.checkpoints.save_last(self.model, self.history)
         self.history.save(self._session.checkpoints.folder)
         for name, value in row.items():
             if name != "epoch":
@@ -238,37 +254,21 @@ class _Recorder(keras.callbacks.Callback):
         """Close the TensorBoard log."""
         self._board.close()
 
+    def _swap_in_averages(self) -> None:
+        if self._session.settings.ema and not self._raw:
+            variables = self.model.trainable_variables
+            self._raw = [keras.ops.convert_to_numpy(variable) for variable in variables]
+            self.model.optimizer.finalize_variable_values(variables)
+
+    def _swap_out_averages(self) -> None:
+        for variable, value in zip(self.model.trainable_variables, self._raw, strict=False):
+            variable.assign(value)
+        self._raw = []
+
     def _report(self, epoch: int, batch: int) -> None:
         if self._progress is not None:
             steps = len(self._batches)
             self._progress(epoch * steps + batch + 1, self._session.settings.epochs * steps)
-
-
-def _optimizer(settings: FitSettings, steps_per_epoch: int) -> Any:
-    clip = settings.clip_norm or None
-    rate = _learning_rate(settings, steps_per_epoch)
-    if settings.optimizer == "adam":
-        return keras.optimizers.Adam(rate, global_clipnorm=clip)
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=settings.weight_decay, global_clipnorm=clip
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return optimizer
-
-
-def _learning_rate(settings: FitSettings, steps_per_epoch: int) -> Any:
-    warmup = round(settings.warmup_epochs * steps_per_epoch)
-    steps = settings.epochs * steps_per_epoch
-    if settings.schedule == "constant" and not warmup:
-        return settings.learning_rate
-    # A cosine that never falls (alpha 1) is a constant rate with warm-up.
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else settings.learning_rate,
-        decay_steps=max(steps - warmup, 1),
-        alpha=1.0 if settings.schedule == "constant" else 0.0,
-        warmup_target=settings.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
 
 
 def _digest(model: Any) -> str:

@@ -30,8 +30,8 @@ from quantdet.runtime.contract import file_sha256
 from quantdet.train.batches import EpochBatches
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task, load_float_model
-from quantdet.train.localizer_task import PhaseProgress, PictureTask
 from quantdet.train.loop import FitSettings, TrainingTask, fit
+from quantdet.train.task import PhaseProgress, PictureTask
 
 # Range of (p - 128) / 127.5 for pixels p of 0 to 255: scale 1/127.5, zero point 128.
 PIXEL_RANGE = (-128.0 / 127.5, 127.0 / 127.5)

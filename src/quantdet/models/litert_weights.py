@@ -1,0 +1,123 @@
+"""Read the weights of a TF Object Detection SSD MobileNetV2 out of a float .tflite.
+
+The file is taken apart by its structure, not by tensor names: convolutions that end in a
+reshape are the predictors, in the order in which the two concatenations list them; all others
+are the trunk, in the order of execution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import ModelError
+
+Arrays = dict[str, NDArray[Any]]
+_BOX_VALUES = 4
+
+
+class _File:
+    """One parsed .tflite; constants come as float32."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        raw = path.read_bytes()
+        if raw[4:8] != b"TFL3":
+            raise ModelError(f"{path}: not a .tflite file (no TFL3 mark); copy it again")
+        self._model = schema.ModelT.InitFromPackedBuf(raw, 0)
+        self._graph = self._model.subgraphs[0]
+        codes = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+        self._types = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4"}
+        self.operators = [
+            (codes[self._code(op)], [int(i) for i in op.inputs], [int(i) for i in op.outputs])
+            for op in self._graph.operators
+        ]
+        self.producers = {outs[0]: (name, ins) for name, ins, outs in self.operators}
+
+    def _code(self, op: Any) -> int:
+        code = self._model.operatorCodes[op.opcodeIndex]
+        return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+    def constant(self, index: int) -> NDArray[np.float32]:
+        if self.producers.get(index, ("", []))[0] == "DEQUANTIZE":
+            index = self.producers[index][1][0]
+        tensor = self._graph.tensors[index]
+        data = self._model.buffers[tensor.buffer].data
+        if data is None or tensor.type not in self._types:
+            raise ModelError("a convolution's weights are not float16 or float32 constants")
+        return (
+            np.frombuffer(bytes(data), self._types[tensor.type])
+            .reshape([int(n) for n in tensor.shape])
+            .astype(np.float32)
+        )
+
+    def last_axis(self, index: int) -> int:
+        return int(self._graph.tensors[index].shape[-1])
+
+
+def read_ssd_weights(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
+    """Return folded weights by layer name, and the number of class rows.
+
+    Args:
+        path: a float32 or float16 .tflite with raw box and class outputs.
+        trunk: names of the convolutions of our model but for the predictors, in order.
+
+    Returns:
+        ("layer/kernel" and "layer/bias" → values in Keras layout, width of the class rows).
+
+    Raises:
+        ModelError: not such a file; the message names it.
+    """
+    try:
+        file = _File(path)
+        owners = {output: name for name, output in _predictors(file)}
+        arrays: Arrays = {}
+        names = iter(trunk)
+        for kind, inputs, outputs in file.operators:
+            if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+                continue
+            name = owners.get(outputs[0]) or next(names)
+            # Files store kernels as OHWI, and depthwise kernels as 1HWC; Keras HWIO and HWC1.
+            arrays[f"{name}/kernel"] = file.constant(inputs[1]).transpose(1, 2, 3, 0)
+            arrays[f"{name}/bias"] = file.constant(inputs[2])
+        if next(names, None) is not None:
+            raise ModelError("has fewer convolutions than the layout")
+    except StopIteration:
+        raise ModelError(f"{path}: has more convolutions than the layout") from None
+    except (ModelError, IndexError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{path}: not a float SSD MobileNetV2 with raw outputs ({error}); give the file of "
+            "the TF Object Detection API, a quantdet run, or a backbone's weight file"
+        ) from None
+    return arrays, _class_width(file)
+
+
+def _predictors(file: _File) -> Iterator[tuple[str, int]]:
+    """Yield the name and the output tensor of each predictor's convolution."""
+    for kind, tensors in zip(("box", "class"), _concatenated(file), strict=True):
+        for number, tensor in enumerate(tensors, start=1):
+            yield f"{kind}_{number}", _convolution(file, tensor)
+
+
+def _concatenated(file: _File) -> tuple[list[int], list[int]]:
+    found = {
+        file.last_axis(outs[0]) == _BOX_VALUES: ins
+        for name, ins, outs in file.operators
+        if name == "CONCATENATION"
+    }
+    return found[True], found[False]
+
+
+def _convolution(file: _File, tensor: int) -> int:
+    while file.producers[tensor][0] == "RESHAPE":
+        tensor = file.producers[tensor][1][0]
+    return tensor
+
+
+def _class_width(file: _File) -> int:
+    return file.last_axis(_concatenated(file)[1][0])

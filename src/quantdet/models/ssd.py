@@ -1,0 +1,173 @@
+"""``ssd`` and ``ssdlite``: every object of the picture, on maps of several scales.
+
+SSD: Liu et al. 2016, arXiv:1512.02325, in the layout of the TF Object Detection API for
+MobileNetV2. SSDLite replaces the 3x3 convolutions by separable ones (Sandler et al. 2018,
+arXiv:1801.04381, section 6.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from quantdet.config import ModelConfig
+from quantdet.errors import ConfigError, ModelError
+from quantdet.models.backbones.mobilenet_v2 import make_divisible
+from quantdet.models.ssd_layout import LAYOUTS, SsdLayout, anchor_maps
+from quantdet.models.ssd_start import assign_start, is_head
+from quantdet.models.style import KERAS_STYLE
+from quantdet.models.weight_files import WeightSet
+from quantdet.models.weights import find_backbone
+from quantdet.runtime.contract import AnchorMap
+
+# Focal loss starts well when every anchor first says "nothing" with probability 0.99
+# (Lin et al. 2017, arXiv:1708.02002, section 4.1).
+_PRIOR_LOGIT = -math.log((1 - 0.01) / 0.01)
+
+
+def find_layout(config: ModelConfig) -> SsdLayout:
+    """Return the layout that [model] anchors names.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if config.anchors not in LAYOUTS:
+        raise ConfigError(f"[model] anchors = {config.anchors!r} is unknown; known: {[*LAYOUTS]}")
+    return LAYOUTS[config.anchors]
+
+
+def build_ssd(config: ModelConfig, num_classes: int, weights: WeightSet | None = None) -> Any:
+    """Build the detector.
+
+    Args:
+        config: the [model] section.
+        num_classes: classes without background.
+        weights: of the backbone, or of a whole detector of this layout; None leaves all random.
+
+    Returns:
+        A flat functional model. Input "image": float32 (B, S, S, 3), RGB,
+        real = (pixel - 128) / 127.5. Outputs by name, for N anchors in the order of
+        :func:`ssd_anchors`:
+            boxes (B, N, 4): offsets ty, tx, th, tw from the anchors;
+            scores (B, N, num_classes): logits, one sigmoid per class, no background.
+
+    Raises:
+        ModelError: no class, or ``weights`` do not fit.
+        ConfigError: unknown backbone or layout.
+    """
+    if num_classes < 1:
+        raise ModelError("a model needs at least one class; the data set has no labels")
+    layout = find_layout(config)
+    style = KERAS_STYLE if weights is None else weights.style
+    backbone = find_backbone(config.backbone)
+    base = backbone.build(config.input_size, config.width, style)
+    maps = [base.get_layer(backbone.features[s]).output for s in layout.backbone_strides]
+    parts = _PARTS[config.name]
+    for number, (reduced, channels) in enumerate(layout.extras, start=1):
+        sizes = (make_divisible(reduced * config.width), make_divisible(channels * config.width))
+        maps.append(parts.extra(maps[-1], f"extra_{number}", *sizes))
+    boxes, scores = [], []
+    for number, (features, shapes) in enumerate(zip(maps, layout.shapes_hw, strict=True), start=1):
+        boxes.append(_predict(parts.head, features, f"box_{number}", len(shapes), 4))
+        scores.append(_predict(parts.head, features, f"class_{number}", len(shapes), num_classes))
+    outputs = {
+        "boxes": keras.layers.Concatenate(axis=1, name="boxes")(boxes),
+        "scores": keras.layers.Concatenate(axis=1, name="scores")(scores),
+    }
+    model = keras.Model(base.input, outputs, name=config.name)
+    if weights is not None:
+        assign_start(model, base.layers, weights, layout)
+    return model
+
+
+def ssd_anchors(config: ModelConfig) -> tuple[AnchorMap, ...]:
+    """Return the anchors of :func:`build_ssd`, map after map in the order of its outputs."""
+    layout = find_layout(config)
+    side = math.ceil(config.input_size / layout.backbone_strides[0])
+    sizes = []
+    for _ in range(len(layout.shapes_hw)):
+        sizes.append((side, side))
+        side = math.ceil(side / 2)
+    return anchor_maps(layout, sizes)
+
+
+def ssd_head_input(config: ModelConfig) -> str:
+    """Return the first map's layer: everything behind it follows from its output."""
+    return find_backbone(config.backbone).features[find_layout(config).backbone_strides[0]]
+
+
+def trunk_names(config: ModelConfig) -> list[str]:
+    """Return the names of all convolutions but the predictors, in the order of execution."""
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    layers = build_ssd(config, 1).layers
+    return [layer.name for layer in layers if isinstance(layer, kinds) and not is_head(layer.name)]
+
+
+def _predict(head: Any, features: Any, name: str, anchors: int, values: int) -> Any:
+    x = head(features, name, anchors * values)
+    cells = features.shape[1] * features.shape[2]
+    return keras.layers.Reshape((cells * anchors, values), name=f"{name}_flat")(x)
+
+
+def _conv_relu(x: Any, name: str, channels: int, kernel: int = 1, stride: int = 1) -> Any:
+    layer = keras.layers.Conv2D(
+        channels,
+        kernel,
+        strides=stride,
+        padding="same",
+        kernel_initializer="he_normal",
+        name=name,
+    )
+    return keras.layers.ReLU(6.0, name=f"{name}_relu")(layer(x))
+
+
+def _depthwise_relu(x: Any, name: str, stride: int = 1) -> Any:
+    layer = keras.layers.DepthwiseConv2D(
+        3, strides=stride, padding="same", depthwise_initializer="he_normal", name=name
+    )
+    return keras.layers.ReLU(6.0, name=f"{name}_relu")(layer(x))
+
+
+def _full_extra(x: Any, name: str, reduced: int, channels: int) -> Any:
+    x = _conv_relu(x, f"{name}_reduce", reduced)
+    return _conv_relu(x, f"{name}_conv", channels, kernel=3, stride=2)
+
+
+def _lite_extra(x: Any, name: str, reduced: int, channels: int) -> Any:
+    x = _conv_relu(x, f"{name}_reduce", reduced)
+    x = _depthwise_relu(x, f"{name}_depthwise", stride=2)
+    return _conv_relu(x, f"{name}_conv", channels)
+
+
+def _full_head(x: Any, name: str, channels: int) -> Any:
+    prior = _PRIOR_LOGIT if name.startswith("class") else 0.0
+    layer = keras.layers.Conv2D(
+        channels,
+        1,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        bias_initializer=keras.initializers.Constant(prior),
+        name=name,
+    )
+    return layer(x)
+
+
+def _lite_head(x: Any, name: str, channels: int) -> Any:
+    return _full_head(_depthwise_relu(x, f"{name}_depthwise"), name, channels)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What tells the members of the family apart."""
+
+    extra: Callable[[Any, str, int, int], Any]
+    head: Callable[[Any, str, int], Any]
+
+
+_PARTS: dict[str, _Parts] = {
+    "ssd": _Parts(_full_extra, _full_head),
+    "ssdlite": _Parts(_lite_extra, _lite_head),
+}

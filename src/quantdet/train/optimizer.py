@@ -1,0 +1,70 @@
+"""Optimizers and learning rates of the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+if TYPE_CHECKING:
+    from quantdet.train.loop import FitSettings
+
+
+class LayerwiseAdamW(keras.optimizers.AdamW):
+    """AdamW with a factor on the learning rate of each layer.
+
+    Adam's steps do not depend on the size of the gradient, so scaling gradients would not do.
+
+    Args:
+        learning_rate: rate or schedule.
+        layer_rates: (start of a layer's name, factor), first match wins; no match means 1.
+        **kwargs: of AdamW.
+    """
+
+    def __init__(
+        self, learning_rate: Any, layer_rates: Sequence[tuple[str, float]] = (), **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self._layer_rates = tuple(layer_rates)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable at its layer's rate."""
+        super().update_step(gradient, variable, learning_rate * self._factor(variable.path))
+
+    def _factor(self, path: str) -> float:
+        for start, factor in self._layer_rates:
+            if path.startswith(start):
+                return factor
+        return 1.0
+
+
+def make_optimizer(settings: FitSettings, steps_per_epoch: int) -> Any:
+    """Return the optimizer that ``settings`` describe."""
+    optimizer = LayerwiseAdamW(
+        _learning_rate(settings, steps_per_epoch),
+        settings.layer_rates,
+        # Adam is AdamW without decay.
+        weight_decay=settings.weight_decay if settings.optimizer == "adamw" else 0.0,
+        global_clipnorm=settings.clip_norm or None,
+        use_ema=settings.ema > 0,
+        # The averages are swapped in by the loop, never left to overwrite the variables.
+        ema_momentum=settings.ema or 0.99,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
+
+
+def _learning_rate(settings: FitSettings, steps_per_epoch: int) -> Any:
+    warmup = round(settings.warmup_epochs * steps_per_epoch)
+    steps = settings.epochs * steps_per_epoch
+    if settings.schedule == "constant" and not warmup:
+        return settings.learning_rate
+    # A cosine that never falls (alpha 1) is a constant rate with warm-up.
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else settings.learning_rate,
+        decay_steps=max(steps - warmup, 1),
+        alpha=1.0 if settings.schedule == "constant" else 0.0,
+        warmup_target=settings.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )

@@ -1,0 +1,62 @@
+"""The many-object task: a data set becomes examples, losses and metrics for ``ssd``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from quantdet.config import Config
+from quantdet.data.cache import ImageCache
+from quantdet.data.sample import Dataset
+from quantdet.models.losses import FocalCells, HuberOffsets, cell_accuracy
+from quantdet.models.ssd import find_layout, ssd_anchors, ssd_head_input
+from quantdet.models.ssd_targets import Matcher
+from quantdet.runtime.anchors import anchor_boxes
+from quantdet.train.pictures import PictureSource, fingerprint, vary
+from quantdet.train.task import PhaseProgress, PictureTask, all_objects, cached_split
+
+
+def ssd_task(
+    config: Config, dataset: Dataset, progress: PhaseProgress | None = None
+) -> PictureTask:
+    """Prepare the many-object task: every object of every annotated picture.
+
+    Pictures without objects are learned as background. Difficult objects count neither way.
+
+    Raises:
+        DataError: a split is missing, or a picture is faulty.
+    """
+    train, cache = _source(config, dataset, config.data.train_split, progress)
+    skipped, validation, key = cache.skipped, None, "no validation"
+    if dataset.splits.get(config.data.val_split):
+        validation, val_cache = _source(config, dataset, config.data.val_split, progress)
+        skipped += val_cache.skipped
+        key = fingerprint(val_cache.path.stem, validation)
+    if config.train.augment:
+        train = replace(train, augment=vary)
+    return PictureTask(
+        train=train,
+        validation=validation,
+        losses={"boxes": HuberOffsets(), "scores": FocalCells()},
+        metrics={"scores": [cell_accuracy]},
+        head_input=ssd_head_input(config.model),
+        fingerprint=f"{fingerprint(cache.path.stem, train)} {key}",
+        skipped=skipped,
+    )
+
+
+def _source(
+    config: Config, dataset: Dataset, split: str, progress: PhaseProgress | None
+) -> tuple[PictureSource, ImageCache]:
+    cache = cached_split(config, dataset, split, progress)
+    ids = {name: class_id for class_id, name in enumerate(dataset.labels)}
+    objects = [all_objects(sample, ids) for sample in cache.samples]
+    encode = _matcher(config, dataset.labels)
+    return PictureSource(cache.images, np.arange(len(objects)), objects, encode), cache
+
+
+def _matcher(config: Config, labels: Sequence[str]) -> Matcher:
+    anchors = anchor_boxes(ssd_anchors(config.model))
+    return Matcher(anchors, find_layout(config.model).box_coder, len(labels))

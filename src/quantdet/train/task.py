@@ -1,0 +1,104 @@
+"""What every detection task has in common: pictures of a split, and what is learned of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quantdet.boxes import as_boxes
+from quantdet.config import Config
+from quantdet.data.cache import ImageCache, build_cache
+from quantdet.data.sample import Dataset, Sample
+from quantdet.errors import DataError
+from quantdet.models.targets import PictureObjects
+from quantdet.train.loop import TrainingTask
+from quantdet.train.pictures import PictureSource
+
+PhaseProgress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, total)."""
+
+
+@dataclass(frozen=True)
+class PictureTask:
+    """A detection task as the training stages need it.
+
+    Attributes:
+        train: training pictures; their batches are augmented where [train] asks for it.
+        validation: held-out pictures, None if the split is empty.
+        losses: output name → loss.
+        metrics: output name → metrics.
+        head_input: layer whose output the head reads.
+        fingerprint: of all pictures and targets.
+        skipped: "file: reason" of pictures left out because of skip_bad.
+    """
+
+    train: PictureSource
+    validation: PictureSource | None
+    losses: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    head_input: str
+    fingerprint: str
+    skipped: tuple[str, ...] = ()
+
+    def training(self, train: Any = None, validation: Any = None) -> TrainingTask:
+        """Return what the loop wants, on these pictures or on others, e.g. their features."""
+        return TrainingTask(
+            self.train if train is None else train,
+            self.validation if validation is None else validation,
+            self.losses,
+            self.metrics,
+            self.fingerprint,
+        )
+
+
+def cached_split(
+    config: Config, dataset: Dataset, split: str, progress: PhaseProgress | None
+) -> ImageCache:
+    """Return the decoded pictures of a split at model size.
+
+    Raises:
+        DataError: the split has no annotated picture, or a picture is faulty.
+    """
+    samples = [sample for sample in dataset.splits.get(split, ()) if sample.annotated]
+    if not samples:
+        raise DataError(
+            f"{dataset.root}: split {split!r} has no annotated picture; splits are "
+            f"{', '.join(dataset.splits)}; set [data] train_split"
+        )
+    return build_cache(
+        samples,
+        (config.model.input_size,) * 2,
+        config.data.cache_dir,
+        _named(progress, f"decode {split}"),
+        skip_bad=config.data.skip_bad,
+    )
+
+
+def all_objects(sample: Sample, ids: Mapping[str, int]) -> PictureObjects:
+    """Return every object of a picture; difficult ones are ignored in training.
+
+    Raises:
+        DataError: the class of an object is not in ``ids``.
+    """
+    unknown = [item.label for item in sample.objects if item.label not in ids]
+    if unknown:
+        raise DataError(
+            f"{sample.image_id}: class {unknown[0]!r} is not in the labels ({', '.join(ids)}); "
+            "load the data set with the labels of the model"
+        )
+    height, width = sample.size_hw
+    scale = np.array([width, height, width, height], np.float32)
+    return PictureObjects(
+        as_boxes([item.box_xyxy for item in sample.objects]) / scale,
+        np.array([ids[item.label] for item in sample.objects], dtype=np.int64),
+        np.array([item.difficult for item in sample.objects], dtype=bool),
+    )
+
+
+def _named(progress: PhaseProgress | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total)
