@@ -120,6 +120,8 @@ class PredictConfig(_Section):
     """What counts as a detection."""
 
     score_threshold: float = Field(0.5, ge=0, le=1)
+    class_thresholds: dict[str, float] = {}
+    nms_iou: float = Field(0.5, gt=0, le=1)
 
 
 class Config(_Section):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from quantdet.config import Config
 from quantdet.errors import ExportError
+from quantdet.models.ssd import find_layout, ssd_anchors
 from quantdet.quant.litert_file import FileGraph, FileTensor, read_litert
 from quantdet.runtime.contract import (
     Contract,
@@ -16,14 +18,39 @@ from quantdet.runtime.contract import (
     file_sha256,
 )
 
-# [model] head → (decoder, index of background among the scores)
-_DECODERS: dict[str, tuple[str, int | None]] = {"global": ("single_box", 0), "grid": ("grid", None)}
+_MAX_DETECTIONS = 100
+
+
+def _localizer(config: Config) -> tuple[DecoderSpec, int | None]:
+    kind, background = {"global": ("single_box", 0), "grid": ("grid", None)}[config.model.head]
+    return DecoderSpec(kind=kind, score_threshold=config.predict.score_threshold), background
+
+
+def _ssd(config: Config) -> tuple[DecoderSpec, int | None]:
+    spec = DecoderSpec(
+        kind="ssd",
+        score_threshold=config.predict.score_threshold,
+        class_thresholds=config.predict.class_thresholds,
+        max_detections=_MAX_DETECTIONS,
+        nms_iou=config.predict.nms_iou,
+        anchors=ssd_anchors(config.model),
+        box_coder=find_layout(config.model).box_coder,
+    )
+    return spec, None
+
+
+_DECODERS: dict[str, Callable[[Config], tuple[DecoderSpec, int | None]]] = {
+    "localizer": _localizer,
+    "ssd": _ssd,
+    "ssdlite": _ssd,
+}
+"""[model] name → how its outputs are decoded, and the index of background among the scores."""
 
 
 def write_contract(
     model_file: Path, config: Config, labels: tuple[str, ...], data_fingerprint: str
 ) -> Contract:
-    """Write ``NAME.contract.json`` beside a .tflite made from a ``localizer``.
+    """Write ``NAME.contract.json`` beside an exported detector.
 
     Raises:
         ExportError: the file lacks an output called "boxes" or "scores".
@@ -34,7 +61,7 @@ def write_contract(
             raise ExportError(f"{model_file}: has no output {name!r}, only {list(file.outputs)}")
     ((input_name, input_index),) = file.inputs.items()
     tensor = file.tensors[input_index]
-    kind, background = _DECODERS[config.model.head]
+    decoder, background = _DECODERS[config.model.name](config)
     contract = Contract(
         task=config.model.name,
         input=InputSpec(
@@ -42,7 +69,7 @@ def write_contract(
         ),
         boxes=_output(file, "boxes"),
         scores=_output(file, "scores"),
-        decoder=DecoderSpec(kind=kind, score_threshold=config.predict.score_threshold),
+        decoder=decoder,
         labels=labels,
         background_index=background,
         sha256=file_sha256(model_file),

@@ -30,7 +30,9 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable at its layer's rate."""
-        super().update_step(gradient, variable, learning_rate * self._factor(variable.path))
+        # TensorFlow passes its own kind of variable, which has no path.
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        super().update_step(gradient, variable, learning_rate * self._factor(path))
 
     def _factor(self, path: str) -> float:
         for start, factor in self._layer_rates:
