@@ -89,6 +89,25 @@ def _observe(
     return observers
 
 
+def set_output_ranges(model: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Set the ranges of named outputs of a fake-quantized model, in place.
+
+    The range reaches back through layers that only move values, so it costs no operator.
+
+    Raises:
+        QuantizationError: no such output.
+    """
+    graph = read_graph(model, clone=False)
+    producers = graph.producers()
+    for name, (minimum, maximum) in ranges.items():
+        if not isinstance(graph.outputs, dict) or name not in graph.outputs:
+            raise QuantizationError(
+                f"output_ranges: the model has no output {name!r}, only "
+                f"{list(graph.outputs) if isinstance(graph.outputs, dict) else 'unnamed ones'}"
+            )
+        quantizer_of(producers, graph.outputs[name]).set_range(minimum, maximum)
+
+
 def call_float(node: Node, arguments: list[Any]) -> Any:
     """Evaluate a call of a fake-quantized model without rounding anything."""
     if isinstance(node.layer, ActivationQuantizer | QuantizedWeights):
@@ -110,7 +129,12 @@ def set_scale_floors(graph: Graph) -> None:
 
 def quantizer_before(producers: Mapping[int, Node], node: Node) -> ActivationQuantizer:
     """Return the quantizer that defines the grid of a call's (first) input."""
-    before = producers[node.inputs[0]]
+    return quantizer_of(producers, node.inputs[0])
+
+
+def quantizer_of(producers: Mapping[int, Node], tensor: int) -> ActivationQuantizer:
+    """Return the quantizer that defines the grid of a tensor."""
+    before = producers[tensor]
     while not isinstance(before.layer, ActivationQuantizer):
         before = producers[before.inputs[0]]
     return before.layer

@@ -87,6 +87,7 @@ def train_qat(
         recipe=config.qat.recipe,
         observer=config.qat.observer,
         input_range=PIXEL_RANGE,
+        output_ranges=task.output_ranges,
     )
     training = _fine_tune(config, prepared, task, out_dir, progress) if config.qat.epochs else {}
     return _finish(prepared, {"identity": identity, **training}, out_dir)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class PictureTask:
         head_input: layer whose output the head reads.
         fingerprint: of all pictures and targets.
         skipped: "file: reason" of pictures left out because of skip_bad.
+        output_ranges: output name → real range of its integers, where calibration must not
+            choose it.
     """
 
     train: PictureSource
@@ -42,6 +44,7 @@ class PictureTask:
     head_input: str
     fingerprint: str
     skipped: tuple[str, ...] = ()
+    output_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def training(self, train: Any = None, validation: Any = None) -> TrainingTask:
         """Return what the loop wants, on these pictures or on others, e.g. their features."""
