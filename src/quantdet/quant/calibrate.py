@@ -92,7 +92,8 @@ def _observe(
 def set_output_ranges(model: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Set the ranges of named outputs of a fake-quantized model, in place.
 
-    The range reaches back through layers that only move values, so it costs no operator.
+    For outputs whose extremes carry no meaning, e.g. logits of probability 0. The range reaches
+    back through layers that only move values, so it costs no operator.
 
     Raises:
         QuantizationError: no such output.

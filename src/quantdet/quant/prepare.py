@@ -7,7 +7,7 @@ float model → simplify (fold.py) → plan of ranges (ranges.py) → fake quant
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.bias_correction import correct_biases
-from quantdet.quant.calibrate import calibrate, set_output_ranges
+from quantdet.quant.calibrate import calibrate
 from quantdet.quant.fold import WEIGHTED, output_channels, simplify, with_bias
 from quantdet.quant.graph import Graph, Node, build_model, read_graph
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer, QuantDense
@@ -32,7 +32,6 @@ def prepare_qat(
     recipe: str = "static_wi8_ai8",
     observer: str = "percentile",
     input_range: tuple[float, float] | None = None,
-    output_ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> Any:
     """Return a fake-quantized, calibrated copy of a functional Keras model, ready to train.
 
@@ -44,8 +43,6 @@ def prepare_qat(
         observer: name in ``observers.OBSERVERS``; how ranges follow from the batches.
         input_range: real (minimum, maximum) of the input where it is known, e.g.
             (-128/127.5, 127/127.5) for pixels; None to calibrate it too.
-        output_ranges: name of an output → its real (minimum, maximum), for outputs whose
-            extremes carry no meaning, e.g. logits of probability 0; others are calibrated.
 
     Returns:
         A functional model with the same inputs, outputs and layer names. It can be compiled,
@@ -57,7 +54,6 @@ def prepare_qat(
     """
     prepared = insert_fake_quant(model, find_recipe(recipe), input_range)
     sample = calibrate(prepared, calibration, observer=observer)
-    set_output_ranges(prepared, output_ranges or {})
     correct_biases(prepared, sample)
     return prepared
 

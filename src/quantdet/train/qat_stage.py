@@ -24,6 +24,7 @@ from quantdet.atomic import atomic_path, write_json
 from quantdet.config import Config
 from quantdet.data.sample import Dataset
 from quantdet.errors import ModelError
+from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.freeze import freeze
 from quantdet.quant.prepare import prepare_qat
 from quantdet.runtime.contract import file_sha256
@@ -87,8 +88,8 @@ def train_qat(
         recipe=config.qat.recipe,
         observer=config.qat.observer,
         input_range=PIXEL_RANGE,
-        output_ranges=task.output_ranges,
     )
+    set_output_ranges(prepared, task.output_ranges)
     training = _fine_tune(config, prepared, task, out_dir, progress) if config.qat.epochs else {}
     return _finish(prepared, {"identity": identity, **training}, out_dir)
 
