@@ -15,6 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
+from quantdet.cli_device import benchmark, models, predict
+from quantdet.cli_output import Json, show
 from quantdet.errors import QuantdetError
 
 app = typer.Typer(
@@ -27,7 +29,6 @@ app = typer.Typer(
 data_app = typer.Typer(help="Get, organise, check and look at data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RunDir = Annotated[Path, typer.Argument(help="Run folder, as made by `quantdet train`.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
@@ -62,10 +63,6 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _show(value: Any, as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(value, indent=2, default=str) if as_json else text)
-
-
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Show versions, backend and devices, and what is missing with its install line.
@@ -75,7 +72,7 @@ def doctor(as_json: Json = False) -> None:
     from quantdet.doctor import examine, render
 
     result = examine()
-    _show(result, as_json, render(result))
+    show(result, as_json, render(result))
 
 
 @data_app.command("download")
@@ -128,7 +125,7 @@ def data_prepare(
         f"{result.lists} lists (linked {result.linked}, copied {result.copied}, "
         f"there before {result.already}, removed from source {result.removed})"
     )
-    _show(result.to_dict(), as_json, text)
+    show(result.to_dict(), as_json, text)
 
 
 @data_app.command("check")
@@ -154,7 +151,7 @@ def data_check(
         )
     if out is not None:
         write_json(out, result.to_dict())
-    _show(result.to_dict(), as_json, check_table(result.to_dict()))
+    show(result.to_dict(), as_json, check_table(result.to_dict()))
     if not result.ok:
         raise typer.Exit(2)
 
@@ -301,72 +298,12 @@ def evaluate(
         metrics = pipeline.run_evaluate(
             Run.open(run_dir), parity_pictures=parity_pictures, progress=progress
         )
-    _show(metrics, as_json, metrics_table(metrics))
+    show(metrics, as_json, metrics_table(metrics))
 
 
-@app.command()
-def predict(  # noqa: PLR0913, PLR0917 - options of the command line
-    model: Annotated[Path, typer.Argument(help="Run folder or .tflite with its contract.")],
-    inputs: Annotated[
-        list[str], typer.Argument(help="Pictures, folders, globs, a video, or camera:0.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for pictures and JSON.")] = Path(
-        "predictions"
-    ),
-    threshold: Annotated[float | None, typer.Option("--threshold", min=0, max=1)] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
-    max_frames: Annotated[
-        int | None, typer.Option("--max-frames", min=1, help="Of a video or camera.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Find objects and draw them; needs only the core install.
-
-    Example: quantdet predict runs/voc street.jpg --out found
-    """
-    from quantdet.progress import bar
-    from quantdet.runtime.detector import Detector
-    from quantdet.runtime.predict import predict_to_folder
-    from quantdet.tables import predictions_text
-
-    detector = Detector(model, num_threads=threads)
-    with bar() as progress:
-        results = predict_to_folder(
-            detector,
-            inputs,
-            out,
-            threshold=threshold,
-            max_frames=max_frames,
-            progress=progress.named("predict"),
-        )
-    _show([result.to_dict() for result in results], as_json, predictions_text(results))
-
-
-@app.command()
-def benchmark(
-    model: Annotated[Path, typer.Argument(help="A .tflite file.")],
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to this.")] = 2,
-    runs: Annotated[int, typer.Option("--runs", min=3)] = 50,
-    as_json: Json = False,
-) -> None:
-    """Measure latency: warm-up, median and p90, with and without XNNPACK.
-
-    Example: quantdet benchmark runs/voc/export/model.tflite --threads 4
-    """
-    from quantdet.evaluate.latency import benchmark as measure
-    from quantdet.progress import bar
-    from quantdet.tables import latency_table
-
-    with bar() as progress:
-        results = measure(
-            model,
-            threads=range(1, threads + 1),
-            warmup=10,
-            runs=runs,
-            progress=progress.named("benchmark"),
-        )
-    rows = [result.to_dict() for result in results]
-    _show(rows, as_json, latency_table(rows))
+app.command()(predict)
+app.command()(models)
+app.command()(benchmark)
 
 
 @app.command()

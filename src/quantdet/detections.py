@@ -46,14 +46,14 @@ class Detections:
         """Return detections of nothing."""
         return cls(as_boxes([]), np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64), labels)
 
-    def above(self, threshold: float | NDArray[np.float32]) -> Detections:
+    def above(self, threshold: float | NDArray[np.floating]) -> Detections:
         """Return only the detections with ``score >= threshold``.
 
         Args:
             threshold: one score, or one of each label, shape (labels,).
         """
-        lowest = threshold if isinstance(threshold, float | int) else threshold[self.class_ids]
-        keep = self.scores >= lowest
+        lowest = np.asarray(threshold, dtype=np.float32)
+        keep = self.scores >= (lowest[self.class_ids] if lowest.ndim else lowest)
         return Detections(
             self.boxes_xyxy[keep], self.scores[keep], self.class_ids[keep], self.labels
         )

@@ -107,17 +107,41 @@ def check_table(result: dict[str, Any]) -> str:
 
 
 def predictions_text(results: Sequence[Any]) -> str:
-    """Return one line per picture or frame of ``quantdet predict``."""
+    """Return what ``quantdet predict`` found: a line per picture, many objects below it."""
     lines = []
     for result in results:
         where = result.source if result.frame is None else f"{result.source} #{result.frame}"
         if result.error:
             lines.append(f"{where}: not read: {result.error}")
             continue
-        found = [
-            f"{item['label']} {100 * item['score']:.0f} % at {item['box_xyxy']}"
-            for item in result.to_dict()["detections"]
+        found = result.to_dict()["detections"]
+        width = max((len(item["label"]) for item in found), default=0)
+        objects = [
+            f"{item['label']:<{width}} {100 * item['score']:3.0f} % at {item['box_xyxy']}"
+            for item in found
         ]
-        answer = "; ".join(found) or "nothing found"
-        lines.append(f"{where}: {answer} ({result.inference_ms:.1f} ms)")
+        time = f"({result.inference_ms:.1f} ms)"
+        if len(objects) > 1:
+            lines += [f"{where}: {len(objects)} objects {time}", *(f"  {text}" for text in objects)]
+        else:
+            lines.append(f"{where}: {objects[0] if objects else 'nothing found'} {time}")
     return "\n".join(lines)
+
+
+def models_text(found: Sequence[dict[str, Any]]) -> str:
+    """Return the table of ``quantdet models``."""
+    if not found:
+        return "no model comes with this installation; make one with `quantdet run`"
+    rows = [
+        (
+            item["name"],
+            f"{item['size_hw'][0]}x{item['size_hw'][1]} {item['input']}",
+            f"{item['bytes'] / 1e6:.2f}",
+            str(len(item["labels"])),
+        )
+        for item in found
+    ]
+    parts = [table(("model", "input", "MB", "classes"), rows)]
+    parts += [f"\n{item['name']}: {', '.join(item['labels'])}" for item in found]
+    parts.append(f"\nuse: quantdet predict street.jpg --model {found[0]['name']}")
+    return "\n".join(parts)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from quantdet.runtime import pretrained
 from quantdet.runtime.contract import contract_path
 from tests.runtime.helpers import convert, make_contract, solid
 
@@ -55,3 +57,22 @@ def bare_model(model, tmp_path) -> Path:
     file = tmp_path / "bare.tflite"
     flatbuffer_utils.write_model(graph, str(file))
     return file
+
+
+@pytest.fixture
+def registry(model, tmp_path) -> Path:
+    """A folder of models as in the package: "tiny-a" and "tiny-b", and a file without contract."""
+    folder = tmp_path / "pretrained"
+    folder.mkdir()
+    for name in ("tiny-b", "tiny-a"):
+        shutil.copy(model, folder / f"{name}.tflite")
+        shutil.copy(contract_path(model), folder / f"{name}.contract.json")
+    (folder / "lonely.tflite").write_bytes(b"has no contract")
+    return folder
+
+
+@pytest.fixture
+def package(registry, monkeypatch) -> Path:
+    """The same folder in the place of the package's."""
+    monkeypatch.setattr(pretrained, "FOLDER", registry)
+    return registry

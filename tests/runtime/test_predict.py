@@ -1,3 +1,4 @@
+import csv
 import json
 import sys
 
@@ -66,6 +67,60 @@ def test_predictions_json(detector, pictures, tmp_path):
     assert record["size_hw"] == [200, 300]
     assert record["inference_ms"] > 0
     assert record["detections"][0]["label"] == "red"
+
+
+def test_csv_has_a_row_for_each_detection(detector, pictures, tmp_path):
+    out = tmp_path / "out"
+    results = predict_to_folder(detector, [pictures], out, save_csv=True, threshold=0)
+    rows = list(csv.DictReader((out / "predictions.csv").open(encoding="utf-8")))
+    assert len(rows) == sum(len(result.detections) for result in results) == 3
+    (found,) = results[2].detections.to_list()
+    assert rows[2]["source"] == str(pictures / "red.png")
+    assert rows[2]["frame"] == ""
+    assert rows[2]["label"] == found["label"]
+    assert float(rows[2]["score"]) == found["score"]
+    assert [float(rows[2][side]) for side in ("x1", "y1", "x2", "y2")] == found["box_xyxy"]
+    content = json.loads((out / "predictions.json").read_text("utf-8"))
+    assert content["csv_files"] == ["predictions.csv"]
+    assert len(content["drawn_files"]) == 3
+
+
+def test_csv_of_the_user_is_kept_and_ours_is_replaced(detector, pictures, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "predictions.csv").write_text("mine")
+    red = [pictures / "red.png"]
+    predict_to_folder(detector, red, out, save_csv=True)
+    predict_to_folder(detector, red, out)
+    predict_to_folder(detector, red, out, save_csv=True)
+    assert (out / "predictions.csv").read_text() == "mine"
+    assert sorted(path.name for path in out.glob("*.csv")) == [
+        "predictions-2.csv",
+        "predictions.csv",
+    ]
+
+
+def test_folder_written_before_there_were_tables(detector, pictures, tmp_path):
+    out = tmp_path / "out"
+    predict_to_folder(detector, [pictures / "red.png"], out)
+    content = json.loads((out / "predictions.json").read_text("utf-8"))
+    del content["csv_files"]
+    (out / "predictions.json").write_text(json.dumps(content))
+    (result,) = predict_to_folder(detector, [pictures / "red.png"], out)
+    assert result.drawn == "red.jpg"
+
+
+def test_class_thresholds_are_told(model, pictures, tmp_path):
+    def told(threshold=None, **options):
+        detector = Detector(model, **options)
+        predict_to_folder(detector, [pictures], tmp_path / "out", threshold=threshold)
+        content = json.loads((tmp_path / "out" / "predictions.json").read_text("utf-8"))
+        return content["threshold"], content["class_thresholds"]
+
+    assert told() == (0.5, {})
+    assert told(class_thresholds={"red": 0.7}) == (0.5, {"red": 0.7})
+    assert told(threshold=0.2, class_thresholds={"red": 0.7}) == (0.2, {})
+    assert told(classes=["red"]) == (0.5, {"blue": None})
 
 
 def test_without_pictures(detector, pictures, tmp_path):

@@ -1,36 +1,15 @@
 """Models of the package; a tiny one stands in for them."""
 
-import shutil
-
 import pytest
 
 import quantdet
 from quantdet.errors import ModelError
-from quantdet.runtime import pretrained
-from quantdet.runtime.contract import contract_path
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.pretrained import find_model, is_model, pretrained_names
 
 
-@pytest.fixture
-def folder(model, tmp_path):
-    folder = tmp_path / "pretrained"
-    folder.mkdir()
-    for name in ("tiny-b", "tiny-a"):
-        shutil.copy(model, folder / f"{name}.tflite")
-        shutil.copy(contract_path(model), folder / f"{name}.contract.json")
-    (folder / "lonely.tflite").write_bytes(b"has no contract")
-    return folder
-
-
-@pytest.fixture
-def package(folder, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", folder)
-    return folder
-
-
-def test_names(folder):
-    assert pretrained_names(folder) == ["tiny-a", "tiny-b"]
+def test_names(registry):
+    assert pretrained_names(registry) == ["tiny-a", "tiny-b"]
 
 
 def test_names_of_the_package_are_models_that_load():
@@ -38,19 +17,19 @@ def test_names_of_the_package_are_models_that_load():
         assert Detector.pretrained(name).labels
 
 
-def test_detector(folder, red):
-    detector = Detector.pretrained("tiny-a", folder=folder, classes=["red"])
+def test_detector(registry, red):
+    detector = Detector.pretrained("tiny-a", folder=registry, classes=["red"])
     assert detector.labels == ("red", "blue")
     found = detector.predict(red, threshold=0.5)
     assert found.names() == ["red"]
     assert found.boxes_xyxy.shape == (1, 4)
 
 
-def test_unknown_name_lists_the_known_ones(folder, tmp_path):
+def test_unknown_name_lists_the_known_ones(registry, tmp_path):
     with pytest.raises(ModelError, match=r"'tiny-c'.*it has tiny-a, tiny-b.*\.tflite or a run"):
-        Detector.pretrained("tiny-c", folder=folder)
+        Detector.pretrained("tiny-c", folder=registry)
     with pytest.raises(ModelError, match=r"'voc-ssd300'.*it has none.*quantdet run"):
-        Detector.pretrained(folder=tmp_path / "nothing")
+        Detector.pretrained(registry=tmp_path / "nothing")
 
 
 def test_user_means_a_name_a_file_or_a_folder(package, model, tmp_path, monkeypatch):
@@ -60,7 +39,7 @@ def test_user_means_a_name_a_file_or_a_folder(package, model, tmp_path, monkeypa
     (tmp_path / "tiny-a").mkdir()
     assert find_model("tiny-a") == package / "tiny-a.tflite"
     assert find_model("./tiny-a").is_dir()
-    with pytest.raises(ModelError, match=r"'nowhere\.tflite' is not part of.*tiny-a"):
+    with pytest.raises(ModelError, match=r"'nowhere\.tflite' is neither a file.*tiny-a"):
         find_model("nowhere.tflite")
 
 

@@ -4,7 +4,7 @@ import pytest
 from quantdet.errors import ConfigError, ModelError
 from quantdet.runtime.contract import contract_path
 from quantdet.runtime.detector import Detector
-from quantdet.runtime.thresholds import label_thresholds
+from quantdet.runtime.thresholds import label_thresholds, parse_class_thresholds
 from tests.runtime.helpers import make_contract, plain_contract, solid
 
 
@@ -16,24 +16,20 @@ def lowest(*args, own=None, **options):
     return label_thresholds(contract, *args, **options).tolist()
 
 
-def f32(*values):
-    return np.array(values, np.float32).tolist()
-
-
 def test_contract_speaks_where_nothing_is_asked():
-    assert lowest() == f32(0.4, 0.7, 0.4)
+    assert lowest() == [0.4, 0.7, 0.4]
 
 
 def test_what_is_asked_is_stronger():
-    assert lowest(0.2) == f32(0.2, 0.2, 0.2)
-    assert lowest(class_thresholds={"class2": 0.1}) == f32(0.4, 0.7, 0.1)
-    assert lowest(class_thresholds={"class1": 0.1}) == f32(0.4, 0.1, 0.4)
-    assert lowest(0.2, {"class2": 0.9}) == f32(0.2, 0.2, 0.9)
+    assert lowest(0.2) == [0.2, 0.2, 0.2]
+    assert lowest(class_thresholds={"class2": 0.1}) == [0.4, 0.7, 0.1]
+    assert lowest(class_thresholds={"class1": 0.1}) == [0.4, 0.1, 0.4]
+    assert lowest(0.2, {"class2": 0.9}) == [0.2, 0.2, 0.9]
 
 
 def test_classes_that_are_not_wanted():
-    assert lowest(classes=["class2", "class1"]) == f32(np.inf, 0.7, 0.4)
-    assert lowest(classes=[]) == f32(0.4, 0.7, 0.4)
+    assert lowest(classes=["class2", "class1"]) == [np.inf, 0.7, 0.4]
+    assert lowest(classes=[]) == [0.4, 0.7, 0.4]
 
 
 def test_unknown_class_is_named_with_the_known_ones():
@@ -46,6 +42,17 @@ def test_unknown_class_is_named_with_the_known_ones():
 def test_value_out_of_range():
     with pytest.raises(ConfigError, match=r"threshold of 'class1' is 60; give a score from 0 to 1"):
         lowest(class_thresholds={"class1": 60})
+
+
+def test_texts_of_the_command_line():
+    assert parse_class_thresholds(["car=0.6", "a=b = 1"]) == {"car": 0.6, "a=b": 1.0}
+    assert parse_class_thresholds([]) == {}
+
+
+@pytest.mark.parametrize("text", ["car", "car=", "=0.5", "0.5", "car=high", ""])
+def test_text_of_another_form(text):
+    with pytest.raises(ConfigError, match=r"--class-threshold .*LABEL=SCORE, e\.g\. car=0\.6"):
+        parse_class_thresholds([text])
 
 
 @pytest.fixture

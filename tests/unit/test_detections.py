@@ -38,6 +38,13 @@ def test_above_at_the_very_score():
     assert len(make([0.5]).above(0.5)) == 1
 
 
+def test_above_takes_a_threshold_for_each_label():
+    found = make([0.9, 0.8, 0.7], [0, 1, 1])
+    kept = found.above(np.array([0.95, 0.7]))
+    # float32 0.7 is a little less than 0.7, and still meant.
+    assert kept.scores.tolist() == found.scores[1:].tolist()
+
+
 def test_names_falls_back_to_numbers():
     assert make([0.9, 0.8, 0.7], [1, 5, -1]).names() == ["dog", "5", "-1"]
 

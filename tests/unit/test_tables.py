@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from quantdet.boxes import as_boxes
+from quantdet.detections import Detections
 from quantdet.runtime.predict import Prediction
 from quantdet.tables import predictions_text, table
 
@@ -11,6 +15,19 @@ def test_columns_are_aligned():
     lines = text.splitlines()
     assert len(lines) == 4
     assert lines[2].index("1") == lines[3].rindex("0")
+
+
+def test_many_objects_have_a_line_each():
+    found = Detections(
+        as_boxes([[0, 0, 9, 9], [1, 2, 3, 4]]),
+        np.float32([0.9, 0.5]),
+        np.int64([1, 0]),
+        ("a", "dog"),
+    )
+    head, first, second = predictions_text([Prediction("x.jpg", detections=found)]).splitlines()
+    assert head.startswith("x.jpg: 2 objects")
+    assert first == "  dog  90 % at [0.0, 0.0, 9.0, 9.0]"
+    assert second == "  a    50 % at [1.0, 2.0, 3.0, 4.0]"
 
 
 def test_unread_picture_says_why():

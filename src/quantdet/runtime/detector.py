@@ -45,7 +45,6 @@ class Detector:
         model_file: the .tflite in use.
         contract: of that file.
         threshold: in use, of classes without their own.
-        label_thresholds: in use, float32 (labels,); infinite for a class not reported.
         last_inference_ms: time LiteRT took for the last picture, without decoding or resizing.
 
     Raises:
@@ -78,9 +77,7 @@ class Detector:
         )
         check_fit(self.model_file, self.contract, self._engine)
         self._parts = {part: spec.name for part, spec in output_specs(self.contract).items()}
-        self.label_thresholds = label_thresholds(
-            self.contract, threshold, class_thresholds, classes
-        )
+        self._lowest = label_thresholds(self.contract, threshold, class_thresholds, classes)
         default = self.contract.decoder.score_threshold
         self.threshold = default if threshold is None else threshold
         self.last_inference_ms = 0.0
@@ -110,6 +107,22 @@ class Detector:
         """Class names in the order of class ids."""
         return self.contract.labels
 
+    def lowest_scores(self, threshold: float | None = None) -> NDArray[np.float64]:
+        """Return the lowest score reported of each label, shape (labels,).
+
+        Args:
+            threshold: as of :meth:`predict`.
+
+        Returns:
+            Scores from 0 to 1; infinite for a class that is not reported.
+
+        Raises:
+            ConfigError: threshold out of range.
+        """
+        if threshold is None:
+            return self._lowest
+        return np.where(np.isinf(self._lowest), self._lowest, check_threshold(threshold))
+
     def predict(self, image: Picture, threshold: float | None = None) -> Detections:
         """Find objects in one picture.
 
@@ -125,10 +138,7 @@ class Detector:
             DataError: the picture cannot be read, or the array is not RGB pixels.
             ConfigError: threshold out of range.
         """
-        lowest = self.label_thresholds
-        if threshold is not None:
-            same = np.float32(check_threshold(threshold))
-            lowest = np.where(np.isinf(lowest), lowest, same)
+        lowest = self.lowest_scores(threshold)
         pixels = _pixels(image)
         resized = resize(pixels, self.contract.input.size_hw)
         return self.detect_pixels(resized, (pixels.shape[0], pixels.shape[1])).above(lowest)

@@ -19,6 +19,7 @@ from quantdet.runtime.sources import Source, frames_per_second, load_opencv
 PREDICTIONS_FILE = "predictions.json"
 FORMAT = "quantdet-predictions-1"
 _JPEG_QUALITY = 92
+_TABLE_SUFFIX = ".csv"
 
 Canvas = Callable[[NDArray[np.uint8]], None]
 """Takes a drawn picture (uint8 RGB) and keeps it."""
@@ -28,7 +29,7 @@ class OutputNames:
     """Chooses file names in ``out_dir``.
 
     A name is free if no file has it, or if the file was written by an earlier call (then it is
-    listed in ``predictions.json`` as "drawn_files"). An input is never written over.
+    listed in ``predictions.json`` as "drawn_files" or "csv_files"). An input is never written over.
 
     Raises:
         QuantdetError: ``out_dir`` is a file, or its predictions.json is not ours.
@@ -40,14 +41,24 @@ class OutputNames:
         self._earlier = _earlier_output(out_dir)
         self._used: set[str] = set()
 
-    def all_drawn(self, now: Iterable[str]) -> list[str]:
-        """Return the names of all drawn files in ``out_dir`` that are ours: earlier and ``now``."""
-        return sorted(self._earlier.union(now))
+    def all_ours(self, now: Iterable[str]) -> dict[str, list[str]]:
+        """Return what predictions.json keeps of files in ``out_dir``: earlier ones and ``now``."""
+        names = sorted(self._earlier.union(now))
+        return {
+            "drawn_files": [name for name in names if not name.endswith(_TABLE_SUFFIX)],
+            "csv_files": [name for name in names if name.endswith(_TABLE_SUFFIX)],
+        }
 
     def choose(self, source: Source) -> Path:
         """Return where the drawn picture or video of ``source`` goes."""
         stem = source.name.replace(":", "-") if source.path is None else source.path.stem
-        suffix = ".jpg" if source.kind == "picture" else ".mp4"
+        return self._first_free(stem, ".jpg" if source.kind == "picture" else ".mp4")
+
+    def choose_table(self) -> Path:
+        """Return where the table of all detections goes."""
+        return self._first_free("predictions", _TABLE_SUFFIX)
+
+    def _first_free(self, stem: str, suffix: str) -> Path:
         number = 1
         name = f"{stem}{suffix}"
         while not self._is_free(name):
@@ -127,7 +138,7 @@ class _Video:
 
 
 def _earlier_output(out_dir: Path) -> set[str]:
-    """Return the names of pictures that an earlier call wrote to ``out_dir``."""
+    """Return the names of files that an earlier call wrote to ``out_dir``."""
     if out_dir.exists() and not out_dir.is_dir():
         raise QuantdetError(f"{out_dir}: is a file; choose another output folder with --out")
     file = out_dir / PREDICTIONS_FILE
@@ -137,7 +148,9 @@ def _earlier_output(out_dir: Path) -> set[str]:
         content = json.loads(file.read_text("utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"format is {content['format']!r}")
-        return {str(name) for name in content["drawn_files"] if (out_dir / name).exists()}
+        # Versions before 0.2 wrote no tables.
+        names = [*content["drawn_files"], *content.get("csv_files", ())]
+        return {str(name) for name in names if (out_dir / name).exists()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise QuantdetError(
             f"{file}: was not written by `quantdet predict` ({error!r}); choose another output "

@@ -1,7 +1,10 @@
-"""Run a detector over pictures and videos; write what it found as pictures and JSON."""
+"""Run a detector over pictures and videos; write what it found as pictures, JSON and CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import write_json
+from quantdet.atomic import write_json, write_text
 from quantdet.detections import Detections
 from quantdet.errors import ConfigError, DataError
 from quantdet.runtime.detector import Detector
@@ -21,6 +24,8 @@ from quantdet.runtime.outputs import FORMAT, PREDICTIONS_FILE, OutputNames, open
 from quantdet.runtime.sources import Source, find_sources, frame_count, read_frames
 
 Progress = Callable[[int, int], None]
+
+_CSV_COLUMNS = ("source", "frame", "label", "class_id", "score", "x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
     *,
     threshold: float | None = None,
     save_images: bool = True,
+    save_csv: bool = False,
     max_frames: int | None = None,
     progress: Progress | None = None,
 ) -> list[Prediction]:
@@ -78,8 +84,10 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         detector: what looks at the pictures.
         inputs: see :func:`quantdet.runtime.sources.find_sources`.
         out_dir: made if missing. NAME.jpg for a picture, NAME.mp4 for a video.
-        threshold: lowest score reported; None takes the detector's.
-        save_images: False writes the JSON only.
+        threshold: lowest score reported of every class; None takes the detector's, which may
+            be another for each class.
+        save_images: False writes no pictures.
+        save_csv: also write predictions.csv, one row for each detection.
         max_frames: most frames taken from each video or camera; None takes all.
         progress: called with (pictures done, all pictures); all is 0 where a camera runs.
 
@@ -102,9 +110,26 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
     for source in sources:
         predictions += job.run(source, names.choose(source) if save_images else None)
     _stop_if_all_failed(predictions)
-    drawn = names.all_drawn(item.drawn for item in predictions if item.drawn is not None)
-    write_json(out_dir / PREDICTIONS_FILE, {**job.summary(predictions), "drawn_files": drawn})
+    written = [item.drawn for item in predictions if item.drawn is not None]
+    if save_csv:
+        table = names.choose_table()
+        write_text(table, _csv(predictions))
+        written.append(table.name)
+    write_json(out_dir / PREDICTIONS_FILE, {**job.summary(predictions), **names.all_ours(written)})
     return predictions
+
+
+def _csv(predictions: Iterable[Prediction]) -> str:
+    """Return one row for each detection, under a row of names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for item in predictions:
+        for found in item.detections.to_list():
+            where = (item.source, "" if item.frame is None else item.frame)
+            what = (found["label"], found["class_id"], found["score"])
+            writer.writerow((*where, *what, *found["box_xyxy"]))
+    return text.getvalue()
 
 
 class _Steps:
@@ -155,11 +180,20 @@ class _Job:
     def summary(self, predictions: Iterable[Prediction]) -> dict[str, Any]:
         """Return the content of predictions.json."""
         lowest = self.detector.threshold if self.threshold is None else self.threshold
+        own = zip(
+            self.detector.labels, self.detector.lowest_scores(self.threshold).tolist(), strict=True
+        )
         return {
             "format": FORMAT,
             "model": str(self.detector.model_file),
             "model_sha256": self.detector.contract.sha256,
             "threshold": lowest,
+            # null: not looked for.
+            "class_thresholds": {
+                label: value if math.isfinite(value) else None
+                for label, value in own
+                if value != lowest
+            },
             "labels": list(self.detector.labels),
             "predictions": [item.to_dict() for item in predictions],
         }

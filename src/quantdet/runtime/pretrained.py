@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from quantdet.errors import ModelError
-from quantdet.runtime.contract import contract_path
+from quantdet.runtime.contract import contract_path, load_contract
 
 DEFAULT_MODEL = "voc-ssd300"
 FOLDER = Path(__file__).parents[1] / "pretrained"
@@ -27,10 +28,35 @@ def pretrained_file(name: str = DEFAULT_MODEL, folder: Path | None = None) -> Pa
     if name not in names:
         known = f"it has {', '.join(names)}" if names else "it has none"
         raise ModelError(
-            f"model {name!r} is not part of this installation of quantdet ({known}); give another "
-            "name, a .tflite or a run folder, or train a model with `quantdet run`"
+            f"model {name!r} is neither a file nor part of this installation of quantdet "
+            f"({known}); give another name, a .tflite or a run folder (`quantdet predict --model "
+            "…`), or make one with `quantdet run`"
         )
     return (FOLDER if folder is None else folder) / f"{name}.tflite"
+
+
+def describe_pretrained(folder: Path | None = None) -> list[dict[str, Any]]:
+    """Return what users want to know of each model in the package (or in ``folder``), JSON-ready.
+
+    Raises:
+        ModelError: a contract is not readable.
+    """
+    found = []
+    for name in pretrained_names(folder):
+        file = pretrained_file(name, folder)
+        contract = load_contract(file)
+        found.append(
+            {
+                "name": name,
+                "file": str(file),
+                "bytes": file.stat().st_size,
+                "input": contract.input.tensor.dtype,
+                "size_hw": list(contract.input.size_hw),
+                "labels": list(contract.labels),
+                "metrics": contract.metrics,
+            }
+        )
+    return found
 
 
 def find_model(text: str) -> Path:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.errors import ConfigError
 from quantdet.runtime.contract import Contract
-from quantdet.runtime.raw import Floats
 
 
 def check_threshold(value: float, name: str = "threshold") -> float:
@@ -29,7 +28,7 @@ def label_thresholds(
     threshold: float | None = None,
     class_thresholds: Mapping[str, float] | None = None,
     classes: Collection[str] | None = None,
-) -> Floats:
+) -> NDArray[np.float64]:
     """Return the lowest score of each label, shape (labels,); infinite where it is not wanted.
 
     The first of these that says something decides: ``class_thresholds``, ``threshold``, the
@@ -48,7 +47,7 @@ def label_thresholds(
     if threshold is None:
         threshold = contract.decoder.score_threshold
         own = {**contract.decoder.class_thresholds, **own}
-    lowest = np.full(len(contract.labels), check_threshold(threshold), dtype=np.float32)
+    lowest = np.full(len(contract.labels), check_threshold(threshold))
     for label, value in own.items():
         lowest[_index(label, contract)] = check_threshold(value, f"threshold of {label!r}")
     if classes:
@@ -57,9 +56,29 @@ def label_thresholds(
     return lowest
 
 
+def parse_class_thresholds(items: Iterable[str]) -> dict[str, float]:
+    """Return label → score of texts LABEL=SCORE, as the command line takes them.
+
+    Raises:
+        ConfigError: a text has another form.
+    """
+    found = {}
+    for item in items:
+        label, _, number = item.rpartition("=")
+        try:
+            found[label.strip()] = float(number)
+        except ValueError:
+            label = ""
+        if not label:
+            raise ConfigError(f"--class-threshold {item}: expected LABEL=SCORE, e.g. car=0.6")
+    return found
+
+
 def _index(label: str, contract: Contract) -> int:
     if label in contract.labels:
         return contract.labels.index(label)
+    from difflib import get_close_matches
+
     near = get_close_matches(label, contract.labels, n=1)
     remedy = f"did you mean {near[0]!r}? It knows" if near else "it knows"
     raise ConfigError(

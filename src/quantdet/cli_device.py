@@ -1,0 +1,120 @@
+"""Commands that run models: all that the core install on a device can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quantdet.cli_output import Json, show
+
+
+def predict(  # noqa: PLR0913, PLR0917 - options of the command line
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Pictures, folders, globs, a video, or camera:0. The first may be a run folder or "
+            ".tflite instead of --model."
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Name of a model that comes with quantdet (see `quantdet models`), run folder, or "
+            ".tflite with its contract; without it voc-ssd300.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures and JSON.")] = Path(
+        "predictions"
+    ),
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", min=0, max=1, help="Lowest score shown.")
+    ] = None,
+    class_thresholds: Annotated[
+        list[str] | None,
+        typer.Option("--class-threshold", help="LABEL=SCORE, for one class; may be repeated."),
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="Show only this class; may be repeated.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    max_frames: Annotated[
+        int | None, typer.Option("--max-frames", min=1, help="Of a video or camera.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Also write predictions.csv.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find objects and draw them; needs only the core install.
+
+    Example: quantdet predict street.jpg --out found --class car --threshold 0.4
+    """
+    from quantdet.progress import bar
+    from quantdet.runtime.detector import Detector
+    from quantdet.runtime.predict import predict_to_folder
+    from quantdet.runtime.pretrained import DEFAULT_MODEL, find_model, is_model
+    from quantdet.runtime.thresholds import parse_class_thresholds
+    from quantdet.tables import predictions_text
+
+    if model is None and is_model(inputs[0]):
+        model, inputs = inputs[0], inputs[1:]
+        file = Path(model)
+    else:
+        file = find_model(model or DEFAULT_MODEL)
+    detector = Detector(
+        file,
+        threshold=threshold,
+        class_thresholds=parse_class_thresholds(class_thresholds or ()),
+        classes=classes,
+        num_threads=threads,
+    )
+    with bar() as progress:
+        results = predict_to_folder(
+            detector,
+            inputs,
+            out,
+            save_csv=as_csv,
+            max_frames=max_frames,
+            progress=progress.named("predict"),
+        )
+    show([result.to_dict() for result in results], as_json, predictions_text(results))
+
+
+def models(as_json: Json = False) -> None:
+    """List the models that come with quantdet.
+
+    Example: quantdet models
+    """
+    from quantdet.runtime.pretrained import describe_pretrained
+    from quantdet.tables import models_text
+
+    found = describe_pretrained()
+    show(found, as_json, models_text(found))
+
+
+def benchmark(
+    model: Annotated[Path, typer.Argument(help="A .tflite file.")],
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to this.")] = 2,
+    runs: Annotated[int, typer.Option("--runs", min=3)] = 50,
+    as_json: Json = False,
+) -> None:
+    """Measure latency: warm-up, median and p90, with and without XNNPACK.
+
+    Example: quantdet benchmark runs/voc/export/model.tflite --threads 4
+    """
+    from quantdet.evaluate.latency import benchmark as measure
+    from quantdet.progress import bar
+    from quantdet.tables import latency_table
+
+    with bar() as progress:
+        results = measure(
+            model,
+            threads=range(1, threads + 1),
+            warmup=10,
+            runs=runs,
+            progress=progress.named("benchmark"),
+        )
+    rows = [result.to_dict() for result in results]
+    show(rows, as_json, latency_table(rows))
