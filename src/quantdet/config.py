@@ -108,6 +108,7 @@ class QatConfig(_Section):
     epochs: int = Field(5, ge=0)
     learning_rate: float = Field(1e-5, gt=0)
     train_backbone: bool = False
+    distill: float = Field(0.0, ge=0, le=1)
 
 
 class ExportConfig(_Section):

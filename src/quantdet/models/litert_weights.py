@@ -29,7 +29,10 @@ class _File:
         raw = path.read_bytes()
         if raw[4:8] != b"TFL3":
             raise ModelError(f"{path}: not a .tflite file (no TFL3 mark); copy it again")
-        self._model = schema.ModelT.InitFromPackedBuf(raw, 0)
+        try:
+            self._model = schema.ModelT.InitFromPackedBuf(raw, 0)
+        except Exception as error:  # flatbuffers raises about every kind on damaged bytes
+            raise ModelError(f"damaged: {error}") from None
         self._graph = self._model.subgraphs[0]
         codes = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
         self._types = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4"}

@@ -11,8 +11,8 @@ calibrated model competes as epoch 0: what has the lower validation loss is kept
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from quantdet.quant.freeze import freeze
 from quantdet.quant.prepare import prepare_qat
 from quantdet.runtime.contract import file_sha256
 from quantdet.train.batches import EpochBatches
+from quantdet.train.distill import follow, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task, load_float_model
 from quantdet.train.loop import FitSettings, TrainingTask, fit
@@ -82,15 +83,20 @@ def train_qat(
     if finished is not None:
         return finished
     keras.utils.set_random_seed(config.train.seed)
+    floats = load_float_model(float_file)
     prepared = prepare_qat(
-        load_float_model(float_file),
+        floats,
         calibration_batches(config, task, progress),
         recipe=config.qat.recipe,
         observer=config.qat.observer,
         input_range=PIXEL_RANGE,
     )
     set_output_ranges(prepared, task.output_ranges)
-    training = _fine_tune(config, prepared, task, out_dir, progress) if config.qat.epochs else {}
+    training = (
+        _fine_tune(config, prepared, floats, _Stage(task, out_dir, progress))
+        if config.qat.epochs
+        else {}
+    )
     return _finish(prepared, {"identity": identity, **training}, out_dir)
 
 
@@ -111,31 +117,26 @@ def calibration_batches(
             progress("calibrate", min(start + _CALIBRATION_BATCH, len(pictures)), len(pictures))
 
 
-def _fine_tune(
-    config: Config,
-    prepared: Any,
-    task: PictureTask,
-    out_dir: Path,
-    progress: PhaseProgress | None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Stage:
+    """What training of this stage works with."""
+
+    task: PictureTask
+    folder: Path
+    progress: PhaseProgress | None
+
+    def report(self, phase: str) -> Callable[[int, int], None] | None:
+        progress = self.progress
+        return None if progress is None else lambda done, total: progress(phase, done, total)
+
+
+def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dict[str, Any]:
     """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
-
-    def report(name: str) -> Any:
-        return None if progress is None else lambda done, total: progress(name, done, total)
-
-    folder = out_dir / "finetune"
-    if config.qat.train_backbone:
-        trained, training = prepared, task.training()
-    else:
-        # The backbone stays as calibrated: its integer features are computed once.
-        backbone, trained = split_model(prepared, f"{task.head_input}_quant")
-        features = extract_features(backbone, task.train, folder, report("quantized features"))
-        held_out = None
-        if task.validation is not None:
-            held_out = extract_features(
-                backbone, task.validation, folder, report("quantized features")
-            )
-        training = task.training(features, held_out)
+    trained, teacher, training = _what_to_train(config, prepared, floats, stage)
+    if config.qat.distill:
+        losses = follow(training.losses, stage.task.agreements, config.qat.distill)
+        training = replace(training, losses=losses, metrics={})
+        trained = with_teacher(trained, teacher)
     settings = FitSettings(
         epochs=config.qat.epochs,
         batch_size=config.train.batch_size,
@@ -147,8 +148,10 @@ def _fine_tune(
     )
     calibrated = [np.array(variable) for variable in trained.variables]
     loss_calibrated = _validation_loss(trained, training, settings)
-    history = fit(trained, training, settings, folder, report("train quantized"))
-    loss_trained = float(history.best[history.monitor])
+    history = fit(
+        trained, training, settings, stage.folder / "finetune", stage.report("train quantized")
+    )
+    loss_trained = _validation_loss(trained, training, settings)
     kept = "trained" if loss_trained < loss_calibrated else "calibrated"
     if kept == "calibrated":
         for variable, value in zip(trained.variables, calibrated, strict=True):
@@ -161,6 +164,26 @@ def _fine_tune(
         "best_epoch": history.best_epoch,
         "seconds": round(history.seconds, 3),
     }
+
+
+def _what_to_train(
+    config: Config, prepared: Any, floats: Any, stage: _Stage
+) -> tuple[Any, Any, TrainingTask]:
+    """Return the part to train, the same part of the float model, and the examples."""
+    if config.qat.train_backbone:
+        return prepared, floats, stage.task.training()
+    # The backbone stays as calibrated: its integer features are computed once. They are what the
+    # teacher's head sees too.
+    backbone, head = split_model(prepared, f"{stage.task.head_input}_quant")
+    teacher = split_model(floats, stage.task.head_input)[1] if config.qat.distill else None
+    sources = [
+        source
+        and extract_features(
+            backbone, source, stage.folder / "finetune", stage.report("quantized features")
+        )
+        for source in (stage.task.train, stage.task.validation)
+    ]
+    return head, teacher, stage.task.training(*sources)
 
 
 def _validation_loss(model: Any, task: TrainingTask, settings: FitSettings) -> float:

@@ -14,6 +14,7 @@ from quantdet.models.losses import FocalCells, HuberOffsets, cell_accuracy
 from quantdet.models.ssd import find_layout, ssd_anchors, ssd_head_input
 from quantdet.models.ssd_targets import Matcher
 from quantdet.runtime.anchors import anchor_boxes
+from quantdet.train.distill import logit_agreement, offset_agreement
 from quantdet.train.pictures import PictureSource, fingerprint, vary
 from quantdet.train.task import PhaseProgress, PictureTask, all_objects, cached_split
 
@@ -49,6 +50,7 @@ def ssd_task(
         fingerprint=f"{fingerprint(cache.path.stem, train)} {key}",
         skipped=skipped,
         output_ranges=_OUTPUT_RANGES,
+        agreements={"boxes": offset_agreement, "scores": logit_agreement},
     )
 
 

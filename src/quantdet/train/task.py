@@ -14,6 +14,7 @@ from quantdet.data.cache import ImageCache, build_cache
 from quantdet.data.sample import Dataset, Sample
 from quantdet.errors import DataError
 from quantdet.models.targets import PictureObjects
+from quantdet.train.distill import Agreement
 from quantdet.train.loop import TrainingTask
 from quantdet.train.pictures import PictureSource
 
@@ -35,6 +36,7 @@ class PictureTask:
         skipped: "file: reason" of pictures left out because of skip_bad.
         output_ranges: output name → real range of its integers, where calibration must not
             choose it.
+        agreements: output name → how far two models' answers are apart, for distillation.
     """
 
     train: PictureSource
@@ -45,6 +47,7 @@ class PictureTask:
     fingerprint: str
     skipped: tuple[str, ...] = ()
     output_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)
 
     def training(self, train: Any = None, validation: Any = None) -> TrainingTask:
         """Return what the loop wants, on these pictures or on others, e.g. their features."""

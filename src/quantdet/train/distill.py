@@ -1,0 +1,100 @@
+"""Train a quantized model to follow its float teacher (Hinton et al. 2015, arXiv:1503.02531).
+
+A fitted net that is trained on the labels again forgets; one that is trained to answer as its
+float self does only learns to make up for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+Agreement = Callable[[Any, Any, Any], Any]
+"""(targets, student's answer, teacher's answer) → scalar, 0 where both agree."""
+
+
+def with_teacher(student: Any, teacher: Any) -> Any:
+    """Return a model whose outputs are the student's with the teacher's behind on the last axis.
+
+    Args:
+        student: to be trained; outputs by name.
+        teacher: same inputs and outputs; it is frozen in the result.
+    """
+    picture = keras.Input(student.input.shape[1:])
+    frozen = keras.Model(teacher.input, teacher.output, name="teacher", trainable=False)
+    followed = keras.Model(student.input, student.output, name="student")
+    wanted, given = frozen(picture, training=False), followed(picture)
+    joined = {
+        name: keras.layers.Concatenate(name=name)([given[name], wanted[name]]) for name in given
+    }
+    return keras.Model(picture, joined, name="student_and_teacher")
+
+
+class FollowTeacher(keras.losses.Loss):
+    """Part the labels' loss, part disagreement with the teacher.
+
+    loss = (1 - share) * labels' loss + share * disagreement. Predictions are those of
+    :func:`with_teacher`.
+
+    Args:
+        labels_loss: loss of targets and the student's answer.
+        agreement: see ``Agreement``.
+        share: of the teacher, 0 to 1.
+    """
+
+    def __init__(self, labels_loss: Any, agreement: Agreement, share: float) -> None:
+        super().__init__()
+        self._labels_loss = labels_loss
+        self._agreement = agreement
+        self._share = share
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the scalar loss of a batch."""
+        student, teacher = ops.split(y_pred, 2, axis=-1)
+        labels = ops.mean(self._labels_loss.call(y_true, student))
+        return (1.0 - self._share) * labels + self._share * self._agreement(
+            y_true, student, teacher
+        )
+
+
+def follow(losses: Mapping[str, Any], agreements: Mapping[str, Agreement], share: float) -> Any:
+    """Return output name → :class:`FollowTeacher`; mean squared error where nothing is said."""
+    return {
+        name: FollowTeacher(loss, agreements.get(name, squared_difference), share)
+        for name, loss in losses.items()
+    }
+
+
+def squared_difference(targets: Any, student: Any, teacher: Any) -> Any:
+    """Return the mean squared difference of the answers."""
+    return ops.mean(ops.square(student - teacher))
+
+
+def logit_agreement(targets: Any, student: Any, teacher: Any) -> Any:
+    """Return the Kullback-Leibler divergence of the sigmoids, summed, per positive anchor.
+
+    Args:
+        targets: (B, N, C + 1), one-hot class and then the weight of the anchor.
+        student: (B, N, C) logits.
+        teacher: (B, N, C) logits.
+    """
+    p = ops.sigmoid(teacher)
+    cross = p * ops.softplus(-student) + (1.0 - p) * ops.softplus(student)
+    own = p * ops.softplus(-teacher) + (1.0 - p) * ops.softplus(teacher)
+    return ops.sum(cross - own) / ops.maximum(ops.sum(targets[..., :-1]), 1.0)
+
+
+def offset_agreement(targets: Any, student: Any, teacher: Any) -> Any:
+    """Return the squared difference of encoded boxes, mean over the positive anchors.
+
+    Args:
+        targets: (B, N, 5), the last is 1 for positive anchors.
+        student: (B, N, 4).
+        teacher: (B, N, 4).
+    """
+    weight = targets[..., 4]
+    total = ops.sum(weight * ops.sum(ops.square(student - teacher), axis=-1))
+    return total / ops.maximum(ops.sum(weight), 1.0)
