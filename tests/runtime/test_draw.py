@@ -105,21 +105,36 @@ def test_best_detection_is_on_top():
 def test_labels_do_not_hide_each_other():
     boxes = [[100, 80, 200, 160], [100, 80, 200, 160]]
     picture = solid(GREY, (200, 300))
+    names = ("dog", "cat")
 
-    def above(drawn, class_id):
-        return (drawn[:76] == class_color(class_id)).all(axis=2).sum()
+    def field(drawn, class_id):
+        # Frames are at most 3 pixels thick: only the label has six in a row.
+        filled = (drawn == class_color(class_id)).all(axis=2)
+        return np.lib.stride_tricks.sliding_window_view(filled, 6, axis=1).all(axis=2)[:76].sum()
 
-    alone = draw_detections(picture, found(boxes[:1]))
-    both = draw_detections(picture, found(boxes, ("dog", "cat")))
-    assert above(both, 0) == above(alone, 0) > 0
-    assert above(both, 1) == 0
-    # The second label went into the box.
-    assert (both[90:150, 110:190] == class_color(1)).all(axis=2).any()
+    alone = [
+        draw_detections(picture, Detections(d.boxes_xyxy[i], d.scores[i], d.class_ids[i], names))
+        for d in [found(boxes, names)]
+        for i in (slice(0, 1), slice(1, 2))
+    ]
+    both = draw_detections(picture, found(boxes, names))
+    assert field(both, 0) == field(alone[0], 0) > 0
+    # The other one found a place beside it, not over it.
+    assert field(both, 1) == field(alone[1], 1) > 0
+
+
+def test_lines_of_small_objects_are_thin():
+    drawn = draw_detections(solid(GREY, (600, 800)), found([100, 100, 112, 112], ("",)))
+    row = (drawn[106] == class_color(0)).all(axis=1)
+    assert row[100:112].sum() == 2
+    assert (drawn[106, 104:108] == 90).all()
 
 
 def test_class_colours_are_fixed_and_differ():
-    assert len({class_color(i) for i in range(7)}) == 7
-    assert class_color(0) == class_color(7) == (230, 159, 0)
+    colors = np.array([class_color(i) for i in range(22)])
+    distances = np.abs(colors[:, None] - colors).sum(axis=2) + 999 * np.eye(22)
+    assert distances.min() > 60
+    assert class_color(0) == class_color(22) == (230, 159, 0)
 
 
 def test_drawn_picture_is_a_picture(tmp_path):

@@ -11,12 +11,22 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from quantdet.boxes import clip, ordered
 from quantdet.detections import Detections
+from quantdet.runtime.label_places import LabelPlaces, Rectangle
 
-# Okabe & Ito, "Color Universal Design" (2008), without black: told apart by colour-blind people.
-_PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+# The first seven: Okabe & Ito, "Color Universal Design" (2008), without black, told apart by
+# colour-blind people. Each further one is the farthest from all before it in OKLab (lightness
+# counting 0.8) among colours light enough for dark pictures; then "person" of VOC got a bright one.
+_PALETTE = (
+    *("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
+    *("#9600FF", "#FFD2FF", "#FF0FF0", "#786900", "#00D200", "#B40069", "#1E3CFF"),
+    *("#00FFD2", "#8778F0", "#FF2D69", "#785A78", "#96C396", "#FF87FF", "#96FF00", "#B43CC3"),
+)
 _INK = (0, 0, 0)
 _PAPER = (255, 255, 255)
 _SMALLEST_FONT = 7
+# Objects that get the largest letters; so many more get the smallest.
+_FEW = 3
+_CROWD = 20
 # Widest alphabets first: Linux, macOS, Windows.
 _SYSTEM_FONTS = (
     "NotoSansCJK-Regular.ttc",
@@ -26,12 +36,11 @@ _SYSTEM_FONTS = (
     "arial.ttf",
 )
 
-_Rectangle = tuple[int, int, int, int]
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def class_color(class_id: int) -> tuple[int, int, int]:
-    """Return the RGB colour of a class, always the same; colours repeat after seven classes."""
+    """Return the RGB colour of a class, always the same; colours repeat after 22 classes."""
     red, green, blue = ImageColor.getrgb(_PALETTE[class_id % len(_PALETTE)])[:3]
     return red, green, blue
 
@@ -39,8 +48,10 @@ def class_color(class_id: int) -> tuple[int, int, int]:
 def draw_detections(image_rgb: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
     """Return a copy of the picture with boxes, class names and percentages.
 
-    Lines and letters grow with the picture. Every label lies inside the picture; better
-    detections are drawn over worse ones, and labels avoid each other where there is room.
+    Lines and letters grow with the picture; both are finer where there is much to draw. Every
+    label lies inside the picture. Better detections are drawn over worse ones and choose the
+    place of their label first; in a crowd a label gets smaller, and is left out where it would
+    hide others.
 
     Args:
         image_rgb: uint8 (H, W, 3).
@@ -53,23 +64,31 @@ def draw_detections(image_rgb: NDArray[np.uint8], detections: Detections) -> NDA
     canvas = ImageDraw.Draw(picture)
     height, width = image_rgb.shape[:2]
     corners = clip(ordered(detections.boxes_xyxy), (height, width)).round().astype(int)
-    boxes: list[_Rectangle] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in corners.tolist()]
+    boxes: list[Rectangle] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in corners.tolist()]
     colors = [class_color(i) for i in detections.class_ids.tolist()]
     best_first = np.argsort(-detections.scores, kind="stable").tolist()
     diagonal = float(np.hypot(height, width))
-    line = max(1, round(diagonal / 220))
     for i in reversed(best_first):
-        _frame(canvas, boxes[i], colors[i], line)
-    taken: list[_Rectangle] = []
+        _frame(canvas, boxes[i], colors[i], _line(boxes[i], diagonal))
+    places = LabelPlaces((height, width), boxes)
+    font_size = round(diagonal / (36 + min(max(len(boxes) - _FEW, 0), _CROWD)))
     names = detections.names()
     for i in best_first:
         text = f"{names[i]} {detections.scores[i]:.0%}"
-        _label(canvas, text, colors[i], (boxes[i], round(diagonal / 36)), taken)
+        for size in (font_size, round(0.75 * font_size)):
+            if _label(canvas, (text, size), colors[i], (places, i)):
+                break
     return np.array(picture, dtype=np.uint8)
 
 
+def _line(box: Rectangle, diagonal: float) -> int:
+    """Return how thick the lines of a box are; those of small objects are thin."""
+    side = min(box[2] - box[0], box[3] - box[1])
+    return max(1, min(round(diagonal / 220), side // 12))
+
+
 def _frame(
-    canvas: ImageDraw.ImageDraw, box: _Rectangle, color: tuple[int, int, int], line: int
+    canvas: ImageDraw.ImageDraw, box: Rectangle, color: tuple[int, int, int], line: int
 ) -> None:
     """Draw a box with a thin dark rim, so that it shows on any background."""
     x1, y1, x2, y2 = box
@@ -82,48 +101,25 @@ def _frame(
 
 def _label(
     canvas: ImageDraw.ImageDraw,
-    text: str,
+    text_and_size: tuple[str, int],
     color: tuple[int, int, int],
-    place: tuple[_Rectangle, int],
-    taken: list[_Rectangle],
-) -> None:
-    """Write a label on a field of its class colour; ``taken`` grows by its rectangle."""
-    box, font_size = place
-    width, height = canvas.im.size
-    pad = max(1, font_size // 5)
-    text, font = _fit(text, font_size, width - 2 * pad)
+    place: tuple[LabelPlaces, int],
+) -> bool:
+    """Write a label on a field of its class colour, if there is a place for it."""
+    pad = max(1, text_and_size[1] // 5)
+    text, font = _fit(*text_and_size, canvas.im.size[0] - 2 * pad)
     if not text:
-        return
+        return False
     left, top, right, bottom = (int(v) for v in font.getbbox(text))
-    size = (right - left + 2 * pad, bottom - top + 2 * pad)
-    if size[1] > height:
-        return
-    field = _free_place(box, size, (width, height), taken)
-    taken.append(field)
+    places, index = place
+    field = places.take(index, (right - left + 2 * pad, bottom - top + 2 * pad))
+    if field is None:
+        return False
     canvas.rectangle((field[0], field[1], field[2] - 1, field[3] - 1), fill=color)
     luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
     ink = _INK if luminance > 110 else _PAPER
     canvas.text((field[0] + pad - left, field[1] + pad - top), text, fill=ink, font=font)
-
-
-def _free_place(
-    box: _Rectangle, size: tuple[int, int], picture: tuple[int, int], taken: list[_Rectangle]
-) -> _Rectangle:
-    """Return the first free field: above the box, inside its top, inside its bottom, below."""
-    x1, y1, _, y2 = box
-    x = max(0, min(x1, picture[0] - size[0]))
-    fields = []
-    for wanted in (y1 - size[1], y1, y2 - size[1], y2):
-        y = max(0, min(wanted, picture[1] - size[1]))
-        field = (x, y, x + size[0], y + size[1])
-        if y == wanted and not any(_overlap(field, other) for other in taken):
-            return field
-        fields.append(field)
-    return fields[0]
-
-
-def _overlap(a: _Rectangle, b: _Rectangle) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    return True
 
 
 def _fit(text: str, size: int, max_width: int) -> tuple[str, _Font]:
@@ -155,7 +151,12 @@ def _font(size: int, text: str) -> tuple[_Font, str]:
         plain = unicodedata.normalize("NFKD", text)
         text = "".join(c for c in plain if not unicodedata.combining(c))
         text = text.encode("ascii", "replace").decode("ascii")
-    return ImageFont.load_default(size), text
+    return _own_font(size), text
+
+
+@lru_cache(maxsize=8)
+def _own_font(size: int) -> _Font:
+    return ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=8)
