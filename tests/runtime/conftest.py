@@ -8,7 +8,7 @@ import pytest
 
 from quantdet.runtime import pretrained
 from quantdet.runtime.contract import contract_path
-from tests.runtime.helpers import convert, make_contract, solid
+from tests.runtime.helpers import NAMES, convert, make_contract, solid
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def models(tmp_path_factory) -> dict[str, Path]:
     """Model files with their contracts, by "KIND-DTYPE"."""
     folder = tmp_path_factory.mktemp("models")
     files = {}
-    for name in ("single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32"):
+    for name in (*NAMES, "ssd-uint8", "ssd-float32"):
         kind, _, dtype = name.partition("-")
         file = folder / f"{name}.tflite"
         file.write_bytes(convert(kind, dtype))

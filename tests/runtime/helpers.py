@@ -2,7 +2,8 @@
 
 "single" sees the whole picture: class "red" or "blue", and always the box ymin 1/8, xmin 1/4,
 ymax 5/8, xmax 7/8. "grid" sees each quarter of the picture by itself and answers with the most
-coloured one; its box reaches 1/8 left, 1/4 up, 1/8 right and 1/4 down from the centre.
+coloured one; its box reaches 1/8 left, 1/4 up, 1/8 right and 1/4 down from the centre. "ssd" finds
+every coloured one of 4 x 4 squares, with one anchor each that is the square.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from quantdet.runtime.contract import (
 from quantdet.runtime.engine import Engine
 
 LABELS = ("red", "blue")
+NAMES = ("single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32")
+"""Models that answer with one object."""
 SIZE = 32
 
 
@@ -50,8 +53,18 @@ def _graph(kind):
             "boxes": tf.reshape(tf.sigmoid(box), (1, 4, 4)),
         }
 
+    def ssd(image):
+        cells = tf.nn.avg_pool2d(image, SIZE // 4, SIZE // 4, "VALID")
+        logits = tf.nn.conv2d(cells, colors[None, None, :, 1:], 1, "VALID") - 4.0
+        return {
+            "scores": tf.reshape(logits, (1, 16, 2)),
+            "boxes": tf.reshape(0 * cells[..., :1] + tf.zeros((1, 4, 4, 4)), (1, 16, 4)),
+        }
+
     spec = tf.TensorSpec((1, SIZE, SIZE, 3), tf.float32, name="image")
-    return tf.function({"single": single, "grid": grid}[kind]).get_concrete_function(spec)
+    return tf.function({"single": single, "grid": grid, "ssd": ssd}[kind]).get_concrete_function(
+        spec
+    )
 
 
 def convert(kind, dtype):
@@ -69,6 +82,14 @@ def convert(kind, dtype):
     return converter.convert()
 
 
+_SQUARES = AnchorMap(rows=4, cols=4, shapes_hw=((0.25, 0.25),))
+_DECODERS = {
+    "single": DecoderSpec(kind="single_box"),
+    "grid": DecoderSpec(kind="grid"),
+    "ssd": DecoderSpec(kind="ssd", anchors=(_SQUARES,), max_detections=100),
+}
+
+
 def make_contract(model_file: Path, kind: str) -> Contract:
     engine = Engine(model_file)
     return Contract(
@@ -76,7 +97,7 @@ def make_contract(model_file: Path, kind: str) -> Contract:
         input=InputSpec(tensor=engine.input, size_hw=(SIZE, SIZE)),
         boxes=engine.outputs["boxes"],
         scores=engine.outputs["scores"],
-        decoder=DecoderSpec(kind={"single": "single_box", "grid": "grid"}[kind]),
+        decoder=_DECODERS[kind],
         labels=LABELS,
         background_index=0 if kind == "single" else None,
         sha256=file_sha256(model_file),

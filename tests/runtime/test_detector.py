@@ -9,9 +9,7 @@ from quantdet.errors import ConfigError, DataError, ModelError
 from quantdet.runtime.contract import contract_path
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.preprocess import resize
-from tests.runtime.helpers import LABELS, SIZE, make_contract, solid
-
-NAMES = ["single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32"]
+from tests.runtime.helpers import LABELS, NAMES, SIZE, make_contract, solid
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,6 +42,48 @@ def test_grid_answers_with_the_coloured_quarter(models, name, corner, box):
     assert found.names() == ["blue"]
     # Resizing mixes a few pixels at the border of the quarter, not the box.
     np.testing.assert_allclose(found.boxes_xyxy, [box], atol=0.2)
+
+
+def squares():
+    """A grey picture, 40 high and 80 wide, with a red and two blue squares of 10 x 20."""
+    picture = solid((128, 128, 128), (40, 80))
+    picture[0:10, 20:40] = (255, 0, 0)
+    picture[20:30, 60:80] = picture[30:40, 0:20] = (0, 0, 255)
+    return picture
+
+
+@pytest.mark.parametrize("name", ["ssd-uint8", "ssd-float32"])
+def test_ssd_finds_every_object(models, name):
+    found = Detector(models[name]).predict(squares())
+    assert sorted(found.names()) == ["blue", "blue", "red"]
+    pairs = (found.boxes_xyxy.tolist(), found.names())
+    boxes = {tuple(box): label for box, label in zip(*pairs, strict=True)}
+    expected = {(20, 0, 40, 10): "red", (60, 20, 80, 30): "blue", (0, 30, 20, 40): "blue"}
+    for wanted, label in expected.items():
+        nearest = min(boxes, key=lambda box: np.abs(np.subtract(box, wanted)).max())
+        np.testing.assert_allclose(nearest, wanted, atol=0.3)
+        assert boxes[nearest] == label
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+
+
+def test_ssd_evaluation_sees_the_same_as_predict(models):
+    picture = squares()
+    for name in ("ssd-uint8", "ssd-float32"):
+        detector = Detector(models[name], threshold=0)
+        direct = detector.detect_pixels(resize(picture, (SIZE, SIZE)), (40, 80))
+        assert direct.to_list() == detector.predict(picture).to_list()
+        assert len(direct) > 3
+
+
+def test_ssd_with_anchors_of_another_model(models, tmp_path):
+    file = tmp_path / "model.tflite"
+    file.write_bytes(models["ssd-uint8"].read_bytes())
+    contract = make_contract(file, "ssd")
+    anchors = {"anchors": contract.decoder.anchors * 2}
+    wrong = {"decoder": contract.decoder.model_copy(update=anchors)}
+    contract.model_copy(update=wrong).save(contract_path(file))
+    with pytest.raises(ModelError, match=r"boxes have shape \(1, 16, 4\), but .* make 32 anchors"):
+        Detector(file)
 
 
 def test_file_array_and_pillow_image_give_the_same(model, red, tmp_path):

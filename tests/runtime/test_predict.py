@@ -264,6 +264,18 @@ def test_damaged_video_among_pictures(detector, pictures, tmp_path):
     assert len(results) == 4
 
 
+def test_video_with_many_objects(models, tmp_path):
+    video = tmp_path / "v.mp4"
+    write_video(video, [(128, 128, 128), (255, 0, 0), (0, 0, 255)])
+    out = tmp_path / "out"
+    results = predict_to_folder(Detector(models["ssd-uint8"]), [video], out, save_csv=True)
+    assert [len(result.detections) for result in results] == [0, 16, 16]
+    assert set(results[1].detections.names()) == {"red"}
+    rows = list(csv.DictReader((out / "predictions.csv").open(encoding="utf-8")))
+    assert [row["frame"] for row in rows] == ["1"] * 16 + ["2"] * 16
+    assert len(list(read_frames(find_sources([out / "v.mp4"])[0]))) == 3
+
+
 def test_video_without_opencv(detector, tmp_path, monkeypatch):
     (tmp_path / "v.mp4").write_bytes(b"nothing")
     monkeypatch.setitem(sys.modules, "cv2", None)
