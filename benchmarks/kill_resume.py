@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-SETTINGS = ("train.epochs=3", "train.finetune_epochs=3", "train.augment=true", "model.head=grid",
+SETTINGS = ("train.epochs=3", "train.finetune_epochs=3", "train.augment=mild", "model.head=grid",
             "model.input_size=96", "qat.epochs=4", "qat.train_backbone=true")  # fmt: skip
 
 

@@ -73,7 +73,7 @@ class ModelConfig(_Section):
             raise ValueError(
                 f"input_size {size} must be divisible by 32, e.g. {size // 32 * 32 or 32}"
             )
-        if self.name != "localizer" and not 160 <= size <= 512:
+        if self.name in ("ssd", "ssdlite") and not 160 <= size <= 512:
             raise ValueError(f"input_size {size}: {self.name} takes 160 to 512 pixels")
         return self
 
@@ -90,7 +90,8 @@ class TrainConfig(_Section):
     finetune_epochs: int = Field(0, ge=0)
     finetune_learning_rate: float = Field(1e-4, gt=0)
     finetune_from: str = ""
-    augment: bool = False
+    augment: Literal["none", "mild", "ssd", "ssd_mosaic"] = "none"
+    balance: bool = False
     ema: float = Field(0.0, ge=0, lt=1)
     backbone_rate: float = Field(1.0, ge=0)
     class_head_rate: float = Field(1.0, ge=0)

@@ -57,8 +57,8 @@ def test_box_stays_on_its_object(out):
         white = np.argwhere(image[..., 0] > 200)
         y1, x1 = white.min(axis=0)
         y2, x2 = white.max(axis=0) + 1
-        # Half-covered pixels at the rim: at most one at each side.
-        np.testing.assert_allclose(found[0], [x1, y1, x2, y2], atol=1.2)
+        # Half-covered pixels at the rim: about one at each side, more where it is enlarged.
+        np.testing.assert_allclose(found[0], [x1, y1, x2, y2], atol=1.5)
         checked += 1
     assert checked > 50
 
@@ -140,5 +140,5 @@ def test_wrong_number_of_boxes_and_missing_opencv(monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(DependencyError, match=r"OpenCV; install.*or set train\.augment=false"):
+    with pytest.raises(DependencyError, match=r"OpenCV; install.*or set train\.augment=none"):
         augment_batch(noise(), [[], []], rng(), (32, 32))

@@ -1,18 +1,20 @@
 import json
 
+import cv2
 import keras
 import numpy as np
 import pytest
 from voc_fixture import LABELS, write_dataset
 
 from quantdet.config import load_config
+from quantdet.data.augment import AUGMENTATIONS
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, DataError, ModelError, QuantdetError
 from quantdet.models.targets import PictureObjects
 from quantdet.train import float_stage
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task, freeze_before, load_float_model, train_float
-from quantdet.train.pictures import to_input, vary
+from quantdet.train.pictures import Vary, to_input
 
 HEADS = ("global", "grid")
 
@@ -115,7 +117,7 @@ def test_large_features_go_to_disk_and_leave_no_file(tmp_path, dataset, config, 
 
 def test_fine_tuning_changes_the_backbone_and_folds_batch_norm(tmp_path, dataset, config):
     train = {"epochs": 1, "finetune_epochs": 1, "finetune_from": "Conv3"}
-    settings = config(model={"head": "grid"}, train={**train, "augment": True})
+    settings = config(model={"head": "grid"}, train={**train, "augment": "mild"})
     result = train_float(settings, dataset, tmp_path / "out")
     assert list(result.phases) == ["frozen", "finetune"]
     layers = result.model.layers
@@ -139,7 +141,7 @@ def test_fine_tuning_changes_the_backbone_and_folds_batch_norm(tmp_path, dataset
 
 
 def test_stage_resumes_to_the_same_result(tmp_path, dataset, config):
-    settings = config(train={"epochs": 2, "finetune_epochs": 2, "augment": True})
+    settings = config(train={"epochs": 2, "finetune_epochs": 2, "augment": "mild"})
     whole = train_float(settings, dataset, tmp_path / "whole")
 
     class Killed(BaseException):
@@ -189,40 +191,60 @@ def test_input_convention():
     np.testing.assert_allclose(to_input(pixels).ravel(), [-128 / 127.5, 0, 127 / 127.5], rtol=1e-6)
 
 
-def test_varied_objects_follow_their_picture():
-    """A coloured rectangle is found again where the changed box says."""
-    pictures = np.full((8, 64, 64, 3), 60, np.uint8)
-    pictures[:, 20:44, 16:40] = (250, 40, 40)
-    box = np.array([[16, 20, 40, 44]], np.float32) / 64
-    objects = [PictureObjects(box, np.array([1]), np.array([False]))] * 8
+@pytest.mark.parametrize("policy", AUGMENTATIONS)
+def test_varied_objects_follow_their_picture(policy):
+    """Red rectangles are found again where the changed boxes say, and nowhere else."""
+    pictures = np.full((16, 96, 96, 3), 60, np.uint8)
+    pictures[:, 30:66, 24:60] = (250, 40, 40)
+    box = np.array([[24, 30, 60, 66]], np.float32) / 96
+    objects = [PictureObjects(box, np.array([1]), np.array([False]))] * 16
     before = pictures.copy()
-    changed, moved = vary(pictures, objects, np.random.default_rng(0))
+    changed, moved = Vary(AUGMENTATIONS[policy])(pictures, objects, np.random.default_rng(0))
     np.testing.assert_array_equal(pictures, before)
     for picture, item in zip(changed, moved, strict=True):
-        assert item.class_ids.tolist() == [1]
+        assert set(item.class_ids.tolist()) <= {1}
+        assert (item.boxes_xyxy_norm >= 0).all()
+        assert (item.boxes_xyxy_norm <= 1).all()
+        said = np.zeros((96, 96), bool)
+        for x1, y1, x2, y2 in np.rint(item.boxes_xyxy_norm * 96).astype(int):
+            said[y1:y2, x1:x2] = True
         red = (picture[..., 0].astype(int) - picture[..., 1]) > 60
-        ys, xs = np.nonzero(red)
-        found = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
         # interpolation blurs the edge by a pixel
-        np.testing.assert_allclose(item.boxes_xyxy_norm[0] * 64, found, atol=2)
+        differing = cv2.erode((red ^ said).astype(np.uint8), np.ones((3, 3)))
+        assert differing.sum() == 0
     assert not np.array_equal(changed[0], changed[1])
+    assert policy != "ssd_mosaic" or max(len(item.class_ids) for item in moved) > 1
 
 
-def test_picture_without_learnable_object_is_left(monkeypatch):
+def test_varying_depends_on_the_stream_only():
+    pictures = np.random.default_rng(1).integers(0, 255, (4, 32, 32, 3), dtype=np.uint8)
+    objects = [PictureObjects(np.zeros((0, 4), np.float32), np.zeros(0, int), np.zeros(0, bool))]
+    policy = Vary(AUGMENTATIONS["ssd_mosaic"])
+    first, second, other = (
+        policy(pictures, objects * 4, np.random.default_rng(seed))[0] for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_picture_without_learnable_object(monkeypatch, keep):
     from quantdet.data.augment import AugmentedBatch
     from quantdet.train import pictures as module
 
-    def lose_all(images, boxes, rng, size):
+    def lose_all(images, boxes, rng, size, settings):
         gone = tuple(np.zeros_like(b) for b in boxes)
-        return AugmentedBatch(images * 0, gone, tuple(np.zeros(len(b), bool) for b in boxes))
+        seen = tuple(np.zeros(len(b), bool) for b in boxes)
+        return AugmentedBatch(images * 0, gone, seen, (np.array([[0, 0]]),))
 
     monkeypatch.setattr(module, "augment_batch", lose_all)
     pictures = np.full((1, 8, 8, 3), 7, np.uint8)
     box = np.array([[0.1, 0.1, 0.5, 0.5]], np.float32)
     objects = [PictureObjects(box, np.array([0]), np.array([False]))]
+    vary = Vary(AUGMENTATIONS["mild"], keep_objects=keep)
     changed, moved = vary(pictures, objects, np.random.default_rng(0))
-    assert (changed == 7).all()
-    np.testing.assert_array_equal(moved[0].boxes_xyxy_norm, box)
+    assert (changed == (7 if keep else 0)).all()
+    assert len(moved[0].class_ids) == (1 if keep else 0)
 
 
 def test_empty_split_names_the_setting(dataset, config):

@@ -72,8 +72,8 @@ def test_later_layers_win(tmp_path):
     [
         ("train.epochs=20", "train", "epochs", 20),
         ("train.learning_rate=1e-4", "train", "learning_rate", 1e-4),
-        ("train.augment=true", "train", "augment", True),
-        ("train.augment=True", "train", "augment", True),
+        ("train.balance=true", "train", "balance", True),
+        ("train.balance=True", "train", "balance", True),
         ("model.weights=none", "model", "weights", "none"),
         ('model.weights="none"', "model", "weights", "none"),
         # A split or folder may be called like a number.

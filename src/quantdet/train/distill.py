@@ -24,13 +24,22 @@ def with_teacher(student: Any, teacher: Any) -> Any:
         teacher: same inputs and outputs; it is frozen in the result.
     """
     picture = keras.Input(student.input.shape[1:])
-    frozen = keras.Model(teacher.input, teacher.output, name="teacher", trainable=False)
+    frozen = _frozen_copy(teacher)
     followed = keras.Model(student.input, student.output, name="student")
     wanted, given = frozen(picture, training=False), followed(picture)
     joined = {
         name: keras.layers.Concatenate(name=name)([given[name], wanted[name]]) for name in given
     }
     return keras.Model(picture, joined, name="student_and_teacher")
+
+
+def _frozen_copy(model: Any) -> Any:
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    # Both models have layers of the same names; inside a model of its own name they do not clash.
+    frozen = keras.Model(copy.input, copy.output, name="teacher")
+    frozen.trainable = False
+    return frozen
 
 
 class FollowTeacher(keras.losses.Loss):

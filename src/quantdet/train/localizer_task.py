@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from quantdet.config import Config
+from quantdet.data.augment import AUGMENTATIONS
 from quantdet.data.cache import ImageCache
 from quantdet.data.sample import Dataset
 from quantdet.data.selection import single_object_targets
@@ -16,7 +17,7 @@ from quantdet.errors import DataError
 from quantdet.models.localizer import head_input
 from quantdet.models.losses import losses_for, metrics_for
 from quantdet.models.targets import PictureObjects, grid_targets
-from quantdet.train.pictures import Encode, PictureSource, fingerprint, vary
+from quantdet.train.pictures import Encode, PictureSource, Vary, fingerprint
 from quantdet.train.task import PhaseProgress, PictureTask, all_objects, cached_split
 
 
@@ -40,8 +41,8 @@ def localizer_task(
         key = fingerprint(cache.path.stem, validation)
     else:
         key = "no validation"
-    if config.train.augment:
-        train = replace(train, augment=vary)
+    if config.train.augment != "none":
+        train = replace(train, augment=Vary(AUGMENTATIONS[config.train.augment], keep_objects=True))
     return PictureTask(
         train=train,
         validation=validation,

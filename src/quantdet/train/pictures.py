@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.boxes import area
-from quantdet.data.augment import augment_batch
+from quantdet.data.augment import Augmentation, augment_batch
 from quantdet.models.targets import PictureObjects
 from quantdet.train.batches import Indices, Targets
 
@@ -64,32 +64,56 @@ class PictureSource:
         return {name: np.stack([item[name] for item in encoded]) for name in encoded[0]}
 
 
-def vary(
-    pictures: NDArray[np.uint8], objects: Sequence[PictureObjects], rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], list[PictureObjects]]:
-    """Augment a batch at random.
+@dataclass(frozen=True)
+class Vary:
+    """Augments a batch at random.
 
     An object that is cut off too far to be learned is ignored; one that is wholly outside is
-    gone. A picture none of whose objects stays learnable is left as it was.
+    gone.
+
+    Attributes:
+        settings: how far pictures are varied.
+        keep_objects: leave a picture as it was if none of its objects stays learnable.
     """
-    height, width = pictures.shape[1:3]
-    scale = np.array([width, height, width, height], np.float32)
-    batch = augment_batch(
-        pictures, [item.boxes_xyxy_norm * scale for item in objects], rng, (height, width)
+
+    settings: Augmentation
+    keep_objects: bool = False
+
+    def __call__(
+        self,
+        pictures: NDArray[np.uint8],
+        objects: Sequence[PictureObjects],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.uint8], list[PictureObjects]]:
+        """Return varied pictures of the same size, and their objects."""
+        height, width = pictures.shape[1:3]
+        scale = np.array([width, height, width, height], np.float32)
+        boxes = [item.boxes_xyxy_norm * scale for item in objects]
+        batch = augment_batch(pictures, boxes, rng, (height, width), self.settings)
+        changed = batch.images
+        moved: list[PictureObjects] = []
+        for i, old in enumerate(objects):
+            new = _moved(objects, batch.boxes_xyxy[i] / scale, batch.visible[i], batch.origins[i])
+            if self.keep_objects and new.ignored.all() and not old.ignored.all():
+                changed[i], new = pictures[i], old
+            moved.append(new)
+        return changed, moved
+
+
+def _moved(
+    objects: Sequence[PictureObjects],
+    boxes_xyxy_norm: NDArray[np.float32],
+    visible: NDArray[np.bool_],
+    origins: NDArray[np.int64],
+) -> PictureObjects:
+    class_ids = [objects[picture].class_ids[number] for picture, number in origins]
+    ignored = [objects[picture].ignored[number] for picture, number in origins]
+    inside = area(boxes_xyxy_norm) > 0
+    return PictureObjects(
+        boxes_xyxy_norm[inside],
+        np.array(class_ids, dtype=np.int64)[inside],
+        (np.array(ignored, dtype=bool) | ~visible)[inside],
     )
-    changed = batch.images.copy()
-    moved: list[PictureObjects] = []
-    for i, (old, boxes, seen) in enumerate(
-        zip(objects, batch.boxes_xyxy, batch.visible, strict=True)
-    ):
-        new = PictureObjects(boxes / scale, old.class_ids, old.ignored | ~seen)
-        if new.ignored.all() and not old.ignored.all():
-            changed[i], new = pictures[i], old
-        inside = area(new.boxes_xyxy_norm) > 0
-        moved.append(
-            PictureObjects(new.boxes_xyxy_norm[inside], new.class_ids[inside], new.ignored[inside])
-        )
-    return changed, moved
 
 
 def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -8,14 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from quantdet.config import Config
+from quantdet.data.augment import AUGMENTATIONS
 from quantdet.data.cache import ImageCache
 from quantdet.data.sample import Dataset
 from quantdet.models.losses import FocalCells, HuberOffsets, cell_accuracy
 from quantdet.models.ssd import find_layout, ssd_anchors, ssd_head_input
 from quantdet.models.ssd_targets import Matcher
 from quantdet.runtime.anchors import anchor_boxes
+from quantdet.train.balance import repeated_rows
 from quantdet.train.distill import logit_agreement, offset_agreement
-from quantdet.train.pictures import PictureSource, fingerprint, vary
+from quantdet.train.pictures import PictureSource, Vary, fingerprint
 from quantdet.train.task import PhaseProgress, PictureTask, all_objects, cached_split
 
 # Anchors that nobody needs reach -80 in both outputs. Offsets of 10 are a shift by a whole anchor
@@ -39,8 +41,11 @@ def ssd_task(
         validation, val_cache = _source(config, dataset, config.data.val_split, progress)
         skipped += val_cache.skipped
         key = fingerprint(val_cache.path.stem, validation)
-    if config.train.augment:
-        train = replace(train, augment=vary)
+    if config.train.balance:
+        rows = repeated_rows(train.objects, len(dataset.labels), config.train.seed)
+        train = replace(train, rows=rows, objects=[train.objects[row] for row in rows])
+    if config.train.augment != "none":
+        train = replace(train, augment=Vary(AUGMENTATIONS[config.train.augment]))
     return PictureTask(
         train=train,
         validation=validation,

@@ -1,0 +1,181 @@
+"""The whole way of a many-object detector on a tiny data set."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from voc_fixture import LABELS, write_dataset
+
+from quantdet.boxes import iou_matrix
+from quantdet.config import load_config
+from quantdet.data.sample import Dataset, Sample
+from quantdet.detections import Detections
+from quantdet.export.contract import write_contract
+from quantdet.export.integer import export_integer
+from quantdet.models.targets import PictureObjects
+from quantdet.runtime.decode import decode
+from quantdet.runtime.detector import Detector
+from quantdet.runtime.engine import Engine
+from quantdet.train.balance import repeated_rows
+from quantdet.train.distill import (
+    FollowTeacher,
+    follow,
+    logit_agreement,
+    offset_agreement,
+    with_teacher,
+)
+from quantdet.train.float_stage import build_task, train_float
+from quantdet.train.qat_stage import train_qat
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Float run, quantized run and exported file of an ``ssd`` on coloured rectangles."""
+    root = tmp_path_factory.mktemp("ssd")
+    (root / "data").mkdir()
+    dataset = write_dataset(root / "data", {"train": 16, "val": 6})
+    config = load_config(
+        preset="ssd",
+        values={
+            "data": {"cache_dir": str(root / "cache")},
+            "model": {"input_size": 160, "width": 0.35, "weights": "none"},
+            "train": {"finetune_epochs": 2, "batch_size": 8, "finetune_from": ""},
+            "qat": {"epochs": 1, "distill": 0.9, "learning_rate": 1e-5, "calibration_images": 8},
+        },
+    )
+    result = train_float(config, dataset, root / "float")
+    quantized = train_qat(config, dataset, root / "float" / "model.keras", root / "qat")
+    file = export_integer(quantized.model, root / "model.tflite")
+    contract = write_contract(file, config, dataset.labels, "")
+    return config, dataset, result, quantized, file, contract
+
+
+def test_float_result(trained):
+    _, _, result, *_ = trained
+    assert list(result.phases) == ["finetune"]
+    assert result.phases["finetune"].monitor == "last"
+    assert result.phases["finetune"].best_epoch == 2
+    assert not [x for x in result.model.layers if isinstance(x, keras.layers.BatchNormalization)]
+
+
+def test_quantization_keeps_the_better_of_calibration_and_training(trained):
+    summary = trained[3].summary
+    better = min(summary["loss_calibrated"], summary["loss_trained"])
+    kept = "trained" if better < summary["loss_calibrated"] else "calibrated"
+    assert summary["kept"] == kept
+
+
+def test_contract_describes_the_file(trained):
+    *_, file, contract = trained
+    assert contract.task == "ssd"
+    assert contract.decoder.kind == "ssd"
+    assert contract.background_index is None
+    count = sum(m.rows * m.cols * len(m.shapes_hw) for m in contract.decoder.anchors)
+    assert contract.boxes.shape == (1, count, 4)
+    assert contract.scores.shape == (1, count, len(LABELS))
+    # The ranges are those that the task gives, not what calibration saw.
+    np.testing.assert_allclose(contract.boxes.scale, 20 / 255, rtol=1e-3)
+    np.testing.assert_allclose(contract.scores.scale, 11 / 255, rtol=1e-3)
+    assert Detector(file).labels == LABELS
+
+
+def test_file_answers_as_the_fake_quantized_model(trained):
+    config, dataset, _, quantized, file, contract = trained
+    task = build_task(config, dataset)
+    pixels = task.validation.images[:1]
+    outputs = quantized.model((pixels.astype(np.float32) - 128) / np.float32(127.5))
+    real = {name: np.asarray(value)[0] for name, value in outputs.items()}
+    size = (60, 80)
+    # Two epochs teach it little: a candidate is anything above 0.005 here.
+    asks = contract.model_copy(
+        update={"decoder": contract.decoder.model_copy(update={"min_score": 0.005})}
+    )
+    expected = decode(real, asks, size)
+    engine = Engine(file, kernels="reference", signature=contract.signature)
+    got = decode(engine.run(pixels), asks, size)
+    assert len(expected) > 0
+    assert same_share(got, expected) >= 0.9
+    assert same_share(expected, got) >= 0.9
+
+
+def same_share(a: Detections, b: Detections) -> float:
+    near = iou_matrix(a.boxes_xyxy, b.boxes_xyxy) > 0.8
+    return float((near & (a.class_ids[:, None] == b.class_ids[None])).any(axis=1).mean())
+
+
+def test_pictures_without_objects_are_learned_as_background(trained, tmp_path):
+    config, dataset, *_ = trained
+    sample = dataset.splits["train"][0]
+    empty = Sample("empty", sample.image_path, sample.size_hw, ())
+    task = build_task(config, Dataset(dataset.root, LABELS, {"train": (empty,) * 3}))
+    assert len(task.train) == 3
+    _, targets = task.train.batch(np.arange(3), np.random.default_rng(0))
+    assert targets["scores"][..., :-1].sum() == 0
+    assert targets["scores"][..., -1].min() == 1
+
+
+def test_summary_names_where_weights_came_from(trained, tmp_path):
+    assert trained[2].summary["identity"]["weights"] == {"source": "none"}
+    json.dumps(trained[2].summary)
+
+
+def item(class_ids, ignored=None):
+    count = len(class_ids)
+    ignored = np.zeros(count, bool) if ignored is None else np.array(ignored)
+    return PictureObjects(np.zeros((count, 4), np.float32), np.array(class_ids, np.int64), ignored)
+
+
+def test_rare_classes_are_shown_more_often():
+    # Class 0 in 64 pictures, class 1 in 16, class 2 in 4: factors 1, 1, 2.
+    objects = [item([0]) for _ in range(64)] + [item([1]) for _ in range(16)]
+    objects += [item([2, 0]) for _ in range(4)]
+    counts = np.bincount(repeated_rows(objects, 3, seed=0), minlength=84)
+    assert (counts[:80] == 1).all()
+    assert (counts[80:] == 2).all()
+
+
+def test_balance_without_objects_shows_every_picture_once():
+    objects = [item([]), item([0], [True])]
+    np.testing.assert_array_equal(repeated_rows(objects, 2, seed=0), [0, 1])
+
+
+def test_agreement_is_zero_between_equals_and_grows():
+    rng = np.random.default_rng(0)
+    targets = np.zeros((2, 5, 4), np.float32)
+    targets[:, 0, 1] = 1
+    logits = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    assert float(logit_agreement(targets, logits, logits)) == pytest.approx(0, abs=1e-5)
+    near, far = (float(logit_agreement(targets, logits + d, logits)) for d in (0.1, 1.0))
+    assert 0 < near < far
+    # By hand for one anchor: teacher p = 1/2, student logit 2: ln(cosh(1)), four of them over 2.
+    one = np.zeros((1, 1, 2), np.float32)
+    one[0, 0, 0] = 1
+    value = float(logit_agreement(one, np.float32([[[2.0]]]), np.float32([[[0.0]]])))
+    assert value == pytest.approx(np.log(np.cosh(1.0)), abs=1e-5)
+    boxes = np.zeros((1, 2, 5), np.float32)
+    boxes[0, 0, 4] = 1
+    moved = np.zeros((1, 2, 4), np.float32)
+    moved[0, 0], moved[0, 1] = 0.5, 9.0  # the second anchor is not positive
+    assert float(offset_agreement(boxes, moved, 0 * moved)) == pytest.approx(1.0)
+
+
+def test_teacher_stays_and_student_learns():
+    def net(seed):
+        keras.utils.set_random_seed(seed)
+        x = keras.Input((3,))
+        return keras.Model(x, {"y": keras.layers.Dense(2, name="same_name")(x)})
+
+    student, teacher = net(0), net(1)
+    assert teacher.trainable
+    before = [np.array(v) for v in teacher.variables]
+    both = with_teacher(student, teacher)
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    losses = follow({"y": keras.losses.MeanSquaredError(reduction=None)}, {}, 1.0)
+    assert isinstance(losses["y"], FollowTeacher)
+    both.compile(keras.optimizers.Adam(0.05), loss=losses, jit_compile=False)
+    both.fit(x, {"y": np.zeros((64, 2), np.float32)}, epochs=200, verbose=0)
+    for old, new in zip(before, teacher.variables, strict=True):
+        np.testing.assert_array_equal(old, np.array(new))
+    np.testing.assert_allclose(student(x)["y"], teacher(x)["y"], atol=0.05)
+    assert teacher.trainable
