@@ -110,6 +110,7 @@ class QatConfig(_Section):
     learning_rate: float = Field(1e-5, gt=0)
     train_backbone: bool = False
     distill: float = Field(0.0, ge=0, le=1)
+    seed: int = 0
 
 
 class ExportConfig(_Section):

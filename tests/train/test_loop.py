@@ -83,8 +83,9 @@ def kill_at(step):
             clip_norm=1.0,
         ),
         FitSettings(epochs=4, batch_size=8, mixed_precision=True),
+        FitSettings(epochs=4, batch_size=8, ema=0.9, layer_rates=(("value", 3.0),), keep="last"),
     ],
-    ids=["adamw-cosine", "mixed"],
+    ids=["adamw-cosine", "mixed", "averages-rates"],
 )
 def test_resumed_run_is_bit_equal(tmp_path, settings):
     whole, resumed = build(), build()
@@ -152,6 +153,54 @@ def test_model_has_the_best_epoch(tmp_path):
     )
     names = sorted(path.name for path in tmp_path.glob("*.npz"))
     assert names == [f"best-{history.best_epoch:04d}.npz", "last.npz"]
+
+
+def test_last_epoch_is_kept_where_asked_for(tmp_path):
+    model = build()
+    settings = FitSettings(epochs=3, batch_size=8, learning_rate=3.0, keep="last")
+    history = fit(model, task(), settings, tmp_path)
+    assert history.best_epoch == 3
+    assert [file.name for file in tmp_path.glob("best-*.npz")] == ["best-0003.npz"]
+
+
+def test_result_is_the_moving_average(tmp_path):
+    """After the first step the average follows v <- 0.9 v + 0.1 w; checked on every step."""
+    steps = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            steps.append(values(self.model))
+
+    settings = FitSettings(epochs=2, batch_size=8, learning_rate=0.05, ema=0.9, keep="last")
+    model = build()
+    with pytest.MonkeyPatch.context() as patch:
+        original = keras.Model.fit
+        patch.setattr(
+            keras.Model,
+            "fit",
+            lambda self, *a, callbacks, **k: original(
+                self, *a, callbacks=[*callbacks, Watch()], **k
+            ),
+        )
+        fit(model, task(), settings, tmp_path)
+    kernel = [step[0] for step in steps]
+    average = kernel[0]
+    for value in kernel[1:]:
+        average = 0.9 * average + 0.1 * value
+    np.testing.assert_allclose(values(model)[0], average, atol=1e-5)
+    assert np.abs(kernel[-1] - average).max() > 1e-3
+
+
+def test_layers_learn_at_their_own_rate(tmp_path):
+    start, fast, none = build(), build(), build()
+    for model, rates in ((fast, (("sig", 5.0), ("value", 1.0))), (none, (("value", 0.0),))):
+        settings = FitSettings(epochs=1, batch_size=50, learning_rate=1e-3, layer_rates=rates)
+        fit(model, task(), settings, tmp_path / str(len(rates)))
+    value = start.get_layer("value").kernel
+    np.testing.assert_array_equal(np.array(none.get_layer("value").kernel), np.array(value))
+    # Adam's first step is the learning rate itself, whatever the gradient.
+    moved = np.abs(np.array(fast.get_layer("value").kernel) - np.array(value))
+    np.testing.assert_allclose(moved, 1e-3, rtol=1e-2)
 
 
 def test_without_validation_the_training_loss_decides(tmp_path):

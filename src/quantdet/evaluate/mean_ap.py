@@ -1,24 +1,26 @@
-"""Average precision the way of PASCAL VOC.
+"""Average precision as PASCAL VOC defines it (Everingham et al. 2010, section 4.2; VOCdevkit).
 
-Matching runs once, per picture and class; what remains of every detection is its score and
-whether it was right. From this table come average precision, curves and, with weighted
-pictures, bootstrap intervals.
+A detection is right if it overlaps an annotated object of its class with IoU >= 0.5. As in
+``VOCevaldet.m``, detections are taken best first, and each is compared with the one object of its
+class that it overlaps most: if that object is difficult, the detection counts neither way; if an
+earlier detection has claimed it, the detection is a false positive, even if it also overlaps
+another object. Equal scores: the earlier picture is first.
 
-Rules (Everingham et al. 2010, "The PASCAL Visual Object Classes Challenge", section 4.2, and
-the development kit's VOCevaldet.m): detections of one class go best first; each is compared
-with the object of its class that it overlaps most. IoU >= 0.5 and the object not yet found: a
-hit. Found already: a false alarm. The object is difficult: the detection is left out. Difficult
-objects do not count as missed.
+VOCdevkit adds 1 to every width, because its boxes are 1-based and inclusive: an object of one pixel
+has xmin = xmax. Our boxes have x1 = xmin - 1 and x2 = xmax, so that
 
-Boxes: VOC's XML has 1-based inclusive pixels, and the kit adds 1 to every side. The boxes here
-are 0-based with exclusive right and lower edge (``x1 = xmin - 1, x2 = xmax``), therefore
-``x2 - x1 = xmax - xmin + 1`` and every IoU is the kit's own, without adding anything.
+    min(xmax, xmax') - max(xmin, xmin') + 1 = min(x2, x2') - max(x1, x1'),
+
+and the IoU here, without any "+1", is VOCdevkit's of the same boxes; detections count as
+xmin = x1 + 1, xmax = x2 likewise.
+
+Matching is done once; weights of the pictures, e.g. of a bootstrap, come after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,185 +29,183 @@ from quantdet.boxes import iou_matrix
 from quantdet.detections import Detections
 from quantdet.evaluate.truth import Truth
 
-MATCH_IOU = 0.5
-
 Floats = NDArray[np.float64]
-AveragePrecision = Callable[[Floats, Floats], Floats]
-"""(recall (R, K), precision (R, K)) → area (R,); recall never falls along a row."""
+Counts = NDArray[np.int64]
+
+MATCH_IOU = 0.5
+RECALL_STEPS = 50
+_VOC07_STEPS = 10
+_WRONG, _RIGHT, _IGNORED = 0, 1, -1
 
 
 @dataclass(frozen=True)
-class Matches:
-    """All judged detections of a data set, best first; equal scores in order of pictures.
+class ClassMatches:
+    """Judged detections of one class, best first; those that count neither way are left out.
 
     Attributes:
-        scores: float32 (N,).
-        hits: bool (N,), right or false alarm. Detections of difficult objects are not in here.
-        pictures: int64 (N,), number of the picture.
-        class_ids: int64 (N,).
-        positives: int64 (pictures, classes), objects to be found, without difficult ones.
+        scores: (M,).
+        pictures: (M,), index of the picture of each.
+        right: (M,), true or false positive.
+        objects: (pictures,), annotated objects that are not difficult.
     """
 
     scores: NDArray[np.float32]
-    hits: NDArray[np.bool_]
-    pictures: NDArray[np.int64]
-    class_ids: NDArray[np.int64]
-    positives: NDArray[np.int64]
+    pictures: Counts
+    right: NDArray[np.bool_]
+    objects: Counts
 
 
-def match_voc(
+def match_detections(
     answers: Sequence[Detections],
     truths: Sequence[Truth],
-    class_count: int,
+    num_classes: int,
     iou: float = MATCH_IOU,
-) -> Matches:
-    """Judge the detections of every picture.
+) -> list[ClassMatches]:
+    """Judge every detection; see the module for the rules.
 
     Args:
         answers: detections of each picture, in any order.
-        truths: of the same pictures; class ids mean the same as in ``answers``.
-        class_count: number of classes; ids beyond are a ValueError of numpy.
-        iou: least overlap of a hit.
-    """
-    positives = np.zeros((len(truths), class_count), dtype=np.int64)
-    rows = [_Rows.none()]
-    for picture, (answer, truth) in enumerate(zip(answers, truths, strict=True)):
-        np.add.at(positives[picture], truth.class_ids[~truth.difficult], 1)
-        rows += [
-            _judge(answer, int(class_id), truth, iou).of_picture(picture)
-            for class_id in np.unique(answer.class_ids)
-        ]
-    scores = np.concatenate([part.scores for part in rows])
-    order = np.argsort(-scores, kind="stable")
-    return Matches(
-        scores[order],
-        np.concatenate([part.hits for part in rows])[order],
-        np.concatenate([part.pictures for part in rows])[order],
-        np.concatenate([part.class_ids for part in rows])[order],
-        positives,
-    )
-
-
-def voc07_ap(recall: Floats, precision: Floats) -> Floats:
-    """Return the mean of the best precision at recall >= 0, 0.1, …, 1 (VOC 2007), shape (R,).
-
-    The levels are those of the kit and of voc_eval.py, multiples of the float 0.1. Three of them
-    lie a hair above 0.3, 0.6 and 0.7, so that a recall of 3/10 does not reach the fourth: where
-    classes have few objects that takes up to half a point off, in every published figure too.
-    """
-    best = _best_to_the_right(precision)
-    levels = np.arange(11) * 0.1
-    points = [_first(best, recall >= level) for level in levels]
-    area: Floats = np.mean(points, axis=0)
-    return area
-
-
-def voc10_ap(recall: Floats, precision: Floats) -> Floats:
-    """Return the area under the falling envelope of the curve (VOC since 2010), shape (R,)."""
-    steps = np.diff(recall, axis=1, prepend=0.0)
-    area: Floats = (steps * _best_to_the_right(precision)).sum(axis=1)
-    return area
-
-
-def class_aps(matches: Matches, rule: AveragePrecision, weights: Floats | None = None) -> Floats:
-    """Return average precision of every class, from 0 to 1; nan without objects to be found.
-
-    Args:
-        matches: judged detections.
-        rule: :func:`voc07_ap` or :func:`voc10_ap`.
-        weights: (R, pictures) how often each picture counts; None counts each once.
+        truths: annotated objects of each picture.
+        num_classes: number of labels; class ids of both sides are below it.
+        iou: lowest overlap of a right box.
 
     Returns:
-        (R, classes); R is 1 without weights.
+        One entry for each class.
     """
-    pictures, classes = matches.positives.shape
-    weights = np.ones((1, pictures)) if weights is None else weights
-    positives = weights @ matches.positives
-    result = np.full((len(weights), classes), np.nan)
-    for class_id in range(classes):
-        recall, precision = _curve(matches, class_id, weights, positives[:, class_id])
-        result[:, class_id] = rule(recall, precision)
-    return np.where(positives > 0, result, np.nan)
+    parts = [_judge(found, truth, iou) for found, truth in zip(answers, truths, strict=True)]
+    outcome = np.concatenate(parts) if parts else np.zeros(0, np.int8)
+    scores = _joined([found.scores for found in answers], np.float32)
+    class_ids = _joined([found.class_ids for found in answers], np.int64)
+    pictures = np.repeat(np.arange(len(answers)), [len(found) for found in answers])
+    order = np.argsort(-scores, kind="stable")
+    order = order[outcome[order] != _IGNORED]
+    objects = np.zeros((num_classes, len(truths)), np.int64)
+    for picture, truth in enumerate(truths):
+        objects[:, picture] = np.bincount(truth.class_ids[~truth.difficult], minlength=num_classes)
+    by_class = (order[class_ids[order] == class_id] for class_id in range(num_classes))
+    return [
+        ClassMatches(scores[rows], pictures[rows], outcome[rows] == _RIGHT, objects[class_id])
+        for class_id, rows in enumerate(by_class)
+    ]
 
 
-def mean_of_classes(aps: Floats) -> Floats:
-    """Return the mean over classes that have objects, shape (R,); nan where no class has any."""
-    there = ~np.isnan(aps)
-    total = np.where(there, aps, 0.0).sum(axis=-1)
-    mean: Floats = np.where(there.any(axis=-1), total / np.maximum(there.sum(axis=-1), 1), np.nan)
-    return mean
+def _judge(found: Detections, truth: Truth, iou: float) -> NDArray[np.int8]:
+    """Return right, wrong or ignored for each detection of a picture."""
+    outcome = np.full(len(found), _WRONG, np.int8)
+    if not len(found) or not len(truth.class_ids):
+        return outcome
+    overlap = iou_matrix(found.boxes_xyxy, truth.boxes_xyxy)
+    overlap[found.class_ids[:, None] != truth.class_ids[None, :]] = -1.0
+    best = overlap.argmax(axis=1)
+    enough = overlap.max(axis=1) >= iou
+    order = np.argsort(-found.scores, kind="stable")
+    claims = order[enough[order]]
+    # The first, that is the best, claim of each object is right.
+    _, first = np.unique(best[claims], return_index=True)
+    outcome[claims[first]] = _RIGHT
+    outcome[enough & truth.difficult[best]] = _IGNORED
+    return outcome
 
 
-def precision_recall(matches: Matches, class_id: int) -> tuple[Floats, Floats]:
-    """Return recall and precision after each hit of a class, best score first, shape (hits,).
+def voc07_ap(matches: ClassMatches, weights: Counts | None = None) -> Floats:
+    """Return the 11-point AP of VOC2007: mean of the best precision at recall 0, 0.1 … 1.
 
-    Points between two hits have less precision at the same recall; they add nothing to a curve.
+    Args:
+        matches: of one class.
+        weights: (B, pictures), how often each picture counts in each of B draws; None: once, in
+            one draw.
+
+    Returns:
+        (B,), 0 to 1; NaN where no object is drawn.
     """
-    weights = np.ones((1, len(matches.positives)))
-    recall, precision = _curve(matches, class_id, weights, weights @ matches.positives[:, class_id])
-    return recall[0], precision[0]
+    curve = _curves(matches, weights)
+    return np.asarray(_interpolated(curve, _VOC07_STEPS).mean(axis=1))
+
+
+def voc10_ap(matches: ClassMatches, weights: Counts | None = None) -> Floats:
+    """Return the AP of VOC2010 and later: area below the curve made monotonous.
+
+    Args and Returns: as :func:`voc07_ap`.
+    """
+    curve = _curves(matches, weights)
+    steps = np.diff(curve.recalled, axis=1, prepend=0)
+    area = (steps * curve.best_precision[:, :-1]).sum(axis=1)
+    return _share(area, curve.objects)
+
+
+def precision_at_recall(matches: ClassMatches, steps: int = RECALL_STEPS) -> Floats:
+    """Return the best precision at recall >= 0, 1/steps … 1, shape (steps + 1,).
+
+    That is the interpolated precision–recall curve; NaN where the class has no object.
+    """
+    return _interpolated(_curves(matches, None), steps)[0]
+
+
+def mean_over_classes(per_class: Floats) -> Floats:
+    """Return the mean over classes (the first axis); classes without objects, NaN, are left out.
+
+    NaN where no class is left.
+    """
+    known = ~np.isnan(per_class)
+    total = np.where(known, per_class, 0.0).sum(axis=0)
+    return _share(total, known.sum(axis=0))
+
+
+ApFunction = Callable[[ClassMatches, Counts | None], Floats]
+AP_KINDS: dict[str, ApFunction] = {"voc07": voc07_ap, "voc10": voc10_ap}
+"""Name of an average precision → function."""
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """A piece of :class:`Matches`."""
+class _Curves:
+    """Precision–recall curves of B draws, at the right detections only.
 
-    scores: NDArray[np.float32]
-    hits: NDArray[np.bool_]
-    pictures: NDArray[np.int64]
-    class_ids: NDArray[np.int64]
+    A wrong detection never raises precision, so that the best precision from some recall on is
+    reached at a right one. A picture drawn twice brings its detections twice: both steps have the
+    precision that the second reaches, or more is reached later. The curve at the second is enough.
 
-    @classmethod
-    def none(cls) -> _Rows:
-        whole = np.zeros(0, np.int64)
-        return cls(np.zeros(0, np.float32), np.zeros(0, np.bool_), whole, whole)
+    Attributes:
+        recalled: (B, R), weighted number of right detections up to each.
+        best_precision: (B, R + 1), highest precision at it or later; 0 in the last column.
+        objects: (B,), weighted number of objects.
+    """
 
-    def of_picture(self, picture: int) -> _Rows:
-        return replace(self, pictures=np.full(len(self.scores), picture, np.int64))
-
-
-def _judge(answer: Detections, class_id: int, truth: Truth, iou: float) -> _Rows:
-    """Return the judged detections of one picture and class, best first."""
-    rows = np.flatnonzero(answer.class_ids == class_id)
-    rows = rows[np.argsort(-answer.scores[rows], kind="stable")]
-    objects = np.flatnonzero(truth.class_ids == class_id)
-    hits, judged = np.zeros(len(rows), np.bool_), np.ones(len(rows), np.bool_)
-    if len(objects):
-        overlaps = iou_matrix(answer.boxes_xyxy[rows], truth.boxes_xyxy[objects])
-        nearest = overlaps.argmax(axis=1)
-        near = overlaps.max(axis=1) >= iou
-        judged = ~(near & truth.difficult[objects[nearest]])
-        candidates = np.flatnonzero(near & judged)
-        # The first detection of each object is its hit; those after it are false alarms.
-        firsts = np.unique(nearest[candidates], return_index=True)[1]
-        hits[candidates[firsts]] = True
-    ids = np.full(len(rows), class_id, np.int64)[judged]
-    return _Rows(answer.scores[rows][judged], hits[judged], ids, ids)
+    recalled: Counts
+    best_precision: Floats
+    objects: Counts
 
 
-def _curve(
-    matches: Matches, class_id: int, weights: Floats, positives: Floats
-) -> tuple[Floats, Floats]:
-    """Return recall and precision (R, hits) of one class after each of its hits."""
-    rows = np.flatnonzero(matches.class_ids == class_id)
-    hits = np.flatnonzero(matches.hits[rows])
-    counts = weights[:, matches.pictures[rows]]
-    alarms_and_hits = counts.cumsum(axis=1)[:, hits]
-    found = counts[:, hits].cumsum(axis=1)
-    return (
-        found / np.maximum(positives, 1e-12)[:, None],
-        found / np.maximum(alarms_and_hits, 1e-12),
-    )
+def _curves(matches: ClassMatches, weights: Counts | None) -> _Curves:
+    if weights is None:
+        weights = np.ones((1, len(matches.objects)), np.int64)
+    # What comes after the last right detection changes no curve.
+    right = np.flatnonzero(matches.right)
+    seen = right[-1] + 1 if len(right) else 0
+    weight = weights[:, matches.pictures[:seen]]
+    found = np.cumsum(weight, axis=1)[:, right]
+    recalled = np.cumsum(weight[:, right], axis=1)
+    precision = recalled / np.maximum(found, 1)
+    best = np.zeros((len(weights), len(right) + 1))
+    best[:, :-1] = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    return _Curves(recalled, best, weights @ matches.objects)
 
 
-def _best_to_the_right(precision: Floats) -> Floats:
-    best: Floats = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    return best
+def _interpolated(curve: _Curves, steps: int) -> Floats:
+    """Return the best precision at recall >= i / steps, shape (B, steps + 1)."""
+    rows = np.arange(len(curve.objects))
+    columns = []
+    for i in range(steps + 1):
+        # recall >= i / steps in integers: 3 of 10 is recall 0.3, which floats may miss.
+        short = steps * curve.recalled < i * curve.objects[:, None]
+        columns.append(curve.best_precision[rows, short.sum(axis=1)])
+    values = np.stack(columns, axis=1)
+    values[curve.objects == 0] = np.nan
+    return values
 
 
-def _first(values: Floats, marked: NDArray[np.bool_]) -> Floats:
-    """Return of each row the first marked value, 0 where none is marked."""
-    if not values.shape[1]:
-        return np.zeros(len(values))
-    chosen = np.take_along_axis(values, marked.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return np.where(marked.any(axis=1), chosen, 0.0)
+def _share(part: Floats, whole: Counts) -> Floats:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _joined(arrays: Sequence[NDArray[np.generic]], kind: type[np.generic]) -> NDArray[np.generic]:
+    return np.concatenate([np.zeros(0, kind), *arrays])

@@ -1,19 +1,15 @@
-"""Feature maps and anchors of the SSD family, as small tables. Pure Python.
+"""Feature maps and anchors of the SSD family, as small tables.
 
-Sources: Liu et al. 2016 (arXiv:1512.02325), section 2.2; the TF Object Detection API's
-``ssd_anchor_generator`` with ``reduce_boxes_in_lowest_layer``.
+Source: Liu et al. 2016 (arXiv:1512.02325), section 2.2, as in the TF Object Detection API.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quantdet.runtime.anchors import Shape, shape_hw, ssd_shapes
 from quantdet.runtime.contract import AnchorMap
-
-Shape = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -42,53 +38,13 @@ def anchor_maps(layout: SsdLayout, sizes_hw: Sequence[tuple[int, int]]) -> tuple
     )
 
 
-def shape_hw(scale: float, ratio: float) -> Shape:
-    """Return height and width of an anchor: area ``scale²``, width / height = ``ratio``."""
-    return scale / math.sqrt(ratio), scale * math.sqrt(ratio)
-
-
-def _scales(low: float, high: float, count: int) -> list[float]:
-    """Return even steps from ``low`` to ``high``, and 1 after them (equation 4)."""
-    return [low + (high - low) * k / (count - 1) for k in range(count)] + [1.0]
-
-
-def _upper_maps(scales: Sequence[float]) -> tuple[tuple[Shape, ...], ...]:
-    return tuple(
-        (
-            *(shape_hw(scale, ratio) for ratio in (1.0, 2.0, 0.5, 3.0, 1.0 / 3.0)),
-            shape_hw(math.sqrt(scale * following), 1.0),
-        )
-        for scale, following in itertools.pairwise(scales[1:])
-    )
-
-
 _EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
-_CLASSIC = _scales(0.2, 0.95, 6)
+_CLASSIC = ssd_shapes(6)
+# For objects under a tenth of the picture.
+_SMALL = (shape_hw(0.05, 1.0), shape_hw(0.1, 2.0), shape_hw(0.1, 0.5))
 
 LAYOUTS: dict[str, SsdLayout] = {
-    "classic": SsdLayout(
-        backbone_strides=(16, 32),
-        extras=_EXTRAS,
-        shapes_hw=(
-            (shape_hw(0.1, 1.0), shape_hw(0.2, 2.0), shape_hw(0.2, 0.5)),
-            *_upper_maps(_CLASSIC),
-        ),
-    ),
-    # Three more anchors per cell on the finest map, for objects under a tenth of the picture.
-    "small_objects": SsdLayout(
-        backbone_strides=(16, 32),
-        extras=_EXTRAS,
-        shapes_hw=(
-            (
-                shape_hw(0.1, 1.0),
-                shape_hw(0.2, 2.0),
-                shape_hw(0.2, 0.5),
-                shape_hw(0.05, 1.0),
-                shape_hw(0.1, 2.0),
-                shape_hw(0.1, 0.5),
-            ),
-            *_upper_maps(_CLASSIC),
-        ),
-    ),
+    "classic": SsdLayout((16, 32), _EXTRAS, _CLASSIC),
+    "small_objects": SsdLayout((16, 32), _EXTRAS, ((*_CLASSIC[0], *_SMALL), *_CLASSIC[1:])),
 }
 """[model] anchors → layout. "classic" at 300 pixels has 1083+600+150+54+24+6 = 1917 anchors."""

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ConfigError, ModelError
-from quantdet.models.ssd_layout import Shape, SsdLayout
-from quantdet.models.weight_files import DetectorHead, WeightSet, assign_weights
+from quantdet.models.ssd_layout import SsdLayout
+from quantdet.models.weight_files import WeightSet, assign_weights
+from quantdet.runtime.anchors import Shape
 
 Floats = NDArray[np.float32]
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
@@ -186,6 +187,3 @@ def _nearest(old: Sequence[Shape], new: Sequence[Shape]) -> list[int]:
 def _set(layer: Any, kernel: Floats, bias: Floats) -> None:
     layer.kernel.assign(kernel.reshape(layer.kernel.shape))
     layer.bias.assign(bias.reshape(-1))
-
-
-__all__ = ["DetectorHead", "assign_start", "choose_class_rows"]

@@ -11,6 +11,9 @@ import numpy as np
 from quantdet.boxes import Boxes
 from quantdet.runtime.contract import AnchorMap
 
+Shape = tuple[float, float]
+"""Height and width of an anchor as fractions of the picture."""
+
 
 def anchor_boxes(maps: Sequence[AnchorMap]) -> Boxes:
     """Return all anchors as centre y, centre x, height, width in fractions, shape (N, 4).
@@ -28,30 +31,37 @@ def ssd_anchor_maps(
 ) -> tuple[AnchorMap, ...]:
     """Return the anchors of the TF Object Detection API's ``ssd_anchor_generator``.
 
-    With even steps s_k between the two ``scales`` (and 1 after them) the first map has anchors
-    (0.1, ratio 1), (s_0, 2), (s_0, 1/2), the others (s_k, 1, 2, 1/2, 3, 1/3) and
-    (sqrt(s_k s_k+1), 1); an anchor (s, r) has width s sqrt(r) and height s / sqrt(r). That is
-    its default, with ``reduce_boxes_in_lowest_layer`` and without a fixed anchor size.
-
     Args:
         sizes_hw: (rows, columns) of each map, finest first; at least two.
         scales: of the first and of the last map, as fractions of the picture.
     """
-    low, high = scales
-    steps = [low + (high - low) * k / (len(sizes_hw) - 1) for k in range(len(sizes_hw))]
-    shapes: list[tuple[tuple[float, float], ...]] = [
-        (_shape_hw(0.1, 1.0), _shape_hw(low, 2.0), _shape_hw(low, 0.5))
-    ]
-    for scale, following in itertools.pairwise([*steps[1:], 1.0]):
-        ratios = (_shape_hw(scale, ratio) for ratio in (1.0, 2.0, 0.5, 3.0, 1 / 3))
-        shapes.append((*ratios, _shape_hw(math.sqrt(scale * following), 1.0)))
     return tuple(
-        AnchorMap(rows=rows, cols=cols, shapes_hw=of_map)
-        for (rows, cols), of_map in zip(sizes_hw, shapes, strict=True)
+        AnchorMap(rows=rows, cols=cols, shapes_hw=shapes)
+        for (rows, cols), shapes in zip(sizes_hw, ssd_shapes(len(sizes_hw), scales), strict=True)
     )
 
 
-def _shape_hw(scale: float, ratio: float) -> tuple[float, float]:
+def ssd_shapes(
+    count: int, scales: tuple[float, float] = (0.2, 0.95)
+) -> tuple[tuple[Shape, ...], ...]:
+    """Return the anchor shapes of ``count`` maps, finest first.
+
+    With even steps s_k between the two ``scales`` (and 1 after them) the first map has anchors
+    (0.1, ratio 1), (s_0, 2), (s_0, 1/2), the others (s_k, 1, 2, 1/2, 3, 1/3) and
+    (sqrt(s_k s_k+1), 1). That is the default of the TF Object Detection API, with
+    ``reduce_boxes_in_lowest_layer`` and without a fixed anchor size.
+    """
+    low, high = scales
+    steps = [low + (high - low) * k / (count - 1) for k in range(count)]
+    shapes: list[tuple[Shape, ...]] = [(shape_hw(0.1, 1.0), shape_hw(low, 2.0), shape_hw(low, 0.5))]
+    for scale, following in itertools.pairwise([*steps[1:], 1.0]):
+        ratios = (shape_hw(scale, ratio) for ratio in (1.0, 2.0, 0.5, 3.0, 1 / 3))
+        shapes.append((*ratios, shape_hw(math.sqrt(scale * following), 1.0)))
+    return tuple(shapes)
+
+
+def shape_hw(scale: float, ratio: float) -> Shape:
+    """Return height and width of an anchor: area ``scale²``, width / height = ``ratio``."""
     return scale / math.sqrt(ratio), scale * math.sqrt(ratio)
 
 

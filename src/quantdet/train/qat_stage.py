@@ -82,7 +82,7 @@ def train_qat(
     finished = _load_finished(out_dir, identity)
     if finished is not None:
         return finished
-    keras.utils.set_random_seed(config.train.seed)
+    keras.utils.set_random_seed(config.qat.seed)
     floats = load_float_model(float_file)
     prepared = prepare_qat(
         floats,
@@ -101,9 +101,10 @@ def train_qat(
 
 
 def calibration_pictures(config: Config, task: PictureTask) -> NDArray[np.float32]:
-    """Return [qat] calibration_images model inputs, evenly spaced over the training split."""
+    """Return [qat] calibration_images model inputs, drawn from the training split."""
     count = min(config.qat.calibration_images, len(task.train))
-    return task.train.pictures(np.linspace(0, len(task.train) - 1, count).astype(np.int64))
+    rng = np.random.default_rng(config.qat.seed)
+    return task.train.pictures(np.sort(rng.choice(len(task.train), count, replace=False)))
 
 
 def calibration_batches(
@@ -144,7 +145,7 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
         learning_rate=config.qat.learning_rate,
         schedule=config.train.schedule,
         clip_norm=5.0,
-        seed=config.train.seed,
+        seed=config.qat.seed,
     )
     calibrated = [np.array(variable) for variable in trained.variables]
     loss_calibrated = _validation_loss(trained, training, settings)
