@@ -91,6 +91,7 @@ class TrainConfig(_Section):
     finetune_learning_rate: float = Field(1e-4, gt=0)
     finetune_from: str = ""
     augment: Literal["none", "mild", "ssd", "ssd_mosaic"] = "none"
+    crop_scale: float = Field(1.0, ge=1.0, le=3.0)
     balance: bool = False
     ema: float = Field(0.0, ge=0, lt=1)
     backbone_rate: float = Field(1.0, ge=0)

@@ -199,7 +199,9 @@ def test_varied_objects_follow_their_picture(policy):
     box = np.array([[24, 30, 60, 66]], np.float32) / 96
     objects = [PictureObjects(box, np.array([1]), np.array([False]))] * 16
     before = pictures.copy()
-    changed, moved = Vary(AUGMENTATIONS[policy])(pictures, objects, np.random.default_rng(0))
+    changed, moved = Vary(AUGMENTATIONS[policy])(
+        pictures, objects, np.random.default_rng(0), (96, 96)
+    )
     np.testing.assert_array_equal(pictures, before)
     for picture, item in zip(changed, moved, strict=True):
         assert set(item.class_ids.tolist()) <= {1}
@@ -221,7 +223,8 @@ def test_varying_depends_on_the_stream_only():
     objects = [PictureObjects(np.zeros((0, 4), np.float32), np.zeros(0, int), np.zeros(0, bool))]
     policy = Vary(AUGMENTATIONS["ssd_mosaic"])
     first, second, other = (
-        policy(pictures, objects * 4, np.random.default_rng(seed))[0] for seed in (0, 0, 1)
+        policy(pictures, objects * 4, np.random.default_rng(seed), (32, 32))[0]
+        for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -242,7 +245,7 @@ def test_picture_without_learnable_object(monkeypatch, keep):
     box = np.array([[0.1, 0.1, 0.5, 0.5]], np.float32)
     objects = [PictureObjects(box, np.array([0]), np.array([False]))]
     vary = Vary(AUGMENTATIONS["mild"], keep_objects=keep)
-    changed, moved = vary(pictures, objects, np.random.default_rng(0))
+    changed, moved = vary(pictures, objects, np.random.default_rng(0), (8, 8))
     assert (changed == (7 if keep else 0)).all()
     assert len(moved[0].class_ids) == (1 if keep else 0)
 

@@ -1,6 +1,7 @@
 """The whole way of a many-object detector on a tiny data set."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -113,6 +114,24 @@ def test_pictures_without_objects_are_learned_as_background(trained, tmp_path):
     _, targets = task.train.batch(np.arange(3), np.random.default_rng(0))
     assert targets["scores"][..., :-1].sum() == 0
     assert targets["scores"][..., -1].min() == 1
+
+
+def test_crops_are_cut_from_larger_pictures(trained):
+    config, dataset, *_ = trained
+    large = config.model_copy(
+        update={"train": config.train.model_copy(update={"crop_scale": 1.5, "augment": "ssd"})}
+    )
+    task = build_task(large, dataset)
+    assert task.train.large.shape[1:] == (240, 240, 3)
+    assert task.train.pictures(np.arange(2)).shape == (2, 160, 160, 3)
+    pictures, targets = task.train.batch(np.arange(4), np.random.default_rng(1))
+    assert pictures.shape == (4, 160, 160, 3)
+    small = build_task(config, dataset).train
+    # Same stream of chance: the same boxes, whatever the size they are cut from.
+    _, expected = replace(small, augment=task.train.augment).batch(
+        np.arange(4), np.random.default_rng(1)
+    )
+    np.testing.assert_allclose(targets["boxes"], expected["boxes"], atol=1e-3)
 
 
 def test_summary_names_where_weights_came_from(trained, tmp_path):

@@ -17,9 +17,10 @@ from quantdet.train.batches import Indices, Targets
 
 Encode = Callable[[PictureObjects], Mapping[str, NDArray[Any]]]
 Augment = Callable[
-    [NDArray[np.uint8], Sequence[PictureObjects], np.random.Generator],
+    [NDArray[np.uint8], Sequence[PictureObjects], np.random.Generator, tuple[int, int]],
     tuple[NDArray[np.uint8], Sequence[PictureObjects]],
 ]
+"""(pictures, their objects, chance, wanted (height, width)) → new pictures and objects."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class PictureSource:
         objects: N entries, what is to be learned in each picture.
         encode: objects of a picture → targets by output name.
         augment: changes a batch of pictures and their objects; None leaves them as they are.
+        large: the rows of ``images`` at a larger size, for crops that stay sharp; None: crops
+            are cut from ``images``.
     """
 
     images: NDArray[np.uint8]
@@ -39,16 +42,19 @@ class PictureSource:
     objects: Sequence[PictureObjects]
     encode: Encode
     augment: Augment | None = None
+    large: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def batch(self, indices: Indices, rng: np.random.Generator) -> tuple[NDArray[Any], Targets]:
         """Return float32 pictures, real = (pixel - 128) / 127.5, and their targets."""
-        pictures = self.images[self.rows[indices]]
         objects: Sequence[PictureObjects] = [self.objects[i] for i in indices]
-        if self.augment is not None:
-            pictures, objects = self.augment(pictures, objects, rng)
+        if self.augment is None:
+            return self.pictures(indices), self._targets(objects)
+        source = self.images if self.large is None else self.large
+        size_hw = (self.images.shape[1], self.images.shape[2])
+        pictures, objects = self.augment(source[self.rows[indices]], objects, rng, size_hw)
         return to_input(pictures), self._targets(objects)
 
     def pictures(self, indices: Indices) -> NDArray[np.float32]:
@@ -73,7 +79,8 @@ class Vary:
 
     Attributes:
         settings: how far pictures are varied.
-        keep_objects: leave a picture as it was if none of its objects stays learnable.
+        keep_objects: leave a picture as it was if none of its objects stays learnable; only
+            for pictures that have the wanted size.
     """
 
     settings: Augmentation
@@ -84,20 +91,25 @@ class Vary:
         pictures: NDArray[np.uint8],
         objects: Sequence[PictureObjects],
         rng: np.random.Generator,
+        size_hw: tuple[int, int],
     ) -> tuple[NDArray[np.uint8], list[PictureObjects]]:
-        """Return varied pictures of the same size, and their objects."""
-        height, width = pictures.shape[1:3]
-        scale = np.array([width, height, width, height], np.float32)
-        boxes = [item.boxes_xyxy_norm * scale for item in objects]
-        batch = augment_batch(pictures, boxes, rng, (height, width), self.settings)
+        """Return varied pictures of ``size_hw``, and their objects."""
+        before, after = _scale(pictures.shape[1:3]), _scale(size_hw)
+        boxes = [item.boxes_xyxy_norm * before for item in objects]
+        batch = augment_batch(pictures, boxes, rng, size_hw, self.settings)
         changed = batch.images
         moved: list[PictureObjects] = []
         for i, old in enumerate(objects):
-            new = _moved(objects, batch.boxes_xyxy[i] / scale, batch.visible[i], batch.origins[i])
+            new = _moved(objects, batch.boxes_xyxy[i] / after, batch.visible[i], batch.origins[i])
             if self.keep_objects and new.ignored.all() and not old.ignored.all():
                 changed[i], new = pictures[i], old
             moved.append(new)
         return changed, moved
+
+
+def _scale(size_hw: Sequence[int]) -> NDArray[np.float32]:
+    height, width = size_hw
+    return np.array([width, height, width, height], np.float32)
 
 
 def _moved(

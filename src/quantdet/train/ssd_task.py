@@ -45,7 +45,11 @@ def ssd_task(
         rows = repeated_rows(train.objects, len(dataset.labels), config.train.seed)
         train = replace(train, rows=rows, objects=[train.objects[row] for row in rows])
     if config.train.augment != "none":
-        train = replace(train, augment=Vary(AUGMENTATIONS[config.train.augment]))
+        large = None
+        if config.train.crop_scale > 1.0:
+            scale = config.train.crop_scale
+            large = cached_split(config, dataset, config.data.train_split, progress, scale).images
+        train = replace(train, augment=Vary(AUGMENTATIONS[config.train.augment]), large=large)
     return PictureTask(
         train=train,
         validation=validation,

@@ -61,9 +61,13 @@ class PictureTask:
 
 
 def cached_split(
-    config: Config, dataset: Dataset, split: str, progress: PhaseProgress | None
+    config: Config,
+    dataset: Dataset,
+    split: str,
+    progress: PhaseProgress | None,
+    scale: float = 1.0,
 ) -> ImageCache:
-    """Return the decoded pictures of a split at model size.
+    """Return the decoded pictures of a split at ``scale`` times the model's size.
 
     Raises:
         DataError: the split has no annotated picture, or a picture is faulty.
@@ -76,7 +80,7 @@ def cached_split(
         )
     return build_cache(
         samples,
-        (config.model.input_size,) * 2,
+        (round(scale * config.model.input_size),) * 2,
         config.data.cache_dir,
         _named(progress, f"decode {split}"),
         skip_bad=config.data.skip_bad,
