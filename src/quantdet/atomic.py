@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import Any
 
 from quantdet.errors import QuantdetError
 
+# A line break is never part of a JSON string, so that this matches no text of a user.
+_NUMBERS = re.compile(r"\[\n(?:[\s\d.,eE+-]|null|NaN)+\]")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -77,5 +80,7 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON to ``target`` in one step."""
-    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write ``value`` as indented JSON to ``target`` in one step; lists of numbers are one line."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    flat = _NUMBERS.sub(lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)
+    write_text(target, flat + "\n")

@@ -75,3 +75,12 @@ def test_full_disk(tmp_path):
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_of_numbers_are_one_line_and_texts_stay(tmp_path):
+    target = tmp_path / "a.json"
+    value = {"curve": [1.5, None, -2e-07], "text": ["[\n 1, 2\n]", "[ 1 ]"], "boxes": [[1, 2], []]}
+    write_json(target, value)
+    assert json.loads(target.read_text("utf-8")) == value
+    assert '"curve": [1.5, null, -2e-07],\n' in target.read_text("utf-8")
+    assert "\n    [1, 2],\n" in target.read_text("utf-8")

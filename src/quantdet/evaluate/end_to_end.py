@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantdet.detections import Detections
 from quantdet.errors import DependencyError
+from quantdet.evaluate.judge import Figures
+from quantdet.evaluate.predictors import Sizes, decode_batch
 from quantdet.quant.litert_file import read_litert
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode import dequantize
@@ -20,29 +23,10 @@ from quantdet.runtime.preprocess import quantize_input
 Outputs = dict[str, NDArray[Any]]
 Runner = Callable[[NDArray[np.uint8]], Outputs]
 """pixels (H, W, 3) → output name → integers of one picture."""
+Agreement = Callable[[Sequence[Detections], Sequence[Detections]], Figures]
+"""(answers, answers of the reference) → how far they are the same, and how good they are."""
 
 KERNELS = ("reference", "optimized", "xnnpack", "tflite-micro")
-
-
-@dataclass(frozen=True)
-class KernelParity:
-    """One kernel set against the frozen fake-quantized Keras model.
-
-    Attributes:
-        kernels: name of the kernel set.
-        same_class: share of pictures with the same best class, 0 to 1.
-        identical: share of equal output integers.
-        noise_lsb: root mean square difference of the outputs in integer steps.
-        max_lsb: largest difference in integer steps.
-        class_accuracy: of this kernel set on these pictures, 0 to 1.
-    """
-
-    kernels: str
-    same_class: float
-    identical: float
-    noise_lsb: float
-    max_lsb: float
-    class_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -51,46 +35,64 @@ class Reference:
 
     Attributes:
         pixels: uint8 (N, H, W, 3).
-        class_ids: annotated classes (N,), without background.
+        sizes: height and width of the original pictures.
         frozen: outputs of the frozen fake-quantized Keras model, real values, batch in front.
         floats: outputs of the float Keras model.
     """
 
     pixels: NDArray[np.uint8]
-    class_ids: NDArray[np.int64]
+    sizes: Sizes
     frozen: Outputs
     floats: Outputs
 
 
 def compare_kernels(
-    contract: Contract, runners: Mapping[str, Runner], reference: Reference
+    contract: Contract,
+    runners: Mapping[str, Runner],
+    reference: Reference,
+    agreement: Agreement,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Compare kernel sets with fake-quantized Keras, beside the noise of quantization.
 
     Args:
         contract: of the integer file.
         runners: kernel set → runner.
-        reference: pictures, truth, and Keras' answers.
+        reference: pictures and Keras' answers.
+        agreement: compares what was decoded from the outputs.
+        progress: called with (pictures done, all pictures), over all kernel sets.
 
     Returns:
-        {"kernels": [KernelParity…], "quantization_noise_lsb": float, "pictures": N}
+        "pictures": how many.
+        "simulation": ``agreement`` of fake-quantized Keras with itself.
+        "kernels": for each kernel set its name, ``agreement`` with Keras, and of the outputs
+            identical (share of equal integers), noise_lsb (root mean square difference in
+            integer steps) and max_lsb.
+        "quantization_noise_lsb": of fake-quantized against float Keras, which is cut to the
+            range of the integers first: a clipped range is no noise.
     """
     specs = {"boxes": contract.boxes, "scores": contract.scores}
+    simulated = decode_batch(reference.frozen, contract, reference.sizes)
     rows = []
-    for name, run in runners.items():
-        answers = [run(picture) for picture in reference.pixels]
+    for number, (name, run) in enumerate(runners.items()):
+        answers = []
+        for done, picture in enumerate(reference.pixels, start=1):
+            answers.append(run(picture))
+            if progress is not None:
+                every = len(reference.pixels)
+                progress(number * every + done, len(runners) * every)
         real = {
             key: np.stack([dequantize(answer[key], spec)[0] for answer in answers])
             for key, spec in specs.items()
         }
-        classes = _best_class(real) - (contract.background_index is not None)
-        accuracy = float((classes == reference.class_ids).mean())
-        rows.append(_compare(name, real, reference.frozen, specs, accuracy))
-    noise = np.sqrt(np.mean(np.square(_steps(reference.frozen, reference.floats, specs))))
+        same = agreement(decode_batch(real, contract, reference.sizes), simulated)
+        rows.append({"kernels": name, **same, **_differences(real, reference.frozen, specs)})
+    floats = {key: _within_range(reference.floats[key], spec) for key, spec in specs.items()}
     return {
         "pictures": len(reference.pixels),
-        "kernels": [asdict(row) for row in rows],
-        "quantization_noise_lsb": float(noise),
+        "simulation": agreement(simulated, simulated),
+        "kernels": rows,
+        "quantization_noise_lsb": _differences(reference.frozen, floats, specs)["noise_lsb"],
     }
 
 
@@ -123,30 +125,24 @@ def micro_runner(model_file: Path, contract: Contract) -> Runner:
     return run
 
 
-def _compare(
-    name: str, real: Outputs, frozen: Outputs, specs: Mapping[str, TensorSpec], accuracy: float
-) -> KernelParity:
-    steps = _steps(real, frozen, specs)
-    return KernelParity(
-        kernels=name,
-        same_class=float((_best_class(real) == _best_class(frozen)).mean()),
-        identical=float((steps == 0).mean()),
-        noise_lsb=float(np.sqrt(np.mean(np.square(steps)))),
-        max_lsb=float(np.abs(steps).max()),
-        class_accuracy=accuracy,
+def _differences(a: Outputs, b: Outputs, specs: Mapping[str, TensorSpec]) -> Figures:
+    """Return how far real outputs are apart, in integer steps of all outputs together."""
+    steps = np.concatenate(
+        [
+            np.round((a[key].astype(np.float64) - b[key]) / spec.scale, 3).reshape(-1)
+            for key, spec in specs.items()
+        ]
     )
+    return {
+        "identical": float((steps == 0).mean()),
+        "noise_lsb": float(np.sqrt(np.mean(np.square(steps)))),
+        "max_lsb": float(np.abs(steps).max()),
+    }
 
 
-def _steps(a: Outputs, b: Outputs, specs: Mapping[str, TensorSpec]) -> NDArray[np.float64]:
-    """Return the differences of all outputs in integer steps, in one row."""
-    differences = [
-        np.round((a[key].astype(np.float64) - b[key]) / spec.scale, 3).reshape(-1)
-        for key, spec in specs.items()
-    ]
-    return np.concatenate(differences)
-
-
-def _best_class(outputs: Outputs) -> NDArray[np.int64]:
-    scores = outputs["scores"].reshape(len(outputs["scores"]), -1, outputs["scores"].shape[-1])
-    best: NDArray[np.int64] = scores.max(axis=1).argmax(axis=-1)
-    return best
+def _within_range(values: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """Return real values cut to those that the integers of an output stand for."""
+    limits = np.iinfo(spec.dtype)
+    low, high = ((q - spec.zero_point) * spec.scale for q in (limits.min, limits.max))
+    within: NDArray[Any] = np.clip(values, low, high)
+    return within

@@ -6,7 +6,7 @@ the runtime's own code, so that a difference in accuracy is a difference of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from quantdet.runtime.decode import decode
 from quantdet.runtime.detector import Detector
 
 Sizes = Sequence[tuple[int, int]]
-Predictor = Callable[[NDArray[np.uint8], Sizes], list[Detections]]
-"""(pixels uint8 (N, H, W, 3), original sizes) → unfiltered detections of each picture."""
+Predictor = Callable[[NDArray[np.uint8], Sizes], Iterator[Detections]]
+"""(pixels uint8 (N, H, W, 3), original sizes) → unfiltered detections, picture by picture."""
 
 _BATCH = 32
 
@@ -32,12 +32,10 @@ def keras_predictor(model: Any, contract: Contract) -> Predictor:
         contract: says how outputs are decoded; its tensor types do not matter here.
     """
 
-    def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> list[Detections]:
-        outputs = keras_outputs(model, pixels)
-        return [
-            decode({name: values[i] for name, values in outputs.items()}, contract, size)
-            for i, size in enumerate(sizes)
-        ]
+    def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> Iterator[Detections]:
+        for start in range(0, len(pixels), _BATCH):
+            outputs = keras_outputs(model, pixels[start : start + _BATCH])
+            yield from decode_batch(outputs, contract, sizes[start : start + _BATCH])
 
     return predict
 
@@ -52,13 +50,21 @@ def keras_outputs(model: Any, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def decode_batch(
+    outputs: dict[str, NDArray[Any]], contract: Contract, sizes: Sizes
+) -> list[Detections]:
+    """Return the detections of outputs that have the batch in front."""
+    return [
+        decode({name: values[i] for name, values in outputs.items()}, contract, size)
+        for i, size in enumerate(sizes)
+    ]
+
+
 def file_predictor(detector: Detector) -> Predictor:
     """Return a predictor for an exported file."""
 
-    def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> list[Detections]:
-        return [
-            detector.detect_pixels(picture, size)
-            for picture, size in zip(pixels, sizes, strict=True)
-        ]
+    def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> Iterator[Detections]:
+        for picture, size in zip(pixels, sizes, strict=True):
+            yield detector.detect_pixels(picture, size)
 
     return predict

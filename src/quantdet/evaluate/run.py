@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from quantdet.atomic import write_json
-from quantdet.boxes import yxyx_norm_to_xyxy
 from quantdet.config import Config
 from quantdet.data.cache import build_cache
 from quantdet.data.sample import Dataset
-from quantdet.data.selection import single_object_targets
+from quantdet.detections import Detections
 from quantdet.errors import DataError, DependencyError, ModelError
 from quantdet.evaluate.end_to_end import Reference, compare_kernels, litert_runner, micro_runner
+from quantdet.evaluate.examples import write_examples
+from quantdet.evaluate.judge import EvaluationSet, Judge
 from quantdet.evaluate.latency import benchmark, host
 from quantdet.evaluate.parity import layer_parity, summarize
 from quantdet.evaluate.predictors import (
@@ -25,11 +24,12 @@ from quantdet.evaluate.predictors import (
     keras_outputs,
     keras_predictor,
 )
-from quantdet.evaluate.single_object import single_object_metrics
+from quantdet.evaluate.tasks import JUDGES
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.detector import Detector
+from quantdet.runtime.thresholds import label_thresholds
 
 Progress = Callable[[str, int, int], None]
 
@@ -41,34 +41,10 @@ VARIANTS: dict[str, tuple[str, str]] = {
     "qat_keras": ("qat/model.keras", "fake-quantized Keras"),
     "uint8_tflite": ("export/model.tflite", "uint8 .tflite"),
 }
+# Variants whose answers are drawn beside the truth; of the floats the first that is there.
+_DRAWN = (("float_keras", "float_tflite"), ("uint8_tflite",))
 # Every layer of a few pictures is tens of millions of integers.
 _LAYER_PICTURES = 8
-
-
-class _TestSet:
-    """Cached test pictures that have a target."""
-
-    def __init__(self, config: Config, dataset: Dataset, progress: Progress | None) -> None:
-        split = config.data.test_split
-        cache = build_cache(
-            [sample for sample in dataset.splits[split] if sample.annotated],
-            (config.model.input_size,) * 2,
-            config.data.cache_dir,
-            (lambda done, total: progress(f"decode {split}", done, total)) if progress else None,
-            skip_bad=config.data.skip_bad,
-        )
-        targets = single_object_targets(cache.samples, dataset.labels, config.target)
-        if not len(targets.indices):
-            raise DataError(f"{dataset.root}: split {split!r} has no picture with a target")
-        self.pixels: NDArray[np.uint8] = cache.images[targets.indices]
-        self.sizes = [sample.size_hw for sample in targets.samples]
-        self.class_ids = targets.class_ids
-        self.boxes_xyxy = np.stack(
-            [
-                yxyx_norm_to_xyxy(box, size)
-                for box, size in zip(targets.boxes_yxyx_norm, self.sizes, strict=True)
-            ]
-        )
 
 
 def evaluate_run(
@@ -80,60 +56,52 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Measure accuracy, size, latency and parity; write and return ``metrics.json``.
 
+    Accuracy is what the model's judge (:data:`quantdet.evaluate.tasks.JUDGES`) says. A few test
+    pictures are drawn into ``examples/`` of the run, with the truth beside the answers.
+
     Raises:
         ModelError: the run holds no model at all.
-        DataError: no test picture has a target.
+        DataError: no test picture has anything to find.
+        DependencyError: a library that measures is not installed.
     """
-    test = _TestSet(config, dataset, progress)
+    judge = _judge(config, dataset, progress)
     present = {key: run.root / file for key, (file, _) in VARIANTS.items()}
     present = {key: path for key, path in present.items() if path.is_file()}
     if not present:
         raise ModelError(f"{run.root}: nothing to measure; run `quantdet train` and `export`")
-    rows = []
     contract = _any_contract(run)
-    for number, (key, path) in enumerate(present.items(), start=1):
-        rows.append(_measure(key, path, test, contract))
-        if progress is not None:
-            progress("measure accuracy", number, len(present))
+    answers = {
+        key: _answers(_predictor(path, contract), judge.test, VARIANTS[key][1], progress)
+        for key, path in present.items()
+    }
+    judged = judge.judge(answers)
     metrics: dict[str, Any] = {
+        "task": config.model.name,
         "split": config.data.test_split,
-        "target": config.target.model_dump(),
+        **judge.facts,
         "host": host(),
-        "variants": rows,
+        "variants": [
+            {
+                "variant": key,
+                "name": VARIANTS[key][1],
+                "file": VARIANTS[key][0],
+                "bytes": path.stat().st_size,
+                **judged.metrics[key],
+            }
+            for key, path in present.items()
+        ],
+        **judged.together,
         "latency": _latency(present, progress),
     }
     if "uint8_tflite" in present:
-        metrics["operators"] = operator_counts(read_litert(run.model_file))
+        file = read_litert(run.model_file)
+        metrics["operators"] = operator_counts(file)
+        metrics["float_tensors"] = sum("float" in tensor.dtype for tensor in file.tensors)
         if parity_pictures and len(present) > 1:
-            metrics["parity"] = _parity(run, test, parity_pictures, progress)
+            metrics["parity"] = _parity(run, judge, parity_pictures, progress)
     write_json(run.metrics_file, metrics)
+    _draw_examples(run, judge.test, answers, contract)
     return metrics
-
-
-def _any_contract(run: Run) -> Contract:
-    files = sorted(run.export_dir.glob("*.tflite"))
-    if not files:
-        raise ModelError(f"{run.root}: has no exported file; run `quantdet export` first")
-    return load_contract(files[0])
-
-
-def _measure(key: str, path: Path, test: _TestSet, contract: Contract) -> dict[str, Any]:
-    predictor = _predictor(path, contract)
-    answers = predictor(test.pixels, test.sizes)
-    metrics = single_object_metrics(answers, test.boxes_xyxy, test.class_ids)
-    return {
-        "variant": key,
-        "name": VARIANTS[key][1],
-        "file": VARIANTS[key][0],
-        "bytes": path.stat().st_size,
-        **metrics.to_dict(),
-    }
-
-
-def _predictor(path: Path, contract: Contract) -> Predictor:
-    if path.suffix == ".keras":
-        return keras_predictor(load_keras(path), contract)
-    return file_predictor(Detector(path))
 
 
 def load_keras(path: Path) -> Any:
@@ -144,6 +112,64 @@ def load_keras(path: Path) -> Any:
     import quantdet.quant.layers  # noqa: F401
 
     return keras.saving.load_model(path, compile=False)
+
+
+def _judge(config: Config, dataset: Dataset, progress: Progress | None) -> Judge:
+    split = config.data.test_split
+    samples = [sample for sample in dataset.splits[split] if sample.annotated]
+    if not samples:
+        raise DataError(
+            f"{dataset.root}: no picture of split {split!r} is annotated; set data.test_split to "
+            f"one that is (splits: {', '.join(dataset.splits)})"
+        )
+    cache = build_cache(
+        samples,
+        (config.model.input_size,) * 2,
+        config.data.cache_dir,
+        partial(progress, f"decode {split}") if progress else None,
+        skip_bad=config.data.skip_bad,
+    )
+    return JUDGES[config.model.name](config, dataset.labels, cache)
+
+
+def _any_contract(run: Run) -> Contract:
+    files = sorted(run.export_dir.glob("*.tflite"))
+    if not files:
+        raise ModelError(f"{run.root}: has no exported file; run `quantdet export` first")
+    return load_contract(files[0])
+
+
+def _predictor(path: Path, contract: Contract) -> Predictor:
+    if path.suffix == ".keras":
+        return keras_predictor(load_keras(path), contract)
+    return file_predictor(Detector(path))
+
+
+def _answers(
+    predictor: Predictor, test: EvaluationSet, name: str, progress: Progress | None
+) -> list[Detections]:
+    found = []
+    for detections in predictor(test.pixels, test.sizes):
+        found.append(detections)
+        if progress is not None:
+            progress(f"measure {name}", len(found), len(test.sizes))
+    return found
+
+
+def _draw_examples(
+    run: Run,
+    test: EvaluationSet,
+    answers: Mapping[str, Sequence[Detections]],
+    contract: Contract,
+) -> None:
+    drawn = [next((key for key in group if key in answers), None) for group in _DRAWN]
+    lowest = label_thresholds(contract)
+    shown = {
+        VARIANTS[key][1]: [found.above(lowest) for found in answers[key]]
+        for key in drawn
+        if key is not None
+    }
+    write_examples(run.root / "examples", test, shown)
 
 
 def _latency(present: dict[str, Path], progress: Progress | None) -> list[dict[str, Any]]:
@@ -157,8 +183,8 @@ def _latency(present: dict[str, Path], progress: Progress | None) -> list[dict[s
     return rows
 
 
-def _parity(run: Run, test: _TestSet, count: int, progress: Progress | None) -> dict[str, Any]:
-    pixels = test.pixels[:count]
+def _parity(run: Run, judge: Judge, count: int, progress: Progress | None) -> dict[str, Any]:
+    pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]
     frozen = load_keras(run.qat_dir / "model.keras")
     contract = load_contract(run.model_file)
     runners = {
@@ -170,17 +196,20 @@ def _parity(run: Run, test: _TestSet, count: int, progress: Progress | None) -> 
         runners["tflite-micro"] = micro_runner(run.model_file, contract)
     except DependencyError as error:
         skipped["tflite-micro"] = str(error)
+    if progress is not None:
+        progress("check parity of layers", 0, 1)
     layers = layer_parity(frozen, run.model_file, pixels[:_LAYER_PICTURES])
     if progress is not None:
-        progress("check parity", 1, 2)
+        progress("check parity of layers", 1, 1)
     floats = load_keras(run.float_dir / "model.keras")
     reference = Reference(
-        pixels,
-        test.class_ids[:count],
-        keras_outputs(frozen, pixels),
-        keras_outputs(floats, pixels),
+        pixels, sizes, keras_outputs(frozen, pixels), keras_outputs(floats, pixels)
     )
-    whole = compare_kernels(contract, runners, reference)
-    if progress is not None:
-        progress("check parity", 2, 2)
+    whole = compare_kernels(
+        contract,
+        runners,
+        reference,
+        judge.agreement,
+        partial(progress, "check parity of answers") if progress else None,
+    )
     return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.boxes import Boxes, as_boxes, iou_pairs
+from quantdet.boxes import Boxes, as_boxes, iou_pairs, yxyx_norm_to_xyxy
+from quantdet.config import Config
+from quantdet.data.cache import ImageCache
+from quantdet.data.selection import single_object_targets
 from quantdet.detections import Detections
+from quantdet.errors import DataError
+from quantdet.evaluate.judge import EvaluationSet, Figures, Judged
+from quantdet.evaluate.truth import Truth
 
 HIT_IOU = 0.5
 
@@ -38,6 +44,48 @@ class SingleObjectMetrics:
         return asdict(self)
 
 
+class SingleObjectJudge:
+    """The judge of model "localizer": one answer to each picture that has a target."""
+
+    def __init__(self, config: Config, labels: tuple[str, ...], cache: ImageCache) -> None:
+        targets = single_object_targets(cache.samples, labels, config.target)
+        if not len(targets.indices):
+            raise DataError(
+                f"split {config.data.test_split!r}: [target] leaves no object in any of "
+                f"{len(cache.samples)} pictures; set target.skip_difficult or "
+                "target.skip_truncated to false"
+            )
+        truths = [
+            Truth(
+                yxyx_norm_to_xyxy(as_boxes(box), sample.size_hw),
+                np.array([class_id]),
+                np.zeros(1, np.bool_),
+            )
+            for box, class_id, sample in zip(
+                targets.boxes_yxyx_norm, targets.class_ids, targets.samples, strict=True
+            )
+        ]
+        self.test = EvaluationSet(labels, targets.samples, cache.images[targets.indices], truths)
+        self.facts = {"target": config.target.model_dump()}
+
+    def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
+        """Return the metrics of each variant."""
+        metrics = {
+            variant: single_object_metrics(found, *_targets(self.test.truths)).to_dict()
+            for variant, found in answers.items()
+        }
+        return Judged(metrics)
+
+    def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
+        """Return how often both name the same class, and how often ``answers`` is right."""
+        boxes, class_ids = _targets(self.test.truths[: len(answers)])
+        named, named_by_reference = _classes(answers), _classes(reference)
+        return {
+            "same_class": float((named == named_by_reference).mean()),
+            "class_accuracy": single_object_metrics(answers, boxes, class_ids).class_accuracy,
+        }
+
+
 def single_object_metrics(
     answers: Sequence[Detections], boxes_xyxy: Boxes, class_ids: NDArray[np.int64]
 ) -> SingleObjectMetrics:
@@ -49,9 +97,8 @@ def single_object_metrics(
         class_ids: annotated classes (N,), without background.
     """
     found = as_boxes([best.boxes_xyxy[0] if len(best) else (0, 0, 0, 0) for best in answers])
-    classes = np.array([best.class_ids[0] if len(best) else -1 for best in answers])
     iou = iou_pairs(found, boxes_xyxy)
-    right = classes == class_ids
+    right = _classes(answers) == class_ids
     ordered = (found[:, :2] <= found[:, 2:]).all(axis=1)
     return SingleObjectMetrics(
         pictures=len(answers),
@@ -60,3 +107,13 @@ def single_object_metrics(
         hit_share=float((right & (iou >= HIT_IOU)).mean()),
         ordered_share=float(ordered.mean()),
     )
+
+
+def _classes(answers: Sequence[Detections]) -> NDArray[np.int64]:
+    """Return the best class of each picture, -1 where nothing was answered."""
+    return np.array([best.class_ids[0] if len(best) else -1 for best in answers], np.int64)
+
+
+def _targets(truths: Sequence[Truth]) -> tuple[Boxes, NDArray[np.int64]]:
+    boxes = np.concatenate([truth.boxes_xyxy for truth in truths])
+    return boxes, np.concatenate([truth.class_ids for truth in truths])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,10 +56,18 @@ def truth_of(sample: Sample, labels: Sequence[str]) -> Truth:
 
 def translate(detections: Detections, labels: Sequence[str]) -> Detections:
     """Return detections with the class ids of ``labels``; those of other classes are left out."""
-    ids: Mapping[str, int] = {name: class_id for class_id, name in enumerate(labels)}
+    ids = {name: class_id for class_id, name in enumerate(labels)}
     new_ids = np.array([ids.get(name, -1) for name in detections.labels], dtype=np.int64)
     class_ids = new_ids[detections.class_ids] if len(detections) else detections.class_ids
     known = class_ids >= 0
     return Detections(
         detections.boxes_xyxy[known], detections.scores[known], class_ids[known], tuple(labels)
     )
+
+
+def restrict(truth: Truth, labels: Sequence[str], wanted: Sequence[str]) -> Truth:
+    """Return the objects of the ``wanted`` classes only, with class ids into ``wanted``."""
+    ids = np.array([wanted.index(label) if label in wanted else -1 for label in labels])
+    class_ids = ids[truth.class_ids]
+    kept = class_ids >= 0
+    return Truth(truth.boxes_xyxy[kept], class_ids[kept], truth.difficult[kept])

@@ -45,7 +45,9 @@ def class_color(class_id: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def draw_detections(image_rgb: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
+def draw_detections(
+    image_rgb: NDArray[np.uint8], detections: Detections, *, scores: bool = True
+) -> NDArray[np.uint8]:
     """Return a copy of the picture with boxes, class names and percentages.
 
     Lines and letters grow with the picture; both are finer where there is much to draw. Every
@@ -56,6 +58,7 @@ def draw_detections(image_rgb: NDArray[np.uint8], detections: Detections) -> NDA
     Args:
         image_rgb: uint8 (H, W, 3).
         detections: in pixels of this picture.
+        scores: False leaves the percentages out.
 
     Returns:
         uint8 (H, W, 3), a new array.
@@ -74,7 +77,7 @@ def draw_detections(image_rgb: NDArray[np.uint8], detections: Detections) -> NDA
     font_size = round(diagonal / (36 + min(max(len(boxes) - _FEW, 0), _CROWD)))
     names = detections.names()
     for i in best_first:
-        text = f"{names[i]} {detections.scores[i]:.0%}"
+        text = f"{names[i]} {detections.scores[i]:.0%}" if scores else names[i]
         for size in (font_size, round(0.75 * font_size)):
             if _label(canvas, (text, size), colors[i], (places, i)):
                 break

@@ -1,0 +1,88 @@
+"""Measure one .tflite, whoever made it, on a data set; its contract says how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from quantdet.data.sample import Dataset
+from quantdet.errors import DataError
+from quantdet.evaluate.bootstrap import picture_draws
+from quantdet.evaluate.detection import detection_facts, measure
+from quantdet.evaluate.latency import host
+from quantdet.evaluate.truth import restrict, translate, truth_of
+from quantdet.runtime.detector import Detector
+
+
+def evaluate_file(
+    model_file: Path,
+    dataset: Dataset,
+    split: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Measure mean AP and COCO's figures of a detector on a split.
+
+    Classes are matched by name. Detections of classes that the data set does not have are
+    dropped. Classes of the data set that the model does not have are left out of the main
+    figures, and count as never found in ``over_all_classes``.
+
+    Args:
+        model_file: a .tflite with its contract beside it, or a run folder.
+        dataset: with ``split``.
+        split: name of the split.
+        progress: called with (pictures done, all pictures).
+
+    Returns:
+        JSON-ready; one variant, with the keys of a run's ``metrics.json``.
+
+    Raises:
+        ModelError: file or contract missing or not fitting.
+        DataError: a picture is not readable, the split holds nothing to find, or data set and
+            model share no class.
+        DependencyError: the library for COCO's figures is not installed.
+    """
+    detector = Detector(model_file)
+    shared = tuple(label for label in dataset.labels if label in detector.labels)
+    if not shared:
+        raise DataError(
+            f"{model_file}: finds {', '.join(detector.labels)}; none of these is a class of "
+            f"{dataset.root} ({', '.join(dataset.labels)}); rename the labels in its contract"
+        )
+    samples = [sample for sample in dataset.splits[split] if sample.annotated]
+    truths = [truth_of(sample, dataset.labels) for sample in samples]
+    asked = [restrict(truth, dataset.labels, shared) for truth in truths]
+    facts = detection_facts(asked, split)
+    answers = []
+    for done, sample in enumerate(samples, start=1):
+        # Not even the contract's own thresholds: every answer counts.
+        answers.append(detector.predict(sample.image_path, threshold=0.0))
+        if progress is not None:
+            progress(done, len(samples))
+    draws = picture_draws(len(samples))
+    own, whole = (
+        measure([translate(found, labels) for found in answers], right, labels, draws)
+        for labels, right in ((shared, asked), (dataset.labels, truths))
+    )
+    row = {
+        "variant": "file",
+        "name": detector.model_file.name,
+        "file": str(detector.model_file),
+        "bytes": detector.model_file.stat().st_size,
+        "pictures": len(samples),
+        **own.to_dict(),
+        "over_all_classes": whole.summary(),
+    }
+    return {
+        "task": detector.contract.task,
+        "split": split,
+        **facts,
+        "classes": {
+            "shared": list(shared),
+            "model_lacks": [label for label in dataset.labels if label not in shared],
+            "data_lacks": [label for label in detector.labels if label not in shared],
+        },
+        "host": host(),
+        "variants": [row],
+        "latency": [],
+    }

@@ -1,0 +1,79 @@
+"""The pictures that models are measured on, and what a task has to say about the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.data.sample import Sample
+from quantdet.detections import Detections
+from quantdet.evaluate.truth import Truth
+
+Figures = dict[str, float | None]
+"""Name → figure, JSON-ready; None where there is nothing to measure."""
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Decoded test pictures with what is right.
+
+    Attributes:
+        labels: class names in the order of class ids.
+        samples: the pictures.
+        pixels: uint8 (N, H, W, 3) at model size.
+        truths: the objects of each that are asked for.
+    """
+
+    labels: tuple[str, ...]
+    samples: Sequence[Sample]
+    pixels: NDArray[np.uint8]
+    truths: Sequence[Truth]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of every original picture."""
+        return [sample.size_hw for sample in self.samples]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a judge found; all JSON-ready.
+
+    Attributes:
+        metrics: variant → its figures.
+        together: figures of several variants, e.g. their differences.
+    """
+
+    metrics: Mapping[str, dict[str, Any]]
+    together: dict[str, Any] = field(default_factory=dict)
+
+
+class Judge(Protocol):
+    """Accuracy as one task understands it.
+
+    Attributes:
+        test: the pictures that the task can be measured on.
+        facts: what was asked, JSON-ready; the first entries of ``metrics.json``.
+    """
+
+    test: EvaluationSet
+    facts: dict[str, Any]
+
+    def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
+        """Return figures of every variant.
+
+        Args:
+            answers: variant → detections of each picture, best first, not cut by a threshold.
+        """
+
+    def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
+        """Return how far ``answers`` are those of ``reference``, and how good they are.
+
+        Args:
+            answers: of the first pictures of the test set.
+            reference: of the same pictures.
+        """
