@@ -16,6 +16,8 @@ from quantdet.quant.observers import OBSERVERS, Observer
 
 # |bias / (scale_in * scale)| stays below this: half of int32, and training may move the bias.
 MAX_INTEGER_BIAS = 2.0**29
+# The converter gives kernels that are all zero a scale of 0.5e-6 / 127 at least.
+SMALLEST_WEIGHT_SCALE = 1e-8
 _SAMPLE_PICTURES = 48
 
 
@@ -123,7 +125,8 @@ def set_scale_floors(graph: Graph) -> None:
         if isinstance(node.layer, QuantizedWeights):
             bias = np.abs(ops.convert_to_numpy(node.layer.bias))
             scale_in = quantizer_before(producers, node).params().scale
-            floor = (bias / (scale_in * MAX_INTEGER_BIAS)).astype(np.float32)
+            floor = np.maximum(bias / (scale_in * MAX_INTEGER_BIAS), SMALLEST_WEIGHT_SCALE)
+            floor = floor.astype(np.float32)
             target = node.layer.scale_floor
             target.assign(floor.reshape(target.shape) if node.layer.per_channel else floor.max())
 
