@@ -84,8 +84,8 @@ def table(metrics: list[dict[str, Any]]) -> str:
     lines = ["| model | VOC07 mAP, each seed | mean ± spread | 95 % interval (seed 0) | bytes |"]
     lines.append("|---|---|---|---|---|")
     for number, row in enumerate(metrics[0]["variants"]):
-        values = [item["variants"][number]["map_voc07"] for item in metrics]
-        low, high = row["map_voc07_interval"]
+        values = [100 * item["variants"][number]["map_voc07"] for item in metrics]
+        low, high = (100 * bound for bound in row["map_voc07_interval"])
         lines.append(
             f"| {row['name']} | {', '.join(f'{v:.1f}' for v in values)} | {np.mean(values):.2f} ± "
             f"{np.std(values):.2f} | {low:.1f}–{high:.1f} | {row['bytes']} |"
