@@ -315,6 +315,6 @@ def _import_cv2() -> Any:
     except ImportError:
         raise DependencyError(
             "augmentation needs OpenCV; install it with `pip install 'quantdet[train]'`, or set "
-            'train.augment=none'
+            "train.augment=none"
         ) from None
     return cv2
