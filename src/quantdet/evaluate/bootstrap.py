@@ -1,13 +1,19 @@
 """How far a mean AP would move with another draw of as many pictures (Efron 1979).
 
 Pictures are drawn with replacement; matching, which is done picture by picture, stays as it is.
-Intervals are percentiles of the figures so drawn. Every model that is measured on the same pictures
-gets the same draws: the differences of two models, draw by draw, are the paired bootstrap, which
-leaves out what is hard or easy for both.
+Every model that is measured on the same pictures gets the same draws: the differences of two
+models, draw by draw, are the paired bootstrap, which leaves out what is hard or easy for both.
+
+Intervals are the basic bootstrap's, ``[2 v - q_97.5, 2 v - q_2.5]`` for value v and percentiles q
+(Davison & Hinkley 1997, section 5.2). Few objects in a class make AP too high on average, a draw of
+them once more; plain percentiles keep that error twice, these take it off. Measured with 300
+samples of 200 out of 5790 made-up pictures: the mean AP of all lay in 92 % of these intervals and
+in 89 % of plain ones at 71 % mAP, in 80 % and 21 % at 31 % mAP. See docs/log.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,8 +35,8 @@ class Interval:
 
     Attributes:
         value: on the pictures as they are.
-        low: 2.5th percentile of the draws.
-        high: 97.5th percentile.
+        low: lower end.
+        high: upper end.
     """
 
     value: float
@@ -45,7 +51,7 @@ class Interval:
 def describe_bootstrap() -> dict[str, Any]:
     """Return how the intervals are made, JSON-ready."""
     return {
-        "method": "percentiles of pictures drawn with replacement, the same draws for all models",
+        "method": "basic bootstrap over pictures, the same draws for all models",
         "resamples": RESAMPLES,
         "seed": SEED,
         "confidence": CONFIDENCE,
@@ -83,10 +89,19 @@ def bootstrap_map(
     return np.concatenate(found)
 
 
-def interval(value: float, sampled: Floats) -> Interval:
-    """Return ``value`` with the middle 95 % of what was drawn."""
+def interval(
+    value: float, sampled: Floats, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
+    """Return ``value`` with its 95 % interval; NaN among the draws is passed over.
+
+    Args:
+        value: on the pictures as they are.
+        sampled: (draws,) the same figure of each draw.
+        within: lowest and highest value that can be.
+    """
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.nanpercentile(sampled, [tail, 100 - tail])
+    least, most = np.nanpercentile(sampled, [tail, 100 - tail])
+    low, high = np.clip([2 * value - most, 2 * value - least], *within)
     return Interval(float(value), float(low), float(high))
 
 

@@ -69,7 +69,7 @@ class Accuracy:
         """Return the means, JSON-ready: shares from 0 to 1, None for "no object"."""
         found: dict[str, Any] = {}
         for kind, drawn in self.drawn.items():
-            between = interval(self.mean(kind), drawn)
+            between = interval(self.mean(kind), drawn, within=(0.0, 1.0))
             found |= _with_interval(f"map_{kind}", between)
         found["coco"] = {
             key: None if v is None else round(v, _DIGITS) for key, v in self.coco.items()
