@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from quantdet import pipeline
 from quantdet.config import load_config
 from quantdet.evaluate.latency import host
-from quantdet.tables import metrics_table
+from quantdet.metrics_text import metrics_table
 
 
 def main() -> None:

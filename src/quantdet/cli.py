@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from quantdet.cli_device import benchmark, models, predict
+from quantdet.cli_evaluate import evaluate
 from quantdet.cli_output import Json, show
 from quantdet.errors import QuantdetError
 
@@ -277,30 +278,7 @@ def export(
         typer.echo(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
 
-@app.command()
-def evaluate(
-    run_dir: RunDir,
-    parity_pictures: Annotated[
-        int, typer.Option("--parity-pictures", min=0, help="0 leaves parity out.")
-    ] = 16,
-    as_json: Json = False,
-) -> None:
-    """Measure accuracy, parity and latency of everything in a run, on the test split.
-
-    Example: quantdet evaluate runs/voc
-    """
-    from quantdet import pipeline
-    from quantdet.progress import bar
-    from quantdet.runs import Run
-    from quantdet.tables import metrics_table
-
-    with bar() as progress:
-        metrics = pipeline.run_evaluate(
-            Run.open(run_dir), parity_pictures=parity_pictures, progress=progress
-        )
-    show(metrics, as_json, metrics_table(metrics))
-
-
+app.command()(evaluate)
 app.command()(predict)
 app.command()(models)
 app.command()(benchmark)
@@ -356,8 +334,8 @@ def demo(
 
 def _run_all(settings: Any, out: Path) -> Any:
     from quantdet import pipeline
+    from quantdet.metrics_text import metrics_table
     from quantdet.progress import bar
-    from quantdet.tables import metrics_table
 
     with bar() as progress:
         finished = pipeline.run_all(settings, out, progress)

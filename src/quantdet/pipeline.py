@@ -12,11 +12,12 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from quantdet.config import Config, load_config
+from quantdet.config import Config, DataConfig, load_config
 from quantdet.data.dataset import fingerprint, load_dataset
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, DataError, DependencyError, ModelError
@@ -121,6 +122,31 @@ def run_evaluate(
         metrics = evaluate_run(run, config, dataset, parity_pictures, progress)
         entry["metrics"] = run.metrics_file.name
     return metrics
+
+
+def evaluate_model(
+    model: Path, data: DataConfig, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure one .tflite with its contract, whoever made it, on ``data.test_split``.
+
+    Returns:
+        What ``quantdet evaluate --json`` prints.
+
+    Raises:
+        QuantdetError: model, contract or data are wrong, or share no class.
+    """
+    from quantdet.evaluate.foreign import evaluate_file
+
+    split = data.test_split
+    dataset = load_dataset(
+        data.root,
+        format=data.format,
+        labels=data.labels,
+        skip_bad=data.skip_bad,
+        splits=(split,),
+    )
+    measured = partial(progress, f"measure {model.name}") if progress else None
+    return evaluate_file(model, dataset, split, measured)
 
 
 def run_report(run: Run) -> Path:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -18,105 +17,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
-    )
-
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What the tables of a task show: (title, value) of each model and of each kernel set."""
-
-    accuracy: tuple[tuple[str, Callable[[Row], str]], ...]
-    kernels: tuple[tuple[str, Callable[[Row], str]], ...]
-
-
-_LOCALIZER = _Columns(
-    accuracy=(
-        ("class %", lambda row: _percent(row["class_accuracy"])),
-        ("mean IoU", lambda row: f"{row['mean_iou']:.3f}"),
-        ("class+IoU≥.5 %", lambda row: _percent(row["hit_share"])),
-    ),
-    kernels=(
-        ("same class %", lambda row: _percent(row["same_class"])),
-        ("class %", lambda row: _percent(row["class_accuracy"])),
-    ),
-)
-_DETECTION = _Columns(
-    accuracy=(
-        ("VOC07 mAP %", lambda row: _percent(row["map_voc07"])),
-        ("95 % interval", lambda row: _interval(row["map_voc07_interval"])),
-        ("COCO AP %", lambda row: _percent(row["coco"]["ap"])),
-    ),
-    kernels=(
-        ("same detections %", lambda row: _percent(row["same_detections"])),
-        ("VOC07 mAP %", lambda row: _percent(row["map_voc07"])),
-    ),
-)
-_COLUMNS = {"localizer": _LOCALIZER, "ssd": _DETECTION, "ssdlite": _DETECTION}
-"""metrics["task"] → its columns."""
-
-
-def metrics_table(metrics: dict[str, Any]) -> str:
-    """Return the accuracy table of ``metrics.json``, with parity figures below."""
-    latency = {
-        (row["variant"], row["threads"]): row["median_ms"]
-        for row in metrics["latency"]
-        if row["kernels"] == "xnnpack"
-    }
-    columns = _COLUMNS[metrics.get("task", "localizer")]
-    rows = [
-        (
-            row["name"],
-            *(value(row) for _, value in columns.accuracy),
-            f"{row['bytes'] / 1e6:.2f}",
-            _ms(latency.get((row["variant"], 1))),
-            _ms(latency.get((row["variant"], 2))),
-        )
-        for row in metrics["variants"]
-    ]
-    titles = (title for title, _ in columns.accuracy)
-    header = ("model", *titles, "MB", "ms, 1 thr", "ms, 2 thr")
-    pictures = metrics["variants"][0]["pictures"]
-    parts = [f"{pictures} pictures of split {metrics['split']!r}", table(header, rows)]
-    if "parity" in metrics:
-        parts.append(_parity_text(metrics["parity"], columns))
-    return "\n".join(parts)
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
-def _interval(bounds: Sequence[float]) -> str:
-    return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}"
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _parity_text(parity: dict[str, Any], columns: _Columns) -> str:
-    layers, whole = parity["layers"], parity["end_to_end"]
-    rows = [
-        (
-            row["kernels"],
-            f"{100 * row['identical']:.1f}",
-            f"{row['noise_lsb']:.2f}",
-            f"{row['max_lsb']:.0f}",
-            *(value(row) for _, value in columns.kernels),
-        )
-        for row in whole["kernels"]
-    ]
-    header = ("kernels", "identical %", "noise LSB", "max LSB")
-    return (
-        f"\nlayer by layer: {100 * layers['identical']:.3f} % of {layers['values']} integers "
-        f"identical, {100 * layers['identical_two_step']:.4f} % with LiteRT's two-step rounding, "
-        f"largest difference {layers['max_lsb']}\n"
-        f"end to end, {whole['pictures']} pictures (noise of quantization itself: "
-        f"{whole['quantization_noise_lsb']:.2f} LSB)\n"
-        + table((*header, *(title for title, _ in columns.kernels)), rows)
     )
 
 

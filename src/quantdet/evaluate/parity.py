@@ -31,7 +31,8 @@ from quantdet.quant.numerics import LEVELS, QuantParams, dequantize, quantize
 from quantdet.quant.ranges import clip_of
 from quantdet.runtime.engine import Engine
 
-_BATCH = 8
+# All tensors of so many pictures are in memory at once.
+_BATCH = 2
 
 
 def round_integers(real: NDArray[Any], params: QuantParams) -> NDArray[np.uint8]:
