@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from quantdet.report import numbers
-from quantdet.report.results import Metrics
-from quantdet.report.verdict import checks, half_interval, judge, tiles
+from quantdet.report.localizer import LocalizerView, half_interval
+from quantdet.report.results import LocalizerMetrics
 from tests.report.made_up_run import latency, made_up_metrics, variant
+
+VIEW = LocalizerView()
 
 
 def _metrics(*variants, **parts):
-    return Metrics.model_validate({"split": "test", "variants": variants, **parts})
+    return LocalizerMetrics.model_validate({"split": "test", "variants": variants, **parts})
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,7 @@ def _metrics(*variants, **parts):
     ],
 )
 def test_verdict_is_the_worse_of_class_and_box(accuracy, iou, tone):
-    verdict = judge(
+    verdict = VIEW.verdict(
         _metrics(variant("float_keras", 0.75, 0.5), variant("uint8_tflite", accuracy, iou))
     )
     assert verdict is not None
@@ -35,7 +37,7 @@ def test_verdict_is_the_worse_of_class_and_box(accuracy, iou, tone):
 
 
 def test_float_file_stands_in_for_float_keras():
-    verdict = judge(_metrics(variant("float_tflite", 0.75), variant("uint8_tflite", 0.76)))
+    verdict = VIEW.verdict(_metrics(variant("float_tflite", 0.75), variant("uint8_tflite", 0.76)))
     assert verdict is not None
     assert verdict.text == (
         "uint8 keeps the accuracy of float: class accuracy +1.00 points, mean IoU ±0"
@@ -44,7 +46,7 @@ def test_float_file_stands_in_for_float_keras():
 
 @pytest.mark.parametrize("only", ["float_keras", "uint8_tflite"])
 def test_no_verdict_on_one_model(only):
-    assert judge(_metrics(variant(only))) is None
+    assert VIEW.verdict(_metrics(variant(only))) is None
 
 
 def test_interval_agrees_with_wilsons_worked_value():
@@ -62,7 +64,7 @@ def test_slower_is_said():
             latency("uint8_tflite", "xnnpack", 1, 5.0),
         ],
     )
-    assert tiles(metrics)[-1].change == "2.5× slower"
+    assert VIEW.tiles(metrics)[-1].change == "2.5× slower"
 
 
 def test_latency_without_float_in_the_same_setting():
@@ -73,7 +75,7 @@ def test_latency_without_float_in_the_same_setting():
             latency("uint8_tflite", "optimized", 1, 5.0),
         ],
     )
-    tile = tiles(metrics)[-1]
+    tile = VIEW.tiles(metrics)[-1]
     assert (tile.title, tile.before, tile.after) == ("latency, optimized, 1 thread", "", "5.00 ms")
 
 
@@ -89,19 +91,21 @@ def test_latency_without_float_in_the_same_setting():
 def test_each_parity_check_can_fail(path, value, failed):
     raw = made_up_metrics()
     raw["variants"][-1]["class_accuracy"] = 0.75
-    assert all(check.met for check in checks(Metrics.model_validate(raw)))
+    assert all(check.met for check in VIEW.checks(LocalizerMetrics.model_validate(raw)))
     place = raw["parity"]
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    names = [check.name for check in checks(Metrics.model_validate(raw)) if not check.met]
+    names = [
+        check.name for check in VIEW.checks(LocalizerMetrics.model_validate(raw)) if not check.met
+    ]
     assert len(names) == 1
     assert names[0].startswith(failed)
 
 
 def test_boxes_out_of_order_fail():
     row = {**variant("uint8_tflite"), "ordered_share": 0.9999}
-    (check,) = checks(_metrics(row))
+    (check,) = VIEW.checks(_metrics(row))
     assert not check.met
     assert check.measured == "99.9 %"
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from quantdet.atomic import write_text
-from quantdet.errors import DependencyError
-from quantdet.report import tables, verdict
-from quantdet.report.pictures import Picture, embed_curves, embed_predictions
-from quantdet.report.results import Epochs, Metrics, Results, read_results
+from quantdet.errors import ConfigError, DependencyError
+from quantdet.report import tables
+from quantdet.report.pictures import Picture, embed_curves, embed_examples, embed_predictions
+from quantdet.report.results import AnyMetrics, Epochs, Results, read_results
+from quantdet.report.views import VIEWS, View
 from quantdet.runs import Run
 
 # Stage → the command that makes it, with the run's own configuration.
@@ -82,13 +83,18 @@ def collect(run: Run) -> dict[str, Any]:
     """Return everything that the template shows.
 
     Raises:
-        QuantdetError: config.toml or manifest.json cannot be read.
+        QuantdetError: config.toml or manifest.json cannot be read, or the model is unknown.
     """
     config, results = run.load_config(), read_results(run)
     folder = shlex.quote(str(run.root))
     model = results.contracts.get("model.tflite")
     curves = _curves(run, results)
-    measured = _measured(results.metrics) if results.metrics else None
+    view = VIEWS.get(config.model.name)
+    if view is None:
+        raise ConfigError(
+            f"{run.config_file}: model.name {config.model.name!r} is unknown; one of {[*VIEWS]}"
+        )
+    measured = _measured(results.metrics, VIEWS[results.metrics.task]) if results.metrics else None
     phases = [(title, results.histories[name]) for name, title in _phases(results.histories)]
     return {
         "name": "/".join(run.root.resolve().parts[-2:]),
@@ -98,7 +104,9 @@ def collect(run: Run) -> dict[str, Any]:
         "toml": config.to_toml(),
         "results": results,
         "measured": measured,
-        "thresholds": {"keeps": verdict.KEEPS, "little": verdict.LOSES_A_LITTLE},
+        "architecture": view.architecture(config),
+        "asked": view.asked(config),
+        "examples": embed_examples(run),
         "missing": _missing(run, results, folder),
         "stale": _stale(results),
         "curves": curves,
@@ -117,19 +125,20 @@ def collect(run: Run) -> dict[str, Any]:
     }
 
 
-def _measured(metrics: Metrics) -> dict[str, Any]:
+def _measured(metrics: AnyMetrics, view: View) -> dict[str, Any]:
     """Return what the template shows of ``metrics.json``."""
     parity = metrics.parity
     return {
         "metrics": metrics,
-        "verdict": verdict.judge(metrics),
-        "tiles": verdict.tiles(metrics),
-        "checks": verdict.checks(metrics),
-        "accuracy": tables.accuracy_table(metrics),
+        "verdict": view.verdict(metrics),
+        "tiles": view.tiles(metrics),
+        "checks": view.checks(metrics),
+        "template": view.template,
+        "accuracy": view.sections(metrics),
         "latency": tables.latency_table(metrics) if metrics.latency else None,
         "operators": tables.operator_table(metrics) if metrics.operators else None,
         "layers": tables.layer_table(parity.layers) if parity else None,
-        "kernels": tables.kernel_table(parity.end_to_end) if parity else None,
+        "kernels": view.kernels(parity.end_to_end) if parity else None,
     }
 
 

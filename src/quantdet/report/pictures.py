@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pydantic import BaseModel
 
 from quantdet.errors import DataError
 from quantdet.runs import Run
@@ -49,6 +50,63 @@ class Gallery:
 
     pictures: tuple[Picture, ...] = ()
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Test pictures with the truth and the answers of models side by side.
+
+    Attributes:
+        columns: what each column shows.
+        rows: (name of the picture, one picture for each column).
+        note: which could not be read.
+    """
+
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, tuple[Picture, ...]], ...] = ()
+    note: str = ""
+
+
+class _Cell(BaseModel):
+    file: str
+    text: str
+
+
+class _ExampleRow(BaseModel):
+    image_id: str
+    cells: tuple[_Cell, ...]
+
+
+class _ExampleFile(BaseModel):
+    columns: tuple[str, ...]
+    pictures: tuple[_ExampleRow, ...]
+
+
+def embed_examples(run: Run) -> Examples:
+    """Return what ``evaluate`` drew into ``examples/`` of the run folder."""
+    folder = run.root / "examples"
+    try:
+        content = (folder / "examples.json").read_text("utf-8")
+        listed = _ExampleFile.model_validate_json(content)
+    except FileNotFoundError:
+        return Examples()
+    except (OSError, ValueError):
+        return Examples(note=f"{folder}: not readable; evaluate again.")
+    rows = []
+    for item in listed.pictures:
+        try:
+            cells = tuple(_example(folder, cell, item.image_id) for cell in item.cells)
+        except DataError as error:
+            return Examples(note=f"{error}; evaluate again.")
+        rows.append((item.image_id, cells))
+    return Examples(listed.columns, tuple(rows))
+
+
+def _example(folder: Path, cell: _Cell, name: str) -> Picture:
+    # Only the name: a damaged file must not make the report read elsewhere.
+    image = Image.fromarray(read_image(folder / Path(cell.file).name))
+    image.thumbnail((_PICTURE_PX, _PICTURE_PX))
+    return _encode(image, name, "JPEG", cell.text)
 
 
 def embed_curves(path: Path) -> Picture | None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,18 +23,57 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
+Bounds = tuple[float, float]
+
+
 class Variant(_Part):
-    """Accuracy of one form of the model, see ``evaluate.single_object``; shares are 0 to 1."""
+    """One form of the model."""
 
     variant: str
     name: str
     file: str = ""
     bytes: int = Field(gt=0)
     pictures: int = Field(gt=0)
+
+
+class LocalizerVariant(Variant):
+    """Accuracy of a single-object model, see ``evaluate.single_object``; shares are 0 to 1."""
+
     class_accuracy: float
     mean_iou: float
     hit_share: float | None = None
     ordered_share: float | None = None
+
+
+class ClassFigures(_Part):
+    """One class; AP is 0 to 1, None without objects."""
+
+    objects: int
+    ap_voc07: float | None
+    ap_voc10: float | None = None
+    precision: tuple[float | None, ...] = ()
+
+
+class DetectionVariant(Variant):
+    """Accuracy of a detector, see ``evaluate.detection``; shares are 0 to 1."""
+
+    map_voc07: float
+    map_voc07_interval: Bounds
+    map_voc10: float
+    map_voc10_interval: Bounds
+    coco: Mapping[str, float | None] = {}
+    per_class: Mapping[str, ClassFigures] = {}
+
+
+class Difference(_Part):
+    """``variant - against`` on the same pictures, with paired 95 % intervals."""
+
+    variant: str
+    against: str
+    map_voc07: float
+    map_voc07_interval: Bounds
+    map_voc10: float
+    map_voc10_interval: Bounds
 
 
 class Latency(_Part):
@@ -71,11 +110,13 @@ class KernelParity(_Part):
     """One kernel set against fake-quantized Keras; shares are 0 to 1."""
 
     kernels: str
-    same_class: float
     identical: float
     noise_lsb: float
     max_lsb: float | None = None
+    same_class: float | None = None
     class_accuracy: float | None = None
+    same_detections: float | None = None
+    map_voc07: float | None = None
 
 
 class EndToEnd(_Part):
@@ -102,21 +143,53 @@ class Host(_Part):
     system: str = ""
 
 
-class Metrics(_Part):
-    """``metrics.json``."""
+_Variant = TypeVar("_Variant", bound=Variant)
 
+
+class Metrics(_Part, Generic[_Variant]):
+    """``metrics.json``: what it holds for every task."""
+
+    task: str = "localizer"
     split: str
-    target: TargetConfig = TargetConfig()
     host: Host = Host()
-    variants: tuple[Variant, ...] = Field(min_length=1)
+    variants: tuple[_Variant, ...] = Field(min_length=1)
     latency: tuple[Latency, ...] = ()
     operators: Mapping[str, int] = {}
+    float_tensors: int | None = None
     parity: Parity | None = None
 
-    def variant(self, *names: str) -> Variant | None:
+    def variant(self, *names: str) -> _Variant | None:
         """Return the first of ``names`` that was measured."""
         by_name = {row.variant: row for row in self.variants}
         return next((by_name[name] for name in names if name in by_name), None)
+
+
+class LocalizerMetrics(Metrics[LocalizerVariant]):
+    """Of a single-object model."""
+
+    target: TargetConfig = TargetConfig()
+
+
+class DetectionMetrics(Metrics[DetectionVariant]):
+    """Of a detector."""
+
+    objects: int = 0
+    difficult: int = 0
+    differences: tuple[Difference, ...] = ()
+
+    def difference(self, variant: str, *against: str) -> Difference | None:
+        """Return ``variant`` against the first of ``against`` that it was compared with."""
+        found = {row.against: row for row in self.differences if row.variant == variant}
+        return next((found[name] for name in against if name in found), None)
+
+
+AnyMetrics = LocalizerMetrics | DetectionMetrics
+_METRICS: dict[str, type[LocalizerMetrics] | type[DetectionMetrics]] = {
+    "localizer": LocalizerMetrics,
+    "ssd": DetectionMetrics,
+    "ssdlite": DetectionMetrics,
+}
+"""``task`` of ``metrics.json`` → its type."""
 
 
 class Stage(_Part):
@@ -163,6 +236,10 @@ class Epochs(_Part):
     rows: tuple[Mapping[str, float], ...] = Field(min_length=1)
 
 
+class _Task(_Part):
+    task: str = "localizer"
+
+
 _STAGE_TYPES: dict[str, type[Stage]] = {"train": TrainStage, "qat": QatStage}
 _Read = TypeVar("_Read", bound=BaseModel)
 
@@ -180,7 +257,7 @@ class Results:
     """
 
     stages: dict[str, Stage] = field(default_factory=dict)
-    metrics: Metrics | None = None
+    metrics: AnyMetrics | None = None
     histories: dict[str, Epochs] = field(default_factory=dict)
     contracts: dict[str, Contract] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -211,7 +288,7 @@ def read_results(run: Run) -> Results:
         except ValidationError as error:
             found.notes.append(f"manifest.json, {name}: {_explain(error)}; run this stage again.")
     if run.metrics_file.is_file():
-        found.metrics = _read(run.metrics_file, Metrics, "evaluate again", found.notes)
+        found.metrics = _read_metrics(run.metrics_file, found.notes)
     for path in sorted(
         [*run.float_dir.glob("*/history.json"), *run.qat_dir.glob("*/history.json")]
     ):
@@ -223,6 +300,17 @@ def read_results(run: Run) -> Results:
         if contract is not None:
             found.contracts[path.name.replace(".contract.json", ".tflite")] = contract
     return found
+
+
+def _read_metrics(path: Path, notes: list[str]) -> AnyMetrics | None:
+    head = _read(path, _Task, "evaluate again", notes)
+    if head is None:
+        return None
+    kind = _METRICS.get(head.task)
+    if kind is None:
+        notes.append(f"{path}: task {head.task!r} is not known here; update quantdet.")
+        return None
+    return _read(path, kind, "evaluate again", notes)
 
 
 def _read(path: Path, kind: type[_Read], remedy: str, notes: list[str]) -> _Read | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from quantdet.report.numbers import NOTHING, difference, megabytes, percent, plain
+from quantdet.report.numbers import NOTHING, percent, plain
 from quantdet.report.results import (
     EndToEnd,
     Epochs,
+    KernelParity,
     LayerFigures,
     LayerParity,
     Metrics,
     Results,
     Stage,
 )
-from quantdet.report.verdict import faster, floats, setting, tone_of
+from quantdet.report.verdict import faster, setting
 from quantdet.runtime.contract import Contract, TensorSpec
 
 # What each kernel set is, for readers who meet the names here for the first time.
@@ -61,49 +63,13 @@ class Table:
     texts: int = 1
 
 
-def _row(*cells: str | Cell, main: bool = False, first: bool = False) -> Row:
+def row(*cells: str | Cell, main: bool = False, first: bool = False) -> Row:
+    """Return a row of texts and cells."""
     made = tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)
     return Row(made, main, first)
 
 
-def accuracy_table(metrics: Metrics) -> Table:
-    """Return every measured form of the model, differences against float beside."""
-    base = floats(metrics)
-    rows = []
-    for item in metrics.variants:
-        changes = [Cell(NOTHING), Cell(NOTHING)]
-        if base is not None and item is not base:
-            points = round(100 * (item.class_accuracy - base.class_accuracy), 2)
-            overlap = round(100 * (item.mean_iou - base.mean_iou), 2)
-            changes = [
-                Cell(difference(points), tone=tone_of(points)),
-                Cell(difference(overlap / 100, 3), tone=tone_of(overlap)),
-            ]
-        rows.append(
-            _row(
-                item.name,
-                percent(item.class_accuracy),
-                changes[0],
-                plain(item.mean_iou, 3),
-                changes[1],
-                percent(item.hit_share),
-                megabytes(item.bytes),
-                main=item.variant == "uint8_tflite",
-            )
-        )
-    header = (
-        "model",
-        "class %",
-        "change, points",
-        "mean IoU",
-        "change",
-        "class and IoU ≥ 0.5 %",
-        "MB",
-    )
-    return Table("Accuracy and size of every form of the model", header, tuple(rows))
-
-
-def latency_table(metrics: Metrics) -> Table:
+def latency_table(metrics: Metrics[Any]) -> Table:
     """Return times grouped by setting, so that models are compared like with like."""
     names = {row.variant: row.name for row in metrics.variants}
     slowest = max((row.median_ms for row in metrics.latency), default=1.0)
@@ -113,7 +79,7 @@ def latency_table(metrics: Metrics) -> Table:
         base = next((item for item in group if item.variant == "float_tflite"), None)
         for number, item in enumerate(group):
             rows.append(
-                _row(
+                row(
                     Cell(setting(item), tone="repeat" if number else ""),
                     names.get(item.variant, item.variant),
                     Cell(plain(item.median_ms, 2), bar=item.median_ms / slowest),
@@ -147,7 +113,7 @@ def layer_table(parity: LayerParity) -> Table:
 
 
 def _layer_row(name: str, figures: LayerFigures) -> Row:
-    return _row(
+    return row(
         name,
         plain(figures.layers, 0),
         plain(figures.values, 0),
@@ -157,38 +123,40 @@ def _layer_row(name: str, figures: LayerFigures) -> Row:
     )
 
 
-def kernel_table(whole: EndToEnd) -> Table:
-    """Return every kernel set against fake-quantized Keras."""
+def kernel_table(
+    whole: EndToEnd, agreement: Sequence[tuple[str, Callable[[KernelParity], float | None]]]
+) -> Table:
+    """Return every kernel set against fake-quantized Keras.
+
+    Args:
+        whole: what was measured.
+        agreement: title → share shown in %, of what the task compares.
+    """
     rows = [
-        _row(
+        row(
             item.kernels,
             _KERNEL_SETS.get(item.kernels, ""),
-            percent(item.same_class),
+            *(percent(share(item)) for _, share in agreement),
             percent(item.identical),
             plain(item.noise_lsb, 2),
             plain(item.max_lsb, 0),
-            percent(item.class_accuracy),
         )
         for item in whole.kernels
     ]
+    titles = (title for title, _ in agreement)
     header = (
-        "kernels",
-        "what they are",
-        "same class %",
-        "identical %",
-        "rms difference, steps",
-        "largest, steps",
-        "class %",
+        *("kernels", "what they are", *titles),
+        *("identical %", "rms difference, steps", "largest, steps"),
     )
     return Table(f"End to end on {whole.pictures} pictures", header, tuple(rows), texts=2)
 
 
-def operator_table(metrics: Metrics) -> Table:
+def operator_table(metrics: Metrics[Any]) -> Table:
     """Return how often each operator is in the integer file."""
     most = max(metrics.operators.values(), default=1)
     ordered = sorted(metrics.operators.items(), key=lambda item: -item[1])
-    rows = [_row(name, Cell(str(count), bar=count / max(most, 1))) for name, count in ordered]
-    total = _row("all", str(sum(metrics.operators.values())), main=True, first=True)
+    rows = [row(name, Cell(str(count), bar=count / max(most, 1))) for name, count in ordered]
+    total = row("all", str(sum(metrics.operators.values())), main=True, first=True)
     return Table("Operators of the integer file", ("operator", "count"), (*rows, total))
 
 
@@ -198,7 +166,7 @@ def phase_table(phases: Sequence[tuple[str, Epochs]]) -> Table:
     for title, epochs in phases:
         best = epochs.rows[min(max(epochs.best_epoch, 1), len(epochs.rows)) - 1]
         rows.append(
-            _row(
+            row(
                 title,
                 str(len(epochs.rows)),
                 str(epochs.best_epoch),
@@ -221,7 +189,7 @@ def phase_table(phases: Sequence[tuple[str, Epochs]]) -> Table:
 def file_table(contracts: dict[str, Contract], sizes: dict[str, int]) -> Table:
     """Return the exported files with the quantization of their inputs and outputs."""
     rows = [
-        _row(
+        row(
             name,
             _tensor(item.input.tensor),
             _tensor(item.boxes),
@@ -246,7 +214,7 @@ def _tensor(spec: TensorSpec) -> str:
 def stage_table(stages: dict[str, Stage]) -> Table:
     """Return when each stage ended and how long it took."""
     rows = [
-        _row(name, stage.written.replace("T", " ").rstrip("Z") or NOTHING, plain(stage.seconds, 0))
+        row(name, stage.written.replace("T", " ").rstrip("Z") or NOTHING, plain(stage.seconds, 0))
         for name, stage in sorted(stages.items(), key=lambda item: item[1].written)
     ]
     return Table("Stages", ("stage", "finished (UTC)", "seconds"), tuple(rows), texts=2)
@@ -259,7 +227,7 @@ def version_table(results: Results) -> Table:
     if len({tuple(sorted(versions.items())) for versions in stages.values()}) == 1:
         stages = {"all stages": next(iter(stages.values()))}
     rows = [
-        _row(package, *(versions.get(package, NOTHING) for versions in stages.values()))
+        row(package, *(versions.get(package, NOTHING) for versions in stages.values()))
         for package in packages
     ]
     return Table("Versions", ("package", *stages), tuple(rows))

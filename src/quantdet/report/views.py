@@ -1,0 +1,54 @@
+"""Which view a model has: what the report says of its accuracy.
+
+To report a new kind of model: write a view, and its line in ``VIEWS``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from quantdet.config import Config
+from quantdet.report.detection import DetectionView
+from quantdet.report.localizer import LocalizerView
+from quantdet.report.results import EndToEnd
+from quantdet.report.tables import Table
+from quantdet.report.verdict import Check, Tile, Verdict
+
+
+class View(Protocol):
+    """What is particular to one task.
+
+    Attributes:
+        template: of the accuracy section; it gets ``sections`` as ``accuracy``.
+    """
+
+    template: str
+
+    def architecture(self, config: Config) -> str:
+        """Return what kind of model it is."""
+
+    def asked(self, config: Config) -> str:
+        """Return which objects the model learned."""
+
+    def verdict(self, metrics: Any) -> Verdict | None:
+        """Return the headline, None unless both float and uint8 were measured."""
+
+    def tiles(self, metrics: Any) -> list[Tile]:
+        """Return the figures of the headline."""
+
+    def checks(self, metrics: Any) -> list[Check]:
+        """Return what must hold before a model is shipped, as far as it was measured."""
+
+    def sections(self, metrics: Any) -> dict[str, Any]:
+        """Return what the template shows."""
+
+    def kernels(self, whole: EndToEnd) -> Table:
+        """Return every kernel set against fake-quantized Keras."""
+
+
+VIEWS: dict[str, View] = {
+    "localizer": LocalizerView(),
+    "ssd": DetectionView(),
+    "ssdlite": DetectionView(),
+}
+"""[model] name → view."""
