@@ -16,10 +16,9 @@ def config(**values):
     return ModelConfig(**{"input_size": 64, "width": 0.35, "weights": "none", **values})
 
 
-@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("head", HEADS)
-def test_outputs(name, head):
-    model = MODELS[name](config(head=head), 3)
+def test_outputs(head):
+    model = MODELS["localizer"](config(head=head), 3)
     out = model(np.zeros((2, 64, 64, 3), np.float32))
     boxes, scores = np.asarray(out["boxes"]), np.asarray(out["scores"])
     assert set(out) == {"boxes", "scores"}

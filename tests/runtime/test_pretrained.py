@@ -29,7 +29,7 @@ def test_unknown_name_lists_the_known_ones(registry, tmp_path):
     with pytest.raises(ModelError, match=r"'tiny-c'.*it has tiny-a, tiny-b.*\.tflite or a run"):
         Detector.pretrained("tiny-c", folder=registry)
     with pytest.raises(ModelError, match=r"'voc-ssd300'.*it has none.*quantdet run"):
-        Detector.pretrained(registry=tmp_path / "nothing")
+        Detector.pretrained(folder=tmp_path / "nothing")
 
 
 def test_user_means_a_name_a_file_or_a_folder(package, model, tmp_path, monkeypatch):
