@@ -168,8 +168,8 @@ class _Curves:
     """Precision–recall curves of B draws, at the right detections only.
 
     A wrong detection never raises precision, so that the best precision from some recall on is
-    reached at a right one. A picture drawn twice brings its detections twice: both steps have the
-    precision that the second reaches, or more is reached later. The curve at the second is enough.
+    reached at a right one. A picture drawn twice brings each detection twice, one after the other:
+    the second of two right ones has the higher precision, so that its point is enough.
 
     Attributes:
         recalled: (B, R), weighted number of right detections up to each.
