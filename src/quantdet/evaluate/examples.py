@@ -75,6 +75,6 @@ def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def _in_words(detections: Detections) -> str:
-    """Return "2 car, 1 person", or "nothing"."""
-    counts = Counter(detections.names())
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing"
+    """Return "car × 2, person", or "nothing"."""
+    counts = sorted(Counter(detections.names()).items())
+    return ", ".join(f"{name} × {n}" if n > 1 else name for name, n in counts) or "nothing"

@@ -81,10 +81,12 @@ class DetectionView:
         after, before = metrics.variant("uint8_tflite"), metrics.variant(*FLOATS)
         if after is None:
             return []
-        low, high = after.map_voc07_interval
         return [
-            _tile("VOC07 mAP", before.map_voc07 if before else None, after.map_voc07),
-            Tile("95 % interval of uint8", "", f"{percent(low)}–{percent(high)} %", "VOC07 mAP"),
+            _tile(
+                f"VOC07 mAP (95 %: {_range(after.map_voc07_interval)})",
+                before.map_voc07 if before else None,
+                after.map_voc07,
+            ),
             _tile("COCO AP", before.coco.get("ap") if before else None, after.coco.get("ap")),
             *size_and_speed(metrics, after),
         ]
@@ -207,18 +209,17 @@ def class_table(shown: list[DetectionVariant]) -> Table:
     rows = []
     for label, figures in shown[-1].per_class.items():
         values = [item.per_class[label].ap_voc07 for item in shown if label in item.per_class]
-        last = values[-1]
-        cells = [percent(value) for value in values[:-1]]
-        known = [value for value in values if value is not None]
+        cells = [Cell(percent(value)) for value in values[:-1]]
+        cells.append(Cell(percent(values[-1]), bar=values[-1] or 0.0))
         if len(shown) > 1:
-            change = 100 * (known[-1] - known[0]) if len(known) > 1 else None
-            cells.append(NOTHING if change is None else difference(change))
-        rows.append(
-            row(label, f"{figures.objects:,}", Cell(percent(last), bar=last or 0.0), *cells)
-        )
-    names = [f"{item.name} %" for item in shown]
-    extra = [*names[:-1], "change, points"] if len(shown) > 1 else []
-    return Table("VOC07 AP of each class", ("class", "objects", names[-1], *extra), tuple(rows))
+            known = [value for value in values if value is not None]
+            change = difference(100 * (known[-1] - known[0])) if len(known) > 1 else NOTHING
+            cells.append(Cell(change))
+        rows.append(row(label, f"{figures.objects:,}", *cells))
+    header = ["class", "objects", *(f"{item.name} %" for item in shown)]
+    if len(shown) > 1:
+        header.append("change, points")
+    return Table("VOC07 AP of each class", tuple(header), tuple(rows))
 
 
 def _tile(title: str, before: float | None, after: float | None) -> Tile:

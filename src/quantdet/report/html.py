@@ -197,13 +197,17 @@ def _phases(folders: Iterable[str]) -> list[tuple[str, str]]:
 
 def _in_words(epochs: Epochs | None) -> str:
     """Return what curves show, for people who do not see them."""
-    if epochs is None or epochs.monitor not in epochs.rows[0]:
+    if epochs is None:
         return ""
-    name = "validation loss" if epochs.monitor == "val_loss" else epochs.monitor.replace("_", " ")
-    values = [row[epochs.monitor] for row in epochs.rows if epochs.monitor in row]
+    # Where the last epoch is kept, nothing is monitored.
+    watched = epochs.monitor if epochs.monitor in epochs.rows[0] else "val_loss"
+    values = [row[watched] for row in epochs.rows if watched in row]
+    if not values:
+        return ""
+    name = "validation loss" if watched == "val_loss" else watched.replace("_", " ")
     return (
         f"{name} goes from {values[0]:.4f} to {values[-1]:.4f} in {len(values)} epochs and is "
-        f"lowest, {min(values):.4f}, at epoch {epochs.best_epoch}"
+        f"lowest, {min(values):.4f}, at epoch {values.index(min(values)) + 1}"
     )
 
 
