@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from quantdet import pipeline
-from quantdet.atomic import atomic_path
+from quantdet.atomic import atomic_folder, atomic_path
 from quantdet.config import load_config
 from quantdet.evaluate.latency import host
 from quantdet.progress import bar
@@ -64,8 +64,7 @@ def _copy(run: Run, seed: int) -> Run:
         return run
     root = run.root.with_name(f"{run.root.name}-seed{seed}")
     if not root.exists():
-        with atomic_path(root) as temporary:
-            temporary.mkdir()
+        with atomic_folder(root) as temporary:
             shutil.copytree(run.float_dir, temporary / "float")
             for file in (run.config_file, run.manifest_file):
                 shutil.copy2(file, temporary / file.name)

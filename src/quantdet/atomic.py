@@ -63,6 +63,31 @@ def atomic_path(target: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``target``; rename it to ``target`` on success.
+
+    Raises:
+        QuantdetError: ``target`` exists and is not an empty folder, or cannot be written.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise QuantdetError(
+            f"{target}: is not empty, and nothing is overwritten; choose another folder"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as name:
+            whole = Path(name) / "content"
+            whole.mkdir()
+            yield whole
+            _move(whole, target)
+    except OSError as error:
+        raise QuantdetError(
+            f"{error.filename or target}: cannot be written ({error.strerror}); "
+            "check permissions and space, or choose another folder"
+        ) from error
+
+
 def _move(temporary: Path, target: Path) -> None:
     try:
         temporary.replace(target)

@@ -35,7 +35,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
 ]
 DataRoot = Annotated[Path, typer.Argument(help="Data set folder, e.g. VOCdevkit/VOC2012.")]
-Format = Annotated[str, typer.Option("--format", help="Data set format.")]
+Format = Annotated[str, typer.Option("--format", help="auto, voc, coco or yolo.")]
 Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line.")]
 
 
@@ -132,7 +132,7 @@ def data_prepare(
 @data_app.command("check")
 def data_check(
     root: DataRoot,
-    data_format: Format = "voc",
+    data_format: Format = "auto",
     labels: Labels = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the findings as JSON.")] = None,
     as_json: Json = False,
@@ -163,7 +163,7 @@ def data_show(
     out: Annotated[Path, typer.Option("--out", help="Picture to write.")] = Path("sheet.png"),
     split: Annotated[str, typer.Option("--split")] = "train",
     count: Annotated[int, typer.Option("--count", min=1)] = 16,
-    data_format: Format = "voc",
+    data_format: Format = "auto",
 ) -> None:
     """Draw a contact sheet with boxes.
 
@@ -184,6 +184,35 @@ def data_show(
             progress=progress.named("draw"),
         )
     typer.echo(str(out))
+
+
+@data_app.command("convert")
+def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
+    root: DataRoot,
+    out: Annotated[Path, typer.Option("--out", help="Folder to make.")],
+    to: Annotated[str, typer.Option("--to", help="voc, coco or yolo.")],
+    data_format: Format = "auto",
+    copy: Annotated[bool, typer.Option("--copy", help="Copy pictures, make no links.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")] = False,
+) -> None:
+    """Write a data set in another format; pictures are hard links where the disk allows.
+
+    Example: quantdet data convert VOCdevkit/VOC2012 --to yolo --out voc2012-yolo
+    """
+    from quantdet.data.convert import convert
+    from quantdet.data.dataset import load_dataset
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        dataset = load_dataset(
+            root, format=data_format, skip_bad=skip_bad, progress=progress.named("read")
+        )
+        done = convert(dataset, out, to, link=not copy, progress=progress.named("write"))
+    typer.echo(f"{done.root}: {done.pictures} pictures, {len(dataset.labels)} classes")
+    for reason in dataset.skipped:
+        typer.echo(f"left out: {reason}")
+    if done.objects_left_out:
+        typer.echo(f"left out: {done.objects_left_out} difficult objects, which {to} cannot mark")
 
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]

@@ -33,17 +33,36 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ExtraSource(_Section):
+    """More pictures to train on."""
+
+    root: Path
+    format: str = "auto"
+    split: str = ""
+    class_map: dict[str, str] = {}
+
+
 class DataConfig(_Section):
     """Where the pictures are and how they are split."""
 
     root: Path = Path("VOCdevkit/VOC2012")
-    format: str = "voc"
+    format: str = "auto"
     train_split: str = "train"
     val_split: str = "val"
     test_split: str = "test"
+    split_seed: int = Field(0, ge=0)
     labels: Path | None = None
+    classes: list[str] = []
+    class_map: dict[str, str] = {}
+    extra: list[ExtraSource] = []
     skip_bad: bool = False
     cache_dir: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_class_list(self) -> DataConfig:
+        if self.labels is not None and self.classes:
+            raise ValueError("labels and classes both say which classes to learn; set one of them")
+        return self
 
 
 class TargetConfig(_Section):

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from quantdet.config import Config, DataConfig, load_config
-from quantdet.data.dataset import fingerprint, load_dataset
+from quantdet.data.configured import load_configured
+from quantdet.data.dataset import fingerprint
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, DataError, DependencyError, ModelError
 from quantdet.quiet import quiet_stderr
@@ -138,13 +139,7 @@ def evaluate_model(
     from quantdet.evaluate.foreign import evaluate_file
 
     split = data.test_split
-    dataset = load_dataset(
-        data.root,
-        format=data.format,
-        labels=data.labels,
-        skip_bad=data.skip_bad,
-        splits=(split,),
-    )
+    dataset = load_configured(data, splits=(split,))
     measured = partial(progress, f"measure {model.name}") if progress else None
     return evaluate_file(model, dataset, split, measured)
 
@@ -194,14 +189,8 @@ def _export_one(run: Run, config: Config, name: str) -> Path:
 
 def _load(config: Config, run: Run | None = None, splits: Sequence[str] | None = None) -> Dataset:
     """Load the data set; of an existing run with the labels that it was trained with."""
-    labels: Any = _labels(run) if run is not None else config.data.labels
-    dataset = load_dataset(
-        config.data.root,
-        format=config.data.format,
-        labels=labels,
-        skip_bad=config.data.skip_bad,
-        splits=splits,
-    )
+    labels = None if run is None else _labels(run)
+    dataset = load_configured(config.data, labels, splits)
     wanted = config.data.train_split if splits is None else splits[0]
     if wanted not in dataset.splits:
         raise DataError(

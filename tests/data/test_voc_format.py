@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantdet.data.formats.voc import find_layout, read_voc, split_of_id
+from quantdet.data.formats.voc import find_layout, read_voc
 from quantdet.data.formats.voc_xml import parse_annotation, write_annotation
 from quantdet.data.sample import ObjectAnnotation, Sample
+from quantdet.data.splitting import divide, split_of_id
 from quantdet.errors import DataError
 
 
@@ -176,7 +177,7 @@ def test_flat_folder_is_split_by_hash(voc, tmp_path):
         voc.add(image_id, splits=(), suffix=".PNG" if image_id == "p0" else ".jpg")
     for path in [*voc.root.rglob("*.xml"), *voc.root.rglob("*.jpg"), *voc.root.rglob("*.PNG")]:
         path.rename(flat / path.name)
-    splits = read_voc(flat).splits
+    splits = divide(read_voc(flat)).splits
     assert list(splits) == ["train", "val", "test"]
     assert sorted(r.image_id for members in splits.values() for r in members) == sorted(ids)
     assert all(r.problems == () for members in splits.values() for r in members)

@@ -13,8 +13,10 @@ from PIL import ExifTags, Image
 
 from quantdet.data.dataset import read_listing, resolve_labels, unknown_classes
 from quantdet.data.digest import digest_files, map_threads
+from quantdet.data.formats import AUTO
 from quantdet.data.images import read_image
 from quantdet.data.records import Listing, Problem, Progress, Record
+from quantdet.data.splitting import divide
 from quantdet.errors import DataError
 
 _NESTED = ({"train", "trainval"}, {"val", "trainval"})
@@ -92,7 +94,7 @@ class CheckResult:
 def check_dataset(
     root: Path,
     *,
-    format: str = "voc",
+    format: str = AUTO,
     labels: Path | Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
@@ -100,7 +102,7 @@ def check_dataset(
 
     Args:
         root: folder of the data set.
-        format: key of ``FORMATS``.
+        format: key of ``FORMATS``, or "auto".
         labels: label file or class names; None takes the classes found.
         progress: called with (pictures decoded, all pictures).
 
@@ -108,8 +110,8 @@ def check_dataset(
         ConfigError: unknown format.
         DataError: the folder is no data set at all, or the label file is not usable.
     """
-    listing = read_listing(root, format)
-    findings = list(_empty_splits(listing))
+    listing = divide(read_listing(root, format))
+    findings = [*_empty_splits(listing), *map(_finding, listing.problems)]
     try:
         names = resolve_labels(listing, labels)
     except DataError as error:
@@ -187,11 +189,12 @@ def _duplicates(listing: Listing) -> Iterator[Finding]:
             continue
         # A list of the user's own may well be a part of another one.
         severity: Literal["error", "warning"] = "error" if {first, second} <= _APART else "warning"
-        ids = {record.image_id for record in listing.splits[first]}
+        # Two folders may well hold different pictures of one name.
+        paths = {record.image_path for record in listing.splits[first]}
         by_content = {digests.get(r.image_path, ""): r for r in listing.splits[first]}
         for record in listing.splits[second]:
             file = str(record.image_path)
-            if record.image_id in ids:
+            if record.image_path in paths:
                 message = f"is in split {first!r} and in {second!r}; take it off one of the lists"
                 yield Finding(severity, "duplicate_id", file, message)
                 continue

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
+from quantdet.data.classes import ClassChoice
 from quantdet.data.digest import digest_files
-from quantdet.data.formats import FORMATS
+from quantdet.data.formats import AUTO, find_format
 from quantdet.data.labels import check_labels, discover_labels, read_label_file
 from quantdet.data.records import Listing, Problem, Progress, Record
 from quantdet.data.sample import Dataset, ObjectAnnotation, Sample
-from quantdet.errors import ConfigError, DataError
+from quantdet.data.splitting import divide
+from quantdet.errors import DataError
 
 _SKIP = "leave such samples out with --skip-bad (skip_bad=True)"
 _REMEDIES = {
@@ -24,8 +26,10 @@ _REMEDIES = {
 def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
     root: Path | str,
     *,
-    format: str = "voc",
+    format: str = AUTO,
     labels: Path | Sequence[str] | None = None,
+    choice: ClassChoice | None = None,
+    split_seed: int = 0,
     skip_bad: bool = False,
     splits: Sequence[str] | None = None,
     progress: Progress | None = None,
@@ -34,10 +38,12 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
 
     Args:
         root: folder of the data set.
-        format: key of ``FORMATS``.
-        labels: label file, or class names in the order of class ids; None takes the classes
-            found in all splits (also in those not asked for, so that the order of class ids
-            does not depend on ``splits``).
+        format: key of ``FORMATS``, or "auto".
+        labels: label file, or class names in the order of class ids; None takes the class list
+            of the format, or else the classes found in all splits (also in those not asked
+            for, so that the order of class ids does not depend on ``splits``).
+        choice: classes to rename, merge or leave out.
+        split_seed: of the division of a data set that has no splits.
         skip_bad: leave faulty samples out and list them in ``Dataset.skipped``.
         splits: names of the splits wanted; None gives all.
         progress: called with (pictures done, all pictures).
@@ -47,10 +53,14 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
         DataError: folder or split missing, empty split, or a faulty sample; the message names
             the file, the reason and the remedy.
     """
-    listing = read_listing(Path(root), format, progress)
+    listing = divide(read_listing(Path(root), format, progress), split_seed)
+    if choice is not None:
+        listing = choice.apply(listing)
     wanted = _wanted_splits(listing, splits)
     names = resolve_labels(listing, labels)
-    skipped: dict[str, None] = {}
+    if listing.problems and not skip_bad:
+        raise DataError(f"{listing.problems[0]}; {_remedy(listing.problems[0], names)}")
+    skipped: dict[str, None] = dict.fromkeys(map(str, listing.problems))
     loaded: dict[str, tuple[Sample, ...]] = {}
     for split, records in wanted.items():
         loaded[split] = tuple(_good_samples(records, names, skip_bad, skipped))
@@ -63,20 +73,17 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
 
 
 def read_listing(root: Path, format: str, progress: Progress | None = None) -> Listing:
-    """Read a data set with all its faults.
+    """Read a data set with all its faults, and with the splits that it has itself.
 
     Raises:
         ConfigError: unknown format.
         DataError: the folder is not a data set of this format.
     """
-    reader = FORMATS.get(format)
-    if reader is None:
-        raise ConfigError(f"data.format {format!r} is unknown; choose one of {sorted(FORMATS)}")
-    return reader(root, progress)
+    return find_format(root, format).read(root, progress)
 
 
 def resolve_labels(listing: Listing, labels: Path | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the class names: those given, else those found in the listing.
+    """Return the class names: those given, else the format's list, else those found.
 
     Raises:
         DataError: label file or names not usable, or no object anywhere.
@@ -85,6 +92,8 @@ def resolve_labels(listing: Listing, labels: Path | Sequence[str] | None) -> tup
         return read_label_file(Path(labels))
     if labels is not None:
         return check_labels(labels, "labels")
+    if listing.labels:
+        return check_labels(listing.labels, str(listing.root))
     samples = (r.sample for records in listing.splits.values() for r in records)
     found = {item.label for sample in samples if sample is not None for item in sample.objects}
     if not found:
@@ -148,7 +157,8 @@ def _wanted_splits(
             available = ", ".join(listing.splits) or "none"
             raise DataError(
                 f"{listing.root}: has no split {split!r} (available: {available}); choose one "
-                f"of these, or add the list ImageSets/Main/{split}.txt"
+                "of these with --set data.train_split, val_split or test_split, or add it (VOC: "
+                f"the list ImageSets/Main/{split}.txt)"
             )
         if not listing.splits[split]:
             raise DataError(

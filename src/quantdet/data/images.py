@@ -9,7 +9,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from quantdet.errors import DataError
 from quantdet.runtime.preprocess import read_image, resize
 
-__all__ = ["picture_size", "read_image", "resize"]
+__all__ = ["IMAGE_SUFFIXES", "picture_size", "read_image", "resize"]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+"""Of files that count as pictures; where one name has several, the earlier one is taken."""
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from quantdet.data.records import read_text
 from quantdet.errors import DataError
 
 VOC_CLASSES = (
@@ -53,12 +54,7 @@ def read_label_file(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: not readable, empty, or a name is there twice.
     """
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: label file not readable ({error}); expected one class name a line, UTF-8"
-        ) from None
+    lines = read_text(path, "label file").splitlines()
     return check_labels([line.strip() for line in lines if line.strip()], str(path))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from quantdet.data.digest import map_threads
-from quantdet.data.formats.voc import IMAGE_SUFFIXES
+from quantdet.data.images import IMAGE_SUFFIXES
 from quantdet.data.links import place_file
 from quantdet.data.records import Progress
 from quantdet.errors import DataError

@@ -6,11 +6,15 @@ at it or leaves the sample out (``dataset.py``); checking lists it (``check.py``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from quantdet.data.sample import Sample
+from quantdet.errors import DataError
+
+UNSPLIT = "all"
+"""Name of the one split of a data set that knows none; :mod:`.splitting` divides it."""
 
 BOX_SLACK_PX = 1.0
 """A box this far outside the picture is a rounding of the annotator's tool, and is clipped."""
@@ -60,17 +64,33 @@ class Record:
 
 @dataclass(frozen=True)
 class Listing:
-    """A data set as found on disk: split name → records in list order."""
+    """A data set as found on disk.
+
+    Attributes:
+        root: its folder.
+        splits: split name → records in list order. A data set that knows no splits has the
+            one split :data:`UNSPLIT`.
+        labels: class names in the order of class ids, where the format has such a list.
+        problems: faults that belong to no picture.
+    """
 
     root: Path
     splits: Mapping[str, tuple[Record, ...]]
+    labels: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
 Reader = Callable[[Path, Progress | None], Listing]
-"""A data set format: folder in, listing out. Raises DataError if the folder is not of it."""
+"""Folder in, listing out. Raises DataError if the folder is not of the format."""
+
+Writer = Callable[[Path, Sequence[str], Mapping[str, Sequence[Sample]]], int]
+"""(folder, class names, split name → samples) → number of objects that the format cannot hold.
+
+The pictures are in the folder already; ``Sample.image_path`` says where.
+"""
 
 
 def fit_box(
@@ -100,6 +120,22 @@ def fit_box(
     if fitted[2] <= fitted[0] or fitted[3] <= fitted[1]:
         return None, "empty_box", f"box {_show(box_xyxy)} has no area"
     return fitted, "", ""
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the UTF-8 text of a file, without a byte order mark.
+
+    Args:
+        path: the file.
+        what: what it is, for the message.
+
+    Raises:
+        DataError: missing, not readable or not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {what} not readable ({error}); it must be a UTF-8 text") from None
 
 
 def _show(box_xyxy: tuple[float, float, float, float]) -> str:

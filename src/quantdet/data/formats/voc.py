@@ -8,21 +8,19 @@ Source: "The PASCAL Visual Object Classes Challenge 2012 Development Kit", secti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
-from quantdet.data.formats.voc_xml import parse_annotation
-from quantdet.data.images import picture_size
-from quantdet.data.records import Listing, Problem, Progress, Record
+from quantdet.atomic import write_text
+from quantdet.data.formats.voc_xml import parse_annotation, write_annotation
+from quantdet.data.images import IMAGE_SUFFIXES, picture_size
+from quantdet.data.records import UNSPLIT, Listing, Problem, Progress, Record, read_text
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 STANDARD_SPLITS = ("train", "val", "trainval", "test")
 _CLASS_LIST_ENDINGS = tuple(f"_{name}" for name in STANDARD_SPLITS)
-_SPLIT_SHARES = (("train", 0.70), ("val", 0.15), ("test", 0.15))
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ def read_voc(root: Path, progress: Progress | None = None) -> Listing:
     """Read every split of a VOC data set.
 
     Splits are the lists in ``ImageSets/Main`` (lists of one class such as
-    ``aeroplane_train.txt`` are passed over; a second column is ignored). Without lists the
-    pictures are split 70/15/15 by :func:`split_of_id`.
+    ``aeroplane_train.txt`` are passed over; a second column is ignored). Without lists
+    all pictures are in one split, :data:`quantdet.data.records.UNSPLIT`.
 
     A split of which fewer than half of the pictures have an annotation counts as one without
     annotations: the public VOC2012 test has XML for a few hundred of its 10,991 pictures, and
@@ -58,7 +56,7 @@ def read_voc(root: Path, progress: Progress | None = None) -> Listing:
     annotations = _index(layout.annotations, (".xml",))
     listed = _read_lists(layout.lists)
     if not listed:
-        listed = _split_by_hash(sorted({*images, *annotations}))
+        listed = {UNSPLIT: sorted({*images, *annotations})}
     ids = dict.fromkeys(i for ids in listed.values() for i in ids)
     records: dict[tuple[str, bool], Record] = {}
     splits: dict[str, tuple[Record, ...]] = {}
@@ -78,6 +76,11 @@ def read_voc(root: Path, progress: Progress | None = None) -> Listing:
     return Listing(layout.root, splits)
 
 
+def is_voc(root: Path) -> bool:
+    """Return whether ``root`` is a VOC data set; of several years in it one must be named."""
+    return root.is_dir() and (bool(_years(root)) or _is_flat(root))
+
+
 def find_layout(root: Path) -> VocLayout:
     """Return where the VOC data set under ``root`` is.
 
@@ -89,17 +92,13 @@ def find_layout(root: Path) -> VocLayout:
             f"{root}: no such folder; give the VOC folder with --data, or get one with "
             "`quantdet data download voc2012`"
         )
-    if _is_voc(root):
-        return _standard_layout(root)
-    for parent in (root, root / "VOCdevkit"):
-        years = sorted(p for p in parent.iterdir() if _is_voc(p)) if parent.is_dir() else []
-        if len(years) > 1:
-            names = ", ".join(str(p) for p in years)
-            raise DataError(f"{root}: holds several data sets, name one of them: {names}")
-        if years:
-            return _standard_layout(years[0])
-    suffixes = {p.suffix.lower() for p in root.iterdir()}
-    if ".xml" in suffixes and suffixes.intersection(IMAGE_SUFFIXES):
+    years = _years(root)
+    if len(years) > 1:
+        names = ", ".join(str(p) for p in years)
+        raise DataError(f"{root}: holds several data sets, name one of them: {names}")
+    if years:
+        return _standard_layout(years[0])
+    if _is_flat(root):
         return VocLayout(root, root, root, root / "ImageSets" / "Main")
     raise DataError(
         f"{root}: no VOC data here; expected the folders Annotations and JPEGImages (as in "
@@ -107,23 +106,35 @@ def find_layout(root: Path) -> VocLayout:
     )
 
 
-def split_of_id(image_id: str) -> str:
-    """Return the split of a picture in a data set without lists: 70/15/15 train/val/test.
-
-    It depends on nothing but the id (its blake2b hash), so adding or removing pictures moves
-    no other picture to another split.
-    """
-    number = int.from_bytes(blake2b(image_id.encode("utf-8"), digest_size=8).digest(), "big")
-    position = number / 2**64
-    for name, share in _SPLIT_SHARES:
-        if position < share:
-            return name
-        position -= share
-    return _SPLIT_SHARES[-1][0]
+def _years(root: Path) -> list[Path]:
+    """Return the standard data sets at ``root``: itself, or those of a VOCdevkit."""
+    for folders in ([root], _folders(root), _folders(root / "VOCdevkit")):
+        found = [path for path in folders if (path / "JPEGImages").is_dir()]
+        if found:
+            return found
+    return []
 
 
-def _is_voc(folder: Path) -> bool:
-    return (folder / "JPEGImages").is_dir()
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def _is_flat(root: Path) -> bool:
+    suffixes = {path.suffix.lower() for path in root.iterdir()}
+    return ".xml" in suffixes and bool(suffixes.intersection(IMAGE_SUFFIXES))
+
+
+def write_voc(folder: Path, labels: Sequence[str], splits: Mapping[str, Sequence[Sample]]) -> int:
+    """Write Annotations and ImageSets/Main; a ``Writer``."""
+    layout = _standard_layout(folder)
+    for split, samples in splits.items():
+        for sample in samples:
+            if sample.annotated:
+                target = layout.annotations / f"{sample.image_id}.xml"
+                write_annotation(target, sample, folder=folder.name)
+        ids = "".join(f"{sample.image_id}\n" for sample in samples)
+        write_text(layout.lists / f"{split}.txt", ids)
+    return 0
 
 
 def _standard_layout(root: Path) -> VocLayout:
@@ -160,20 +171,8 @@ def _read_lists(folder: Path) -> dict[str, list[str]]:
 
 
 def _read_list(path: Path) -> list[str]:
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: split list not readable ({error}); expected one picture id a line, UTF-8"
-        ) from None
+    lines = read_text(path, "split list").splitlines()
     return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
-
-
-def _split_by_hash(ids: Iterable[str]) -> dict[str, list[str]]:
-    splits: dict[str, list[str]] = {}
-    for image_id in ids:
-        splits.setdefault(split_of_id(image_id), []).append(image_id)
-    return {name: splits[name] for name, _ in _SPLIT_SHARES if name in splits}
 
 
 def _read_record(image_id: str, picture: Path, annotation: Path | None) -> Record:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantdet.atomic import write_json, write_text
+from quantdet.atomic import atomic_folder, write_json, write_text
 from quantdet.data.formats.voc_xml import write_annotation
 from quantdet.data.records import Progress
 from quantdet.data.sample import ObjectAnnotation, Sample
@@ -19,7 +18,7 @@ from quantdet.data.scenes.backgrounds import BACKGROUNDS
 from quantdet.data.scenes.noise import Array, blend, blur, fractal_noise, smooth_noise
 from quantdet.data.scenes.objects import SCENE_CLASSES, SCENE_OBJECTS
 from quantdet.data.scenes.pen import Pen
-from quantdet.errors import DataError, QuantdetError
+from quantdet.errors import DataError
 
 _VERSION = 1
 _SUPERSAMPLING = 4
@@ -86,17 +85,9 @@ def generate_scenes(
                 "choose another folder"
             )
         return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".scenes-", dir=folder.parent) as temporary:
-            whole = Path(temporary) / "content"
-            _write_all(whole, count, seed, size_hw, progress)
-            write_json(whole / "scenes.json", settings)
-            whole.rename(folder)
-    except OSError as error:
-        raise QuantdetError(
-            f"{folder}: cannot be written ({error}); check permissions and space"
-        ) from None
+    with atomic_folder(folder) as whole:
+        _write_all(whole, count, seed, size_hw, progress)
+        write_json(whole / "scenes.json", settings)
     return folder
 
 
