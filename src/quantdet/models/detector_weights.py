@@ -1,4 +1,4 @@
-"""Whole detectors to start from: Google's, files of that kind, or an earlier run."""
+"""Whole detectors to start from: ours, Google's, files of these kinds, or an earlier run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from quantdet.models.tfjs_weights import read_ssdlite_weights
 from quantdet.models.weight_files import Arrays, DetectorHead, WeightSet
 from quantdet.runs import Run
 from quantdet.runtime.coco import coco_labels
-from quantdet.runtime.contract import file_sha256
+from quantdet.runtime.contract import contract_path, file_sha256, load_contract
+from quantdet.runtime.pretrained import pretrained_file, pretrained_names
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def resolve_detector_weights(
     """
     if config.weights in PACKAGED:
         return _from_package(config, trunk, cache_dir)
+    if config.weights in pretrained_names():
+        return _from_file(pretrained_file(config.weights), trunk)
     path = Path(config.weights).expanduser()
     if path.suffix in (".tflite", ".json"):
         return _from_file(path, trunk)
@@ -116,9 +119,19 @@ def _from_file(path: Path, trunk: list[str]) -> WeightSet:
     if not path.is_file():
         raise ModelError(f"{path}: no such weight file; check --weights")
     arrays, width = _read(path, trunk)
+    return WeightSet(
+        arrays, KERAS_STYLE, f"file {path.name}", file_sha256(path), _head_of(path, width)
+    )
+
+
+def _head_of(path: Path, width: int) -> DetectorHead:
+    """Return what the file's contract says; without one, what is known of TensorFlow's files."""
+    if contract_path(path).is_file():
+        contract = load_contract(path)
+        shapes = tuple(item.shapes_hw for item in contract.decoder.anchors)
+        return DetectorHead(contract.labels, shapes)
     labels = _known_labels(path, width) or _label_file(path, width)
-    head = DetectorHead(labels, LAYOUTS["classic"].shapes_hw)
-    return WeightSet(arrays, KERAS_STYLE, f"file {path.name}", file_sha256(path), head)
+    return DetectorHead(labels, LAYOUTS["classic"].shapes_hw)
 
 
 def _read(path: Path, trunk: list[str]) -> tuple[Arrays, int]:

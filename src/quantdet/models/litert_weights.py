@@ -1,8 +1,8 @@
-"""Read the weights of a TF Object Detection SSD MobileNetV2 out of a float .tflite.
+"""Read the weights of an SSD MobileNetV2 out of a .tflite, float or integer.
 
 The file is taken apart by its structure, not by tensor names: convolutions that end in a
-reshape are the predictors, in the order in which the two concatenations list them; all others
-are the trunk, in the order of execution.
+reshape are the predictors, in the order in which the two concatenations list them, with the
+depthwise ones before them; all others are the trunk, in the order of execution.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BOX_VALUES = 4
 
 
 class _File:
-    """One parsed .tflite; constants come as float32."""
+    """One parsed .tflite; constants come as float32, those of integers multiplied out."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -35,7 +35,12 @@ class _File:
             raise ModelError(f"damaged: {error}") from None
         self._graph = self._model.subgraphs[0]
         codes = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
-        self._types = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4"}
+        self._types = {
+            schema.TensorType.FLOAT16: "<f2",
+            schema.TensorType.FLOAT32: "<f4",
+            schema.TensorType.INT8: "<i1",
+            schema.TensorType.INT32: "<i4",
+        }
         self.operators = [
             (codes[self._code(op)], [int(i) for i in op.inputs], [int(i) for i in op.outputs])
             for op in self._graph.operators
@@ -52,12 +57,16 @@ class _File:
         tensor = self._graph.tensors[index]
         data = self._model.buffers[tensor.buffer].data
         if data is None or tensor.type not in self._types:
-            raise ModelError("a convolution's weights are not float16 or float32 constants")
-        return (
-            np.frombuffer(bytes(data), self._types[tensor.type])
-            .reshape([int(n) for n in tensor.shape])
-            .astype(np.float32)
-        )
+            raise ModelError("a convolution's weights are no float, int8 or int32 constants")
+        values = np.frombuffer(bytes(data), self._types[tensor.type])
+        values = values.reshape([int(n) for n in tensor.shape])
+        if values.dtype.kind == "f":
+            return values.astype(np.float32)
+        # Weights and biases are symmetric: no zero point (LiteRT quantization specification).
+        scale = np.asarray(tensor.quantization.scale, np.float32)
+        axis = [1] * values.ndim
+        axis[int(tensor.quantization.quantizedDimension)] = -1
+        return values.astype(np.float32) * scale.reshape(axis)
 
     def last_axis(self, index: int) -> int:
         return int(self._graph.tensors[index].shape[-1])
@@ -67,8 +76,8 @@ def read_ssd_weights(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
     """Return folded weights by layer name, and the number of class rows.
 
     Args:
-        path: a float32 or float16 .tflite with raw box and class outputs.
-        trunk: names of the convolutions of our model but for the predictors, in order.
+        path: a .tflite with raw box and class outputs.
+        trunk: names of the convolutions of our model but for those of predictors, in order.
 
     Returns:
         ("layer/kernel" and "layer/bias" → values in Keras layout, width of the class rows).
@@ -94,17 +103,21 @@ def read_ssd_weights(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
         raise ModelError(f"{path}: has more convolutions than the layout") from None
     except (ModelError, IndexError, KeyError, ValueError, TypeError) as error:
         raise ModelError(
-            f"{path}: not a float SSD MobileNetV2 with raw outputs ({error}); give the file of "
+            f"{path}: not an SSD MobileNetV2 with raw outputs ({error}); give the file of "
             "the TF Object Detection API, a quantdet run, or a backbone's weight file"
         ) from None
     return arrays, _class_width(file)
 
 
 def _predictors(file: _File) -> Iterator[tuple[str, int]]:
-    """Yield the name and the output tensor of each predictor's convolution."""
+    """Yield the name and the output tensor of each convolution of a predictor."""
     for kind, tensors in zip(("box", "class"), _concatenated(file), strict=True):
         for number, tensor in enumerate(tensors, start=1):
-            yield f"{kind}_{number}", _convolution(file, tensor)
+            output = _convolution(file, tensor)
+            yield f"{kind}_{number}", output
+            features = file.producers[output][1][0]
+            if file.producers[features][0] == "DEPTHWISE_CONV_2D":
+                yield f"{kind}_{number}_depthwise", features
 
 
 def _concatenated(file: _File) -> tuple[list[int], list[int]]:

@@ -18,7 +18,7 @@ from quantdet.config import ModelConfig
 from quantdet.errors import ConfigError, ModelError
 from quantdet.models.backbones.mobilenet_v2 import make_divisible
 from quantdet.models.ssd_layout import LAYOUTS, SsdLayout, anchor_maps
-from quantdet.models.ssd_start import assign_start, is_head
+from quantdet.models.ssd_start import assign_start
 from quantdet.models.style import KERAS_STYLE
 from quantdet.models.weight_files import WeightSet
 from quantdet.models.weights import find_backbone
@@ -101,10 +101,10 @@ def ssd_head_input(config: ModelConfig) -> str:
 
 
 def trunk_names(config: ModelConfig) -> list[str]:
-    """Return the names of all convolutions but the predictors, in the order of execution."""
+    """Return the names of all convolutions but the predictors', in the order of execution."""
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-    layers = build_ssd(config, 1).layers
-    return [layer.name for layer in layers if isinstance(layer, kinds) and not is_head(layer.name)]
+    names = [layer.name for layer in build_ssd(config, 1).layers if isinstance(layer, kinds)]
+    return [name for name in names if not name.startswith(("box_", "class_"))]
 
 
 def _predict(head: Any, features: Any, name: str, anchors: int, values: int) -> Any:
