@@ -27,6 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_DEMO_PICTURES = 12
+
 data_app = typer.Typer(help="Get, organise, check and look at data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
@@ -216,10 +218,14 @@ def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
 
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
-Preset = Annotated[str | None, typer.Option("--preset", help="note, recommended or demo.")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="ssd, voc_ssd300, note, recommended or demo.")
+]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data set folder.")]
 OutRun = Annotated[Path, typer.Option("--out", help="Run folder to make or go on with.")]
-Weights = Annotated[str | None, typer.Option("--weights", help="imagenet, none, or a weight file.")]
+Weights = Annotated[
+    str | None, typer.Option("--weights", help="voc-ssd300, coco, imagenet, none, or a file.")
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")]
 
 
@@ -345,20 +351,42 @@ def run(  # noqa: PLR0913, PLR0917 - options of the command line
 
 @app.command()
 def demo(
+    pictures: Annotated[
+        list[str] | None, typer.Argument(help="Your own, for the model that comes with quantdet.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for everything.")] = Path("demo"),
 ) -> None:
-    """Generate a small data set, run every stage on it, and draw what the uint8 model finds.
+    """Show both: the model that comes with quantdet, and a whole training run on generated scenes.
 
-    Example: quantdet demo
+    Example: quantdet demo street.jpg
     """
+    from quantdet.data.dataset import load_dataset
     from quantdet.data.scenes import generate_scenes
     from quantdet.progress import bar
+    from quantdet.runtime.detector import Detector
 
     with bar() as progress:
         data = generate_scenes(out / "VOCdevkit", count=480, progress=progress.named("generate"))
-    settings = _config(None, "demo", None, _options(data, None, False))
-    finished = _run_all(settings, out / "run")
-    _predict_test_pictures(finished, data, out / "predictions")
+    samples = load_dataset(data, splits=("test",)).splits["test"][:_DEMO_PICTURES]
+    scenes = [str(sample.image_path) for sample in samples]
+    _draw(Detector.pretrained(), pictures or scenes, out / "shipped")
+    finished = _run_all(_config(None, "demo", None, _options(data, None, False)), out / "run")
+    _draw(Detector(finished.root), scenes, out / "predictions")
+    _report_again(finished)
+
+
+def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
+    from quantdet.runtime.predict import predict_to_folder
+
+    predict_to_folder(detector, pictures, out)
+    typer.echo(f"boxes:  {out}")
+
+
+def _report_again(finished: Any) -> None:
+    """Write the report once more, now with the pictures drawn."""
+    from quantdet import pipeline
+
+    pipeline.run_report(finished)
 
 
 def _run_all(settings: Any, out: Path) -> Any:
@@ -372,18 +400,6 @@ def _run_all(settings: Any, out: Path) -> Any:
     typer.echo(metrics_table(metrics))
     typer.echo(f"\nmodel:  {finished.model_file}\nreport: {finished.report_file}")
     return finished
-
-
-def _predict_test_pictures(finished: Any, data: Path, out: Path) -> None:
-    from quantdet import pipeline
-    from quantdet.data.dataset import load_dataset
-    from quantdet.runtime.detector import Detector
-    from quantdet.runtime.predict import predict_to_folder
-
-    samples = load_dataset(data, splits=("test",)).splits["test"][:12]
-    predict_to_folder(Detector(finished.root), [str(s.image_path) for s in samples], out)
-    pipeline.run_report(finished)  # once more, now with pictures
-    typer.echo(f"boxes:  {out}")
 
 
 if __name__ == "__main__":

@@ -92,10 +92,10 @@ def resolve_detector_weights(
     if config.weights in PACKAGED:
         return _from_package(config, trunk, cache_dir)
     if config.weights in pretrained_names():
-        return _from_file(pretrained_file(config.weights), trunk)
+        return _from_file(pretrained_file(config.weights), config, trunk)
     path = Path(config.weights).expanduser()
     if path.suffix in (".tflite", ".json"):
-        return _from_file(path, trunk)
+        return _from_file(path, config, trunk)
     if path.is_dir():
         return _from_run(Run(path))
     return None
@@ -103,11 +103,7 @@ def resolve_detector_weights(
 
 def _from_package(config: ModelConfig, trunk: list[str], cache_dir: Path) -> WeightSet:
     packaged = PACKAGED[config.weights]
-    if config.name != packaged.name:
-        raise ModelError(
-            f"weights = {config.weights!r} are those of {packaged.name}, not of {config.name}; set "
-            f"[model] name = {packaged.name!r}, or choose other weights"
-        )
+    _require_model(config, packaged.name)
     files = packaged.files.fetch(cache_dir / config.weights)
     arrays, _ = _read(files[0], trunk)
     head = DetectorHead(packaged.labels, LAYOUTS["classic"].shapes_hw)
@@ -115,9 +111,19 @@ def _from_package(config: ModelConfig, trunk: list[str], cache_dir: Path) -> Wei
     return WeightSet(arrays, KERAS_STYLE, source, packaged.files.sha256, head)
 
 
-def _from_file(path: Path, trunk: list[str]) -> WeightSet:
+def _require_model(config: ModelConfig, name: str) -> None:
+    if config.name != name:
+        raise ModelError(
+            f"weights = {config.weights!r} are those of {name}, not of {config.name}; set [model] "
+            f"name = {name!r}, or choose other weights"
+        )
+
+
+def _from_file(path: Path, config: ModelConfig, trunk: list[str]) -> WeightSet:
     if not path.is_file():
         raise ModelError(f"{path}: no such weight file; check --weights")
+    if contract_path(path).is_file():
+        _require_model(config, load_contract(path).task)
     arrays, width = _read(path, trunk)
     return WeightSet(
         arrays, KERAS_STYLE, f"file {path.name}", file_sha256(path), _head_of(path, width)
