@@ -19,7 +19,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
         Path | None, typer.Option("--data", help="Data set for a .tflite; a run knows its own.")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="Split of --data.")] = "test",
-    data_format: Annotated[str, typer.Option("--format", help="Format of --data.")] = "voc",
+    data_format: Annotated[str, typer.Option("--format", help="Format of --data.")] = "auto",
     parity_pictures: Annotated[
         int, typer.Option("--parity-pictures", min=0, help="Of a run; 0 leaves parity out.")
     ] = 16,

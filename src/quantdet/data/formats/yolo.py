@@ -312,9 +312,10 @@ def _share(word: str) -> float:
 
 
 def _lone_labels(pictures: Iterable[Path]) -> Iterator[Problem]:
-    """Yield a problem for each label file beside those read that has no picture."""
-    for folder in dict.fromkeys(picture.parent for picture in pictures):
-        stems = {path.stem for path in _in_folder(folder)} | {"classes"}
+    """Yield a problem for each label file beside those read that nobody knows a picture of."""
+    listed = list(pictures)
+    for folder in dict.fromkeys(picture.parent for picture in listed):
+        stems = {path.stem for path in (*listed, *_in_folder(folder))} | {"classes"}
         for file in sorted(_label_path(folder / "any").parent.glob("*.txt")):
             if file.stem not in stems and _has_objects(file):
                 yield Problem(file, "missing_picture", "there is no picture for these labels")
