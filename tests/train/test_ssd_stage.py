@@ -69,7 +69,7 @@ def test_quantization_keeps_the_better_of_calibration_and_training(trained):
 
 def test_contract_describes_the_file(trained):
     *_, file, contract = trained
-    assert contract.task == "ssd"
+    assert contract.task == "ssdlite"
     assert contract.decoder.kind == "ssd"
     assert contract.background_index is None
     count = sum(m.rows * m.cols * len(m.shapes_hw) for m in contract.decoder.anchors)
