@@ -247,6 +247,80 @@ def two_outputs():
     )
 
 
+def multiply():
+    x = _image()
+    return keras.Model(x, kl.Multiply()([kl.Conv2D(4, 1)(x), kl.Conv2D(4, 1)(x)]))
+
+
+def squeeze_and_excite():
+    x = _image()
+    y = kl.Conv2D(4, 1, activation="relu6")(x)
+    gate = kl.Reshape((1, 1, 4))(kl.GlobalAveragePooling2D()(y))
+    gate = kl.Conv2D(4, 1, activation="sigmoid")(kl.Conv2D(2, 1, activation="relu")(gate))
+    return keras.Model(x, kl.Conv2D(3, 1)(kl.Multiply()([y, gate])))
+
+
+def subtract():
+    x = _image()
+    return keras.Model(x, kl.Subtract()([kl.Conv2D(4, 1)(x), kl.Conv2D(4, 1)(x)]))
+
+
+def maximum():
+    x = _image()
+    return keras.Model(x, kl.Maximum()([kl.Conv2D(4, 1)(x), kl.Conv2D(4, 1)(x)]))
+
+
+def minimum():
+    x = _image()
+    return keras.Model(x, kl.Minimum()([kl.Conv2D(4, 1)(x), kl.Conv2D(4, 1, activation="relu")(x)]))
+
+
+def leaky_relu():
+    x = _image()
+    return keras.Model(x, kl.LeakyReLU(negative_slope=0.1)(kl.Conv2D(4, 1)(x)))
+
+
+def tanh():
+    x = _image()
+    return keras.Model(x, kl.Conv2D(3, 1)(kl.Activation("tanh")(kl.Conv2D(4, 1)(x))))
+
+
+def silu():
+    x = _image()
+    return keras.Model(x, kl.Conv2D(3, 1)(kl.Conv2D(4, 3, activation="swish")(x)))
+
+
+def hard_sigmoid():
+    x = _image()
+    return keras.Model(x, kl.Conv2D(3, 1)(kl.Activation("hard_sigmoid")(kl.Conv2D(4, 1)(x))))
+
+
+def hard_sigmoid_on_vector():
+    x = keras.Input((6,), name="features")
+    return keras.Model(x, kl.Activation("hard_sigmoid")(kl.Dense(5)(x)))
+
+
+def hard_swish():
+    x = _image()
+    y = kl.BatchNormalization()(kl.Conv2D(4, 3, use_bias=False)(x))
+    return keras.Model(x, kl.Conv2D(3, 1)(kl.Activation("hard_silu")(y)))
+
+
+def rescaling():
+    x = _image()
+    return keras.Model(x, kl.Conv2D(4, 3)(kl.Rescaling(0.5, offset=0.25)(x)))
+
+
+def cropping():
+    x = _image()
+    return keras.Model(x, kl.Conv2D(3, 1)(kl.Cropping2D(((1, 0), (0, 2)))(kl.Conv2D(4, 1)(x))))
+
+
+def permute():
+    x = _image()
+    return keras.Model(x, kl.Conv2D(3, 1)(kl.Permute((2, 1, 3))(kl.Conv2D(4, 1)(x))))
+
+
 CASES = {
     build.__name__: build
     for build in (
@@ -291,6 +365,20 @@ CASES = {
         nested_model,
         sequential,
         two_outputs,
+        multiply,
+        squeeze_and_excite,
+        subtract,
+        maximum,
+        minimum,
+        leaky_relu,
+        tanh,
+        silu,
+        hard_sigmoid,
+        hard_sigmoid_on_vector,
+        hard_swish,
+        rescaling,
+        cropping,
+        permute,
     )
 }
 

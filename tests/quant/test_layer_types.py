@@ -20,6 +20,8 @@ LEAST_ROUNDED_ONCE = {
     "AveragePooling2D": 0.87,
     "GlobalAveragePooling2D": 0.65,
     "UpSampling2D": 0.94,
+    "Multiply": 0.97,
+    "LeakyReLU": 0.75,
 }
 LEAST_IDENTICAL = {"UpSampling2D": 0.94}
 

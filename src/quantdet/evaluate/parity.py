@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.quant.calibrate import quantizer_before
+from quantdet.quant.calibrate import quantizer_before, quantizer_of
 from quantdet.quant.graph import Graph, Node, call_layer, read_graph
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert_file import FileGraph, read_litert
@@ -89,7 +89,7 @@ def round_two_step(
 
     Args:
         real: results before quantization, channels last.
-        multiplier: scale_in * scale_weight / scale_out, scalar or per channel.
+        multiplier: scale_in * scale_weight / scale_out, scalar, per channel or per value.
         params: of the output.
     """
     steps = np.asarray(real, np.float64) / params.scale
@@ -209,7 +209,7 @@ class _Comparer:
         call = self._operator(node)
         params = self._quantizer(node).params()
         once = quantize(real, params)
-        multiplier = self._multiplier(call, params)
+        multiplier = self._multiplier(call, params, real)
         if isinstance(call.layer, keras.layers.AveragePooling2D | keras.layers.UpSampling2D):
             twice = round_integers(real, params)
         else:
@@ -227,13 +227,21 @@ class _Comparer:
         fused = clip_of(node.layer) is not None and isinstance(before.layer, QuantizedWeights)
         return before if fused else node
 
-    def _multiplier(self, call: Node, params: QuantParams) -> NDArray[np.float64] | None:
-        """Return scale_in * scale_weight / scale_out of calls that requantize a sum."""
+    def _multiplier(
+        self, call: Node, params: QuantParams, real: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        """Return scale_in * scale_weight / scale_out of calls that requantize an integer."""
         scale_in = quantizer_before(self._producers, call).params().scale
         if isinstance(call.layer, QuantizedWeights):
             scale = keras.ops.convert_to_numpy(call.layer.weight_scale()).astype(np.float64)
             multiplier: NDArray[np.float64] = scale.reshape(-1) * scale_in / params.scale
             return multiplier
+        if isinstance(call.layer, keras.layers.LeakyReLU):
+            slope = np.where(real < 0, float(call.layer.negative_slope), 1.0)
+            return slope * scale_in / params.scale
+        if isinstance(call.layer, keras.layers.Multiply):
+            scales = [quantizer_of(self._producers, t).params().scale for t in call.inputs]
+            return np.array(np.prod(scales) / params.scale)
         if isinstance(call.layer, keras.layers.GlobalAveragePooling2D):
             _, height, width, _ = self._graph.shapes[call.inputs[0]]
             return np.array(scale_in / params.scale / (int(height or 1) * int(width or 1)))

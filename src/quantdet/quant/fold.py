@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
+from quantdet.quant.activations import activation_kind
+from quantdet.quant.affine import Vector, affine_layer, picture_calls
+from quantdet.quant.compose import compose_activations
 from quantdet.quant.graph import Graph, Node, build_model, clone_layer, read_graph
-
-Vector = NDArray[np.float64]
 
 WEIGHTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 _IDENTITIES = (
@@ -34,6 +35,9 @@ _IDENTITIES = (
 )
 
 
+_INPUT_AFFINE = (keras.layers.Normalization, keras.layers.Rescaling)
+
+
 def simplify(graph: Graph) -> Graph:
     """Apply every rewriting pass of this module."""
     for rewrite in (
@@ -42,6 +46,7 @@ def simplify(graph: Graph) -> Graph:
         split_separable,
         split_activations,
         drop_identities,
+        compose_activations,
         fold_batch_norm_after,
         replace_batch_norm,
         fold_normalization,
@@ -60,23 +65,6 @@ def fold_batch_norm(model: Any) -> Any:
     for layer in folded.layers:
         layer.trainable = trainable.get(layer.name, True)
     return folded
-
-
-def activation_kind(layer: Any) -> str | None:
-    """Return "relu", "relu6", "sigmoid", "softmax" or "linear" for an activation layer.
-
-    None if ``layer`` is no activation or one that is not supported.
-    """
-    if isinstance(layer, keras.layers.ReLU):
-        if layer.negative_slope or layer.threshold:
-            return None
-        return {None: "relu", 6.0: "relu6"}.get(layer.max_value)
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax" if layer.axis == -1 else None
-    if isinstance(layer, keras.layers.Activation):
-        name = getattr(layer.activation, "__name__", "")
-        return name if name in ("relu", "relu6", "sigmoid", "softmax", "linear") else None
-    return None
 
 
 def drop_identities(graph: Graph) -> Graph:
@@ -176,16 +164,16 @@ def replace_batch_norm(graph: Graph) -> Graph:
 
 
 def fold_normalization(graph: Graph) -> Graph:
-    """Fold a Normalization layer into the convolution or dense layer that follows it.
+    """Fold a Normalization or Rescaling layer into the convolution or dense layer behind it.
 
     Exact except at a zero-padded border: there the original pads with the mean pixel, the
-    folded layer with real 0. A Normalization followed by anything else becomes a 1x1
+    folded layer with real 0. Such a layer followed by anything else becomes a 1x1
     depthwise convolution, which is exact.
     """
     renamed: dict[int, int] = {}
     nodes = list(graph.nodes)
     for node in graph.nodes:
-        if not isinstance(node.layer, keras.layers.Normalization):
+        if not isinstance(node.layer, _INPUT_AFFINE):
             continue
         reader = graph.only_consumer(node.output)
         if reader is not None and isinstance(reader.layer, keras.layers.ZeroPadding2D):
@@ -199,7 +187,7 @@ def fold_normalization(graph: Graph) -> Graph:
         nodes.remove(node)
         renamed[node.output] = node.inputs[0]
     graph = graph.rewrite(nodes, renamed)
-    return _replace_affine(graph, keras.layers.Normalization, _normalization_affine)
+    return _replace_affine(graph, _INPUT_AFFINE, _normalization_affine)
 
 
 def _separate(layer: Any) -> tuple[Any, Any]:
@@ -241,6 +229,8 @@ def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
 
 
 def _normalization_affine(layer: Any) -> tuple[Vector, Vector]:
+    if isinstance(layer, keras.layers.Rescaling):
+        return np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
     if layer.invert:
         raise QuantizationError(f"layer {layer.name!r} (Normalization): invert is not supported")
     mean = np.asarray(layer.mean, dtype=np.float64).reshape(-1)
@@ -306,35 +296,9 @@ def _replace_affine(graph: Graph, kind: Any, affine: Any) -> Graph:
         if id(node.layer) not in made:
             made[id(node.layer)] = affine_layer(node.layer.name, shape, *affine(node.layer))
         replacement = made[id(node.layer)]
-        if len(shape) == 4:
-            nodes.append(Node(replacement, node.inputs, node.output))
-            continue
-        if len(shape) != 2:
-            raise QuantizationError(
-                f"layer {node.layer.name!r} ({kind.__name__}) has {len(shape)} axes; "
-                "only pictures (4 axes) and vectors (2 axes) are supported"
-            )
-        up = keras.layers.Reshape((1, 1, shape[-1]), name=f"{node.layer.name}_to_picture")
-        down = keras.layers.Reshape((shape[-1],), name=f"{node.layer.name}_to_vector")
-        nodes += [
-            Node(up, node.inputs, fresh),
-            Node(replacement, (fresh,), fresh + 1),
-            Node(down, (fresh + 1,), node.output),
-        ]
+        nodes += picture_calls([replacement], (node.inputs, node.output), shape, fresh)
         fresh += 2
     return graph.rewrite(nodes)
-
-
-def affine_layer(name: str, shape: tuple[int | None, ...], scale: Vector, shift: Vector) -> Any:
-    """Return a 1x1 DepthwiseConv2D that computes ``scale * x + shift`` per channel."""
-    channels = int(shape[-1] or 0)
-    layer = keras.layers.DepthwiseConv2D(1, name=name)
-    layer.build((None, None, None, channels))
-    kernel = np.broadcast_to(scale, channels).reshape(1, 1, channels, 1)
-    layer.set_weights(
-        [kernel.astype(np.float32), np.broadcast_to(shift, channels).astype(np.float32)]
-    )
-    return layer
 
 
 def _unique_names(nodes: list[Node]) -> list[Node]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ExportError
-from quantdet.quant.fold import activation_kind
+from quantdet.quant.activations import activation_kind
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.layers import ActivationQuantizer, QuantDepthwiseConv2D, QuantizedWeights
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
@@ -28,6 +28,13 @@ SCALE_TOLERANCE = 1e-5
 
 _OP_NAMES: dict[type, tuple[str, ...]] = {
     keras.layers.Add: ("ADD",),
+    keras.layers.Subtract: ("SUB",),
+    keras.layers.Multiply: ("MUL",),
+    keras.layers.Maximum: ("MAXIMUM",),
+    keras.layers.Minimum: ("MINIMUM",),
+    keras.layers.LeakyReLU: ("LEAKY_RELU",),
+    keras.layers.Cropping2D: ("STRIDED_SLICE", "SLICE"),
+    keras.layers.Permute: ("TRANSPOSE",),
     keras.layers.Concatenate: ("CONCATENATION",),
     keras.layers.GlobalAveragePooling2D: ("MEAN", "AVERAGE_POOL_2D"),
     keras.layers.GlobalMaxPooling2D: ("REDUCE_MAX", "MAX_POOL_2D"),
@@ -41,7 +48,9 @@ _OP_NAMES: dict[type, tuple[str, ...]] = {
 _ACTIVATION_OPS = {
     "relu": ("RELU",),
     "relu6": ("RELU6", "RELU_0_TO_1", "MINIMUM"),
+    "relu1": ("RELU_0_TO_1", "MINIMUM"),
     "sigmoid": ("LOGISTIC",),
+    "tanh": ("TANH",),
     "softmax": ("SOFTMAX",),
 }
 _WEIGHTED_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")

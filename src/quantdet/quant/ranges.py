@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.fold import activation_kind, affine_layer
+from quantdet.quant.activations import activation_kind
+from quantdet.quant.affine import affine_layer
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.rules import CLIPS, Clip, Range, rule_for
 
 # LiteRT's integer sigmoid and softmax kernels accept only this output range (1/256 steps).
 UNIT_RANGE = (0.0, 255.0 / 256.0)
+# And its tanh kernel only this one (1/128 steps).
+SIGNED_UNIT_RANGE = (-1.0, 127.0 / 128.0)
+_BY_NATURE = {Range.UNIT: UNIT_RANGE, Range.SIGNED_UNIT: SIGNED_UNIT_RANGE}
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ def _copying_layer(graph: Graph, tensor: int, name: str) -> Any:
 def _fixed_by_nature(
     graph: Graph, input_range: tuple[float, float] | None
 ) -> dict[int, tuple[float, float]]:
-    fixed = {node.output: UNIT_RANGE for node in graph.nodes if _origin(node) is Range.UNIT}
+    origins = {node.output: _origin(node) for node in graph.nodes}
+    fixed = {t: _BY_NATURE[origin] for t, origin in origins.items() if origin in _BY_NATURE}
     if input_range is not None:
         fixed.update(dict.fromkeys(graph.inputs, input_range))
     return fixed

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.fold import activation_kind
+from quantdet.quant.activations import COMPOSED, activation_kind
 
 
 class Range(Enum):
@@ -22,6 +22,7 @@ class Range(Enum):
     OWN = "own"  # calibrated for this tensor
     INPUT = "input"  # the integer kernel wants one range for all inputs and the output
     UNIT = "unit"  # 1/256 steps in [0, 1), as LiteRT's sigmoid and softmax kernels fix it
+    SIGNED_UNIT = "signed unit"  # 1/128 steps in [-1, 1), as LiteRT's tanh kernel fixes it
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ RULES: dict[type, Rule] = {
     keras.layers.DepthwiseConv2D: Rule(Range.OWN),
     keras.layers.Dense: Rule(Range.OWN),
     keras.layers.Add: Rule(Range.OWN),
+    keras.layers.Subtract: Rule(Range.OWN),
+    keras.layers.Multiply: Rule(Range.OWN),
+    keras.layers.LeakyReLU: Rule(Range.OWN),
+    keras.layers.Maximum: _MOVES,
+    keras.layers.Minimum: _MOVES,
     keras.layers.GlobalAveragePooling2D: Rule(Range.OWN),
     keras.layers.AveragePooling2D: Rule(Range.INPUT),
     keras.layers.MaxPooling2D: _MOVES,
@@ -52,15 +58,19 @@ RULES: dict[type, Rule] = {
     keras.layers.ZeroPadding2D: _MOVES,
     keras.layers.Reshape: _MOVES,
     keras.layers.Flatten: _MOVES,
+    keras.layers.Cropping2D: _MOVES,
+    keras.layers.Permute: _MOVES,
 }
 _ACTIVATIONS: dict[str, Rule] = {
     "relu": Rule(Range.OWN),
     "relu6": Rule(Range.OWN),
+    "relu1": Rule(Range.OWN),
+    "tanh": Rule(Range.SIGNED_UNIT),
     "sigmoid": Rule(Range.UNIT),
     "softmax": Rule(Range.UNIT),
 }
 Clip = tuple[float, float | None]
-CLIPS: dict[str, Clip] = {"relu": (0.0, None), "relu6": (0.0, 6.0)}
+CLIPS: dict[str, Clip] = {"relu": (0.0, None), "relu6": (0.0, 6.0), "relu1": (0.0, 1.0)}
 
 
 def rule_for(layer: Any) -> Rule:
@@ -76,10 +86,11 @@ def rule_for(layer: Any) -> Rule:
         return Rule(Range.INPUT, exact=layer.interpolation == "nearest")
     rule = RULES.get(type(layer))
     if rule is None:
+        layers = ", ".join(sorted(kind.__name__ for kind in RULES))
         raise QuantizationError(
             f"layer {layer.name!r} ({_describe(layer)}) cannot be quantized; supported are "
-            f"{', '.join(sorted(kind.__name__ for kind in RULES))}, UpSampling2D, ReLU, ReLU6, "
-            "Sigmoid and Softmax. Replace the layer, or add a rule in quantdet/quant/rules.py"
+            f"{layers}, UpSampling2D, and the activations {', '.join((*_ACTIVATIONS, *COMPOSED))}. "
+            "Replace the layer, or add a rule in quantdet/quant/rules.py"
         )
     _check_channels_last(layer)
     return rule
