@@ -321,6 +321,24 @@ def permute():
     return keras.Model(x, kl.Conv2D(3, 1)(kl.Permute((2, 1, 3))(kl.Conv2D(4, 1)(x))))
 
 
+def bare_operations():
+    x = _image()
+    y = kl.Conv2D(4, 1)(x)
+    gate = keras.ops.relu6(y + 3.0) * (1.0 / 6.0)
+    return keras.Model(x, kl.Conv2D(3, 1)(1.0 - y * gate))
+
+
+def depthwise_then_scaled():
+    x = _image(channels=2)
+    return keras.Model(x, kl.DepthwiseConv2D(3, depth_multiplier=2)(x) * 0.5)
+
+
+def rescaling_and_normalization():
+    x = _image()
+    y = kl.Normalization(mean=[0.1, -0.2, 0.3], variance=[0.5, 0.25, 1.5])(kl.Rescaling(0.5)(x))
+    return keras.Model(x, kl.Conv2D(4, 3)(y))
+
+
 CASES = {
     build.__name__: build
     for build in (
@@ -377,6 +395,9 @@ CASES = {
         hard_sigmoid_on_vector,
         hard_swish,
         rescaling,
+        rescaling_and_normalization,
+        bare_operations,
+        depthwise_then_scaled,
         cropping,
         permute,
     )

@@ -7,11 +7,12 @@ layers of their own, BatchNorm and input Normalization are folded away:
       = (s*w)*x + (b - mean)*s + beta,   s = gamma / sqrt(var + eps)
 
 (Jacob et al. 2018, arXiv:1712.05877, section 3.2). The result computes the same function up to
-float rounding, with one exception named in :func:`fold_normalization`.
+float rounding, with one exception named in :func:`fold_affine_before`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -35,7 +36,11 @@ _IDENTITIES = (
 )
 
 
-_INPUT_AFFINE = (keras.layers.Normalization, keras.layers.Rescaling)
+_AFFINE = (
+    keras.layers.BatchNormalization,
+    keras.layers.Normalization,
+    keras.layers.Rescaling,
+)
 
 
 def simplify(graph: Graph) -> Graph:
@@ -47,9 +52,9 @@ def simplify(graph: Graph) -> Graph:
         split_activations,
         drop_identities,
         compose_activations,
-        fold_batch_norm_after,
-        replace_batch_norm,
-        fold_normalization,
+        fold_affine_after,
+        fold_affine_before,
+        replace_affine,
     ):
         graph = rewrite(graph)
     return graph
@@ -130,24 +135,24 @@ def split_activations(graph: Graph) -> Graph:
     return graph.rewrite(nodes)
 
 
-def fold_batch_norm_after(graph: Graph) -> Graph:
-    """Fold each BatchNorm into the convolution or dense layer right before it."""
+def fold_affine_after(graph: Graph) -> Graph:
+    """Fold each BatchNorm or Rescaling into the convolution or dense layer right before it."""
     producers = graph.producers()
     folded: dict[tuple[int, int], Any] = {}
     replaced: dict[int, Any] = {}
     renamed: dict[int, int] = {}
     for node in graph.nodes:
-        if not isinstance(node.layer, keras.layers.BatchNormalization):
+        if not isinstance(node.layer, _AFFINE):
             continue
         before = producers.get(node.inputs[0])
         if before is None or not isinstance(before.layer, WEIGHTED):
             continue
-        if graph.only_consumer(before.output) is None:
+        if graph.only_consumer(before.output) is None or before.output in replaced:
             continue
         # A shared pair (same layer, same BatchNorm) stays shared; other pairs get own weights.
         key = (id(before.layer), id(node.layer))
         if key not in folded:
-            folded[key] = _scale_output(before.layer, *_batch_norm_affine(node.layer))
+            folded[key] = _scale_output(before.layer, *_affine(node.layer))
         replaced[before.output] = folded[key]
         renamed[node.output] = before.output
     nodes = [
@@ -158,36 +163,56 @@ def fold_batch_norm_after(graph: Graph) -> Graph:
     return graph.rewrite(_unique_names(nodes), renamed)
 
 
-def replace_batch_norm(graph: Graph) -> Graph:
-    """Write a BatchNorm that stands alone as a 1x1 depthwise convolution."""
-    return _replace_affine(graph, keras.layers.BatchNormalization, _batch_norm_affine)
-
-
-def fold_normalization(graph: Graph) -> Graph:
-    """Fold a Normalization or Rescaling layer into the convolution or dense layer behind it.
+def fold_affine_before(graph: Graph) -> Graph:
+    """Fold each Normalization or Rescaling into the convolution or dense layer behind it.
 
     Exact except at a zero-padded border: there the original pads with the mean pixel, the
-    folded layer with real 0. Such a layer followed by anything else becomes a 1x1
-    depthwise convolution, which is exact.
+    folded layer with real 0.
     """
-    renamed: dict[int, int] = {}
-    nodes = list(graph.nodes)
+    while True:
+        pair = next(_affine_before_weighted(graph), None)
+        if pair is None:
+            return graph
+        node, reader = pair
+        scaled = _scale_input(reader.layer, *_affine(node.layer))
+        nodes = [
+            Node(scaled, reader.inputs, reader.output) if other is reader else other
+            for other in graph.nodes
+            if other is not node
+        ]
+        graph = graph.rewrite(nodes, {node.output: node.inputs[0]})
+
+
+def _affine_before_weighted(graph: Graph) -> Iterator[tuple[Node, Node]]:
+    """Yield each such layer with the call that it can be folded into."""
     for node in graph.nodes:
-        if not isinstance(node.layer, _INPUT_AFFINE):
+        if not isinstance(node.layer, keras.layers.Normalization | keras.layers.Rescaling):
             continue
         reader = graph.only_consumer(node.output)
         if reader is not None and isinstance(reader.layer, keras.layers.ZeroPadding2D):
             reader = graph.only_consumer(reader.output)
         if reader is None or not isinstance(reader.layer, WEIGHTED):
             continue
-        if sum(other.layer is reader.layer for other in graph.nodes) > 1:
+        if sum(other.layer is reader.layer for other in graph.nodes) == 1:
+            yield node, reader
+
+
+def replace_affine(graph: Graph) -> Graph:
+    """Write a BatchNorm, Normalization or Rescaling that is left as a 1x1 depthwise convolution."""
+    nodes: list[Node] = []
+    fresh = graph.new_tensor()
+    made: dict[int, Any] = {}
+    for node in graph.nodes:
+        if not isinstance(node.layer, _AFFINE):
+            nodes.append(node)
             continue
-        scaled = _scale_input(reader.layer, *_normalization_affine(node.layer))
-        nodes[nodes.index(reader)] = Node(scaled, reader.inputs, reader.output)
-        nodes.remove(node)
-        renamed[node.output] = node.inputs[0]
-    graph = graph.rewrite(nodes, renamed)
-    return _replace_affine(graph, _INPUT_AFFINE, _normalization_affine)
+        shape = graph.shapes[node.output]
+        if id(node.layer) not in made:
+            made[id(node.layer)] = affine_layer(node.layer.name, shape, *_affine(node.layer))
+        layers = [made[id(node.layer)]]
+        nodes += picture_calls(layers, (node.inputs, node.output), shape, fresh)
+        fresh += 2
+    return graph.rewrite(nodes)
 
 
 def _separate(layer: Any) -> tuple[Any, Any]:
@@ -212,6 +237,15 @@ def _separate(layer: Any) -> tuple[Any, Any]:
     return depthwise, pointwise
 
 
+def _affine(layer: Any) -> tuple[Vector, Vector]:
+    """Return (scale, shift): y = scale * x + shift; numbers, or one for each channel."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return _batch_norm_affine(layer)
+    if isinstance(layer, keras.layers.Rescaling):
+        return np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
+    return _normalization_affine(layer)
+
+
 def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
     """Return (scale, shift) per channel: y = scale * x + shift."""
     axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
@@ -229,8 +263,6 @@ def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
 
 
 def _normalization_affine(layer: Any) -> tuple[Vector, Vector]:
-    if isinstance(layer, keras.layers.Rescaling):
-        return np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
     if layer.invert:
         raise QuantizationError(f"layer {layer.name!r} (Normalization): invert is not supported")
     mean = np.asarray(layer.mean, dtype=np.float64).reshape(-1)
@@ -266,7 +298,8 @@ def _scale_output(layer: Any, scale: Vector, shift: Vector) -> Any:
     kernel, bias = _weights(layer)
     factor = scale
     if isinstance(layer, keras.layers.DepthwiseConv2D):
-        factor = scale.reshape(kernel.shape[-2:])
+        factor = np.broadcast_to(scale, kernel.shape[-2] * kernel.shape[-1])
+        factor = factor.reshape(kernel.shape[-2:])
     return with_bias(layer, kernel * factor, bias * scale + shift, layer.name)
 
 
@@ -282,23 +315,6 @@ def _scale_input(layer: Any, scale: Vector, shift: Vector) -> Any:
     channels = kernel.shape[-2]
     factor = np.broadcast_to(scale, channels)[:, None]
     return with_bias(layer, kernel * factor, bias + spread, layer.name)
-
-
-def _replace_affine(graph: Graph, kind: Any, affine: Any) -> Graph:
-    nodes: list[Node] = []
-    fresh = graph.new_tensor()
-    made: dict[int, Any] = {}
-    for node in graph.nodes:
-        if not isinstance(node.layer, kind):
-            nodes.append(node)
-            continue
-        shape = graph.shapes[node.output]
-        if id(node.layer) not in made:
-            made[id(node.layer)] = affine_layer(node.layer.name, shape, *affine(node.layer))
-        replacement = made[id(node.layer)]
-        nodes += picture_calls([replacement], (node.inputs, node.output), shape, fresh)
-        fresh += 2
-    return graph.rewrite(nodes)
 
 
 def _unique_names(nodes: list[Node]) -> list[Node]:

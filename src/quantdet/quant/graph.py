@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from quantdet.errors import QuantizationError
+from quantdet.quant.operations import as_layer
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ class _Reader:
             )
         output = self.new_tensor(call.outputs[0].shape)
         known[id(call.outputs[0])] = output
-        self.nodes.append(Node(self._own(layer), tuple(arguments), output))
+        self.nodes.append(Node(self._own(as_layer(call)), tuple(arguments), output))
 
     def _own(self, layer: Any) -> Any:
         if not self._clone or not isinstance(layer, keras.layers.Layer):

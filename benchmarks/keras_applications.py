@@ -1,0 +1,102 @@
+"""Which nets of keras.applications become all-integer files, and how equal those are.
+
+    python benchmarks/keras_applications.py > docs/coverage.md
+    python benchmarks/keras_applications.py MobileNetV3Small
+
+Random weights (BatchNorm statistics drawn, too), 10 classes, 96x96 pixels: the structure counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from quantdet.errors import QuantdetError
+from quantdet.evaluate.parity import layer_parity, summarize
+from quantdet.export.integer import export_integer
+from quantdet.quant.freeze import freeze
+from quantdet.quant.prepare import prepare_qat
+
+NETS = (
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "MobileNetV3Large",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "NASNetMobile",
+    "DenseNet121",
+    "ResNet50",
+    "Xception",
+)
+SIZE = 96
+PIXELS = (-128 / 127.5, 127 / 127.5)
+HEAD = f"""# What can be quantized
+
+`benchmarks/keras_applications.py`, {time.strftime("%Y-%m-%d")}, Keras {keras.__version__}: every
+net with random weights, {SIZE}×{SIZE} pixels, prepared with `static_wi8_ai8`, exported, run on
+LiteRT's reference kernels and compared integer by integer, each layer on the integers that LiteRT
+fed to it (2 pictures). "two steps": with LiteRT's rounding modelled
+([why](decisions/004-two-step-rounding.md)).
+
+| net | layers compared | MB | identical | two steps | largest difference | seconds |
+|---|---|---|---|---|---|---|"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("nets", nargs="*", default=NETS)
+    print(HEAD)
+    for name in parser.parse_args().nets:
+        start = time.perf_counter()
+        try:
+            cells = try_net(name)
+        except QuantdetError as error:
+            cells = [f"not supported: {error}", "", "", "", ""]
+        print(
+            "|", " | ".join([name, *cells, f"{time.perf_counter() - start:.0f}"]), "|", flush=True
+        )
+
+
+def try_net(name: str) -> list[str]:
+    model = random_net(name)
+    pixels = np.random.default_rng(1).integers(0, 256, (8, SIZE, SIZE, 3), np.uint8)
+    real = (pixels.astype(np.float32) - 128) / 127.5
+    prepared = prepare_qat(model, [real], input_range=PIXELS)
+    with tempfile.TemporaryDirectory() as folder:
+        path = export_integer(prepared, Path(folder) / "model.tflite")
+        found = summarize(layer_parity(freeze(prepared), path, pixels[:2]))
+        megabytes = path.stat().st_size / 1e6
+    return [
+        str(found["layers"]),
+        f"{megabytes:.1f}",
+        f"{100 * found['identical']:.2f} %",
+        f"{100 * found['identical_two_step']:.3f} %",
+        str(found["max_lsb"]),
+    ]
+
+
+def random_net(name: str) -> Any:
+    keras.utils.set_random_seed(0)
+    build = getattr(keras.applications, name)
+    model = build(weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_variance.assign(rng.uniform(0.5, 1.5, layer.moving_variance.shape))
+            layer.moving_mean.assign(rng.normal(0, 0.1, layer.moving_mean.shape))
+    return model
+
+
+if __name__ == "__main__":
+    sys.exit(main())
