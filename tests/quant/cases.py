@@ -103,6 +103,14 @@ def relu_on_its_own():
     return keras.Model(x, kl.Add()([y, kl.ReLU()(y)]))
 
 
+def two_relus_on_one_tensor():
+    x = _image()
+    y = kl.Conv2D(4, 1)(x)
+    a = kl.Concatenate()([kl.ReLU()(y), kl.Conv2D(4, 1)(x)])
+    b = kl.Concatenate()([kl.Activation("relu")(y), kl.Conv2D(2, 1)(x)])
+    return keras.Model(x, [kl.Conv2D(3, 1)(a), kl.Conv2D(3, 1)(b), kl.Conv2D(3, 1)(y)])
+
+
 def relu_after_add():
     x = _image()
     y = kl.Add()([kl.Conv2D(4, 1)(x), kl.Conv2D(4, 1)(x)])
@@ -359,6 +367,7 @@ CASES = {
         batch_norm_on_vector,
         normalization,
         relu_on_its_own,
+        two_relus_on_one_tensor,
         relu_after_add,
         concatenate,
         concatenate_mixed_activations,

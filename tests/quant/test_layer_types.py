@@ -51,5 +51,5 @@ def test_file_computes_what_training_simulated(name, recipe, tmp_path):
     for layer in layer_parity(freeze(prepared), path, pixels):
         assert layer.max_lsb <= 1, layer
         # LiteRT rounds twice; ties of means (GlobalAveragePooling, 0.67) suffer the most.
-        assert layer.identical >= LEAST_ROUNDED_ONCE.get(layer.kind, 0.985), layer
+        assert layer.identical >= LEAST_ROUNDED_ONCE.get(layer.kind, 0.98), layer
         assert layer.identical_two_step >= LEAST_IDENTICAL.get(layer.kind, 0.999), layer

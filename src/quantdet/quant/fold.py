@@ -52,6 +52,7 @@ def simplify(graph: Graph) -> Graph:
         split_activations,
         drop_identities,
         compose_activations,
+        merge_repeated_calls,
         fold_affine_after,
         fold_affine_before,
         replace_affine,
@@ -85,18 +86,33 @@ def drop_identities(graph: Graph) -> Graph:
 
 
 def merge_repeated_calls(graph: Graph) -> Graph:
-    """Compute a layer that is called twice on the same tensors once, as the converter will."""
-    first: dict[tuple[int, tuple[int, ...]], int] = {}
+    """Compute a layer that is called twice on the same tensors once, as the converter will.
+
+    Two layers without weights that do the same to one tensor are the same call, too: the
+    converter would merge them and then have two ranges for one result.
+    """
+    first: dict[tuple[Any, tuple[int, ...]], int] = {}
     renamed: dict[int, int] = {}
     kept: list[Node] = []
     for node in graph.nodes:
         inputs = tuple(renamed.get(tensor, tensor) for tensor in node.inputs)
-        earlier = first.setdefault((id(node.layer), inputs), node.output)
+        earlier = first.setdefault((_function(node.layer), inputs), node.output)
         if earlier == node.output:
             kept.append(node)
         else:
             renamed[node.output] = earlier
     return graph.rewrite(kept, renamed)
+
+
+def _function(layer: Any) -> Any:
+    """Return what tells the function of a layer from others."""
+    kind = activation_kind(layer)
+    if kind is not None:
+        return kind
+    if not isinstance(layer, keras.layers.Layer) or layer.weights:
+        return id(layer)
+    config = {key: value for key, value in layer.get_config().items() if key != "name"}
+    return type(layer).__name__, repr(sorted(config.items()))
 
 
 def split_separable(graph: Graph) -> Graph:

@@ -170,9 +170,15 @@ class _Matcher:
         wanted = sorted(str(self._resolve(tensor)) for tensor in node.inputs)
         for op in self._open:
             inputs = [i for i in op.inputs if self._file.tensors[i].data is None]
-            if op.name in names and sorted(str(i) for i in inputs) == wanted:
+            same_inputs = sorted(str(i) for i in inputs) == wanted
+            if op.name in names and same_inputs and self._same_shape(node, op):
                 return op
         return None
+
+    def _same_shape(self, node: Node, op: FileOp) -> bool:
+        """Tell apart two paddings, croppings or poolings of one tensor."""
+        written = self._file.tensors[op.outputs[0]].shape
+        return tuple(written[1:]) == tuple(self._graph.shapes[node.output][1:])
 
     def _check(self, node: Node, index: int) -> None:
         """Compare scale and zero point of a file tensor with those trained."""
