@@ -136,7 +136,7 @@ def _custom(x):
             lambda x: keras.layers.LSTM(3, name="memory")(keras.layers.Reshape((64, 3))(x)),
             ["memory"],
         ),
-        (lambda x: x + 1.0, ["Add"]),
+        (keras.ops.exp, ["Exp"]),
     ],
 )
 def test_unsupported_layers_are_named(build, names):
