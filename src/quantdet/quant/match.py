@@ -8,6 +8,7 @@ scale, zero point or weights differ from the trained ones, is an error.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -171,14 +172,17 @@ class _Matcher:
         for op in self._open:
             inputs = [i for i in op.inputs if self._file.tensors[i].data is None]
             same_inputs = sorted(str(i) for i in inputs) == wanted
-            if op.name in names and same_inputs and self._same_shape(node, op):
+            if op.name in names and same_inputs and self._same_size(node, op):
                 return op
         return None
 
-    def _same_shape(self, node: Node, op: FileOp) -> bool:
-        """Tell apart two paddings, croppings or poolings of one tensor."""
+    def _same_size(self, node: Node, op: FileOp) -> bool:
+        """Tell apart two paddings, croppings or poolings of one tensor.
+
+        By the number of values: the converter may merge a reshape into the operator.
+        """
         written = self._file.tensors[op.outputs[0]].shape
-        return tuple(written[1:]) == tuple(self._graph.shapes[node.output][1:])
+        return math.prod(written) == math.prod(n or 1 for n in self._graph.shapes[node.output])
 
     def _check(self, node: Node, index: int) -> None:
         """Compare scale and zero point of a file tensor with those trained."""
