@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -99,4 +98,4 @@ def random_net(name: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

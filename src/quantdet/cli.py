@@ -360,6 +360,7 @@ def demo(
 
     Example: quantdet demo street.jpg
     """
+    from quantdet import pipeline
     from quantdet.data.dataset import load_dataset
     from quantdet.data.scenes import generate_scenes
     from quantdet.progress import bar
@@ -372,7 +373,7 @@ def demo(
     _draw(Detector.pretrained(), pictures or scenes, out / "shipped")
     finished = _run_all(_config(None, "demo", None, _options(data, None, False)), out / "run")
     _draw(Detector(finished.root), scenes, out / "predictions")
-    _report_again(finished)
+    pipeline.run_report(finished)  # once more, now with the pictures drawn
 
 
 def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
@@ -380,13 +381,6 @@ def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
 
     predict_to_folder(detector, pictures, out)
     typer.echo(f"boxes:  {out}")
-
-
-def _report_again(finished: Any) -> None:
-    """Write the report once more, now with the pictures drawn."""
-    from quantdet import pipeline
-
-    pipeline.run_report(finished)
 
 
 def _run_all(settings: Any, out: Path) -> Any:

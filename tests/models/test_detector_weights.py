@@ -107,7 +107,7 @@ def test_start_from_the_model_that_comes_with_the_package():
     file = dequantize(Engine(pretrained_file()).run(pixels)[spec.name], spec).ravel()
     # The file's outputs end where nobody reads them any more.
     scores = np.clip(scores, file.min(), file.max())
-    assert np.corrcoef(scores, file)[0, 1] > 0.95
+    assert np.corrcoef(scores, file)[0, 1] > 0.98  # measured: 0.986
 
 
 def test_local_file_with_labels_beside_it(litert, tmp_path):

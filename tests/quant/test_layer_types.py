@@ -20,8 +20,8 @@ LEAST_ROUNDED_ONCE = {
     "AveragePooling2D": 0.87,
     "GlobalAveragePooling2D": 0.65,
     "UpSampling2D": 0.94,
-    "Multiply": 0.97,
-    "LeakyReLU": 0.75,
+    "Multiply": 0.98,
+    "LeakyReLU": 0.78,
 }
 LEAST_IDENTICAL = {"UpSampling2D": 0.94}
 
@@ -51,5 +51,5 @@ def test_file_computes_what_training_simulated(name, recipe, tmp_path):
     for layer in layer_parity(freeze(prepared), path, pixels):
         assert layer.max_lsb <= 1, layer
         # LiteRT rounds twice; ties of means (GlobalAveragePooling, 0.67) suffer the most.
-        assert layer.identical >= LEAST_ROUNDED_ONCE.get(layer.kind, 0.98), layer
+        assert layer.identical >= LEAST_ROUNDED_ONCE.get(layer.kind, 0.984), layer
         assert layer.identical_two_step >= LEAST_IDENTICAL.get(layer.kind, 0.999), layer

@@ -6,6 +6,7 @@ at it or leaves the sample out (``dataset.py``); checking lists it (``check.py``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from quantdet.errors import DataError
 
 UNSPLIT = "all"
 """Name of the one split of a data set that knows none; :mod:`.splitting` divides it."""
+
+
+class FaultError(Exception):
+    """A fault of what a reader is parsing: (code, reason); it becomes a :class:`Problem`."""
+
 
 BOX_SLACK_PX = 1.0
 """A box this far outside the picture is a rounding of the annotator's tool, and is clipped."""
@@ -136,6 +142,25 @@ def read_text(path: Path, what: str) -> str:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {what} not readable ({error}); it must be a UTF-8 text") from None
+
+
+def parse_number(text: str, what: str) -> float:
+    """Return a finite number.
+
+    Args:
+        text: as it stands in the file.
+        what: for the message: what it should be, with a space behind, or "".
+
+    Raises:
+        FaultError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise FaultError("broken_annotation", f"{what}not a number: {text!r}")
+    return value
 
 
 def _show(box_xyxy: tuple[float, float, float, float]) -> str:

@@ -122,22 +122,18 @@ def _require_model(config: ModelConfig, name: str) -> None:
 def _from_file(path: Path, config: ModelConfig, trunk: list[str]) -> WeightSet:
     if not path.is_file():
         raise ModelError(f"{path}: no such weight file; check --weights")
-    if contract_path(path).is_file():
-        _require_model(config, load_contract(path).task)
+    contract = load_contract(path) if contract_path(path).is_file() else None
+    if contract is not None:
+        _require_model(config, contract.task)
     arrays, width = _read(path, trunk)
-    return WeightSet(
-        arrays, KERAS_STYLE, f"file {path.name}", file_sha256(path), _head_of(path, width)
-    )
-
-
-def _head_of(path: Path, width: int) -> DetectorHead:
-    """Return what the file's contract says; without one, what is known of TensorFlow's files."""
-    if contract_path(path).is_file():
-        contract = load_contract(path)
+    digest = file_sha256(path)
+    if contract is None:
+        labels = _known_labels(path, digest, width) or _label_file(path, width)
+        head = DetectorHead(labels, LAYOUTS["classic"].shapes_hw)
+    else:
         shapes = tuple(item.shapes_hw for item in contract.decoder.anchors)
-        return DetectorHead(contract.labels, shapes)
-    labels = _known_labels(path, width) or _label_file(path, width)
-    return DetectorHead(labels, LAYOUTS["classic"].shapes_hw)
+        head = DetectorHead(contract.labels, shapes)
+    return WeightSet(arrays, KERAS_STYLE, f"file {path.name}", digest, head)
 
 
 def _read(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
@@ -146,10 +142,10 @@ def _read(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
     return read_ssd_weights(path, trunk)
 
 
-def _known_labels(path: Path, width: int) -> tuple[str, ...] | None:
+def _known_labels(path: Path, digest: str, width: int) -> tuple[str, ...] | None:
     """Return the labels of a packaged detector's own file, and of TensorFlow's COCO nets."""
     open_images = PACKAGED["openimages"]
-    if file_sha256(path) == open_images.files.sha256:
+    if digest == open_images.files.sha256:
         return open_images.labels
     coco = PACKAGED["coco"].labels
     return coco if path.suffix == ".json" and width == len(coco) else None

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from quantdet.errors import ModelError
 
 Arrays = dict[str, NDArray[Any]]
+Users = dict[str, list[dict[str, Any]]]
+"""Tensor → the nodes that read it."""
 
 _DTYPES = {"float32": "<f4", "int32": "<i4"}
 _LINEAR = ("Mul", "Add", "BiasAdd", "FusedBatchNorm", "FusedBatchNormV3")
@@ -52,10 +54,14 @@ def read_ssdlite_weights(path: Path) -> tuple[Arrays, int]:
         model = json.loads(path.read_text("utf-8"))
         nodes = model["modelTopology"]["node"]
         constants = dict(_constants(path.parent, model["weightsManifest"]))
+        users: Users = {}
+        for node in nodes:
+            for tensor in node["input"]:
+                users.setdefault(tensor, []).append(node)
         arrays: Arrays = {}
         for node in nodes:
             if node["op"] in ("Conv2D", "DepthwiseConv2dNative"):
-                name, kernel, bias = _convolution(node, nodes, constants)
+                name, kernel, bias = _convolution(node, users, constants)
                 arrays[f"{name}/kernel"], arrays[f"{name}/bias"] = kernel, bias
         # The first map has three anchors, each with four box values.
         anchors = arrays["box_1/bias"].size // 4
@@ -84,14 +90,13 @@ def _constants(
 
 
 def _convolution(
-    node: dict[str, Any], nodes: list[dict[str, Any]], constants: Arrays
+    node: dict[str, Any], users: Users, constants: Arrays
 ) -> tuple[str, NDArray[Any], NDArray[Any]]:
     """Return our name, kernel and bias, with what follows the convolution folded in."""
     kernel = constants[node["input"][1]]
     scale: Any = 1.0
     bias: Any = 0.0
-    last = node["name"]
-    for follower in _linear_followers(last, nodes):
+    for follower in _linear_followers(node["name"], users, constants):
         first = next(constants[i] for i in follower["input"] if i in constants)
         if follower["op"] == "Mul":
             scale, bias = scale * first, bias * first
@@ -106,17 +111,12 @@ def _convolution(
     return _our_name(node["input"][1]), kernel, np.asarray(bias, np.float32)
 
 
-def _linear_followers(name: str, nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _linear_followers(name: str, users: Users, constants: Arrays) -> Iterator[dict[str, Any]]:
     """Yield the scales and offsets by constants between a convolution and its activation."""
-    constant = {node["name"] for node in nodes if node["op"] == "Const"}
-    while True:
-        users = [node for node in nodes if name in node["input"]]
-        if len(users) != 1:
-            return
-        user = users[0]
-        shortcut = user["op"] == "AddN"  # TensorFlow's optimizer moves it before the offset
-        if not shortcut:
-            if user["op"] not in _LINEAR or not constant.intersection(user["input"]):
+    while len(users.get(name, ())) == 1:
+        (user,) = users[name]
+        if user["op"] != "AddN":  # a shortcut: TensorFlow's optimizer moves it before the offset
+            if user["op"] not in _LINEAR or not any(i in constants for i in user["input"]):
                 return
             yield user
         name = user["name"]

@@ -163,7 +163,7 @@ def fold_affine_after(graph: Graph) -> Graph:
         before = producers.get(node.inputs[0])
         if before is None or not isinstance(before.layer, WEIGHTED):
             continue
-        if graph.only_consumer(before.output) is None or before.output in replaced:
+        if graph.only_consumer(before.output) is None:
             continue
         # A shared pair (same layer, same BatchNorm) stays shared; other pairs get own weights.
         key = (id(before.layer), id(node.layer))

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -248,6 +248,8 @@ def _files(root: Path) -> dict[str, Path]:
 def _looks_like_coco(path: Path) -> bool:
     if path.name.startswith((".", *_OTHER_TASKS)):
         return False
+    if path.name.startswith("instances_"):
+        return True  # the official name; such files are large, and are read only once
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -280,10 +282,9 @@ def _parse(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not valid JSON ({error}); export it again") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds no JSON object; expected images, annotations, categories")
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content.get(key, []), list) or (
-            key not in content and key != "annotations"
-        ):
+    # Without annotations it is a split to predict on.
+    for key, missing in (("images", None), ("categories", None), ("annotations", [])):
+        if not isinstance(content.get(key, missing), list):
             raise DataError(f'{path}: has no list "{key}", which COCO JSON needs; export it again')
     return content
 
@@ -302,7 +303,7 @@ def _need(path: Path, item: Any, key: str, where: str) -> Any:
     return value
 
 
-def _labels(files: Any) -> tuple[str, ...]:
+def _labels(files: Iterable[_SplitFile]) -> tuple[str, ...]:
     used: Counter[Any] = Counter()
     found: dict[str, bool] = {}
     for file in files:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from quantdet.atomic import atomic_path
-from quantdet.data.records import Problem, fit_box
+from quantdet.data.records import FaultError, Problem, fit_box, parse_number
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
 
@@ -34,10 +33,6 @@ class Annotation:
     problems: list[Problem] = field(default_factory=list)
 
 
-class _FaultError(Exception):
-    """A fault of the file being parsed: (code, reason)."""
-
-
 def parse_annotation(path: Path, size_of_picture: Callable[[], tuple[int, int]]) -> Annotation:
     """Read one annotation.
 
@@ -57,7 +52,7 @@ def parse_annotation(path: Path, size_of_picture: Callable[[], tuple[int, int]])
         result.size_in_file = result.size_hw is not None
         if result.size_hw is None:
             result.size_hw = size_of_picture()
-    except _FaultError as fault:
+    except FaultError as fault:
         result.problems.append(Problem(path, *fault.args))
         return result
     except DataError as error:
@@ -67,7 +62,7 @@ def parse_annotation(path: Path, size_of_picture: Callable[[], tuple[int, int]])
     for number, element in enumerate(tree.findall("object"), start=1):
         try:
             objects.append(_object(element, result.size_hw))
-        except _FaultError as fault:
+        except FaultError as fault:
             code, reason = fault.args
             name = (element.findtext("name") or "").strip() or "without name"
             result.problems.append(Problem(path, code, f"object {number} ({name}): {reason}"))
@@ -108,18 +103,18 @@ def _parse_xml(path: Path) -> ET.Element:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise _FaultError("missing_annotation", "annotation not found, but listed") from None
+        raise FaultError("missing_annotation", "annotation not found, but listed") from None
     except OSError as error:
-        raise _FaultError("broken_xml", f"not readable ({error.strerror})") from None
+        raise FaultError("broken_xml", f"not readable ({error.strerror})") from None
     # Entities can blow a small file up to gigabytes in memory; no annotation needs them.
     if any(mark in content for mark in _ENTITY):
-        raise _FaultError("unsafe_xml", "declares XML entities, which are refused for safety")
+        raise FaultError("unsafe_xml", "declares XML entities, which are refused for safety")
     try:
         tree = ET.fromstring(content)
     except (ET.ParseError, ValueError, LookupError) as error:
-        raise _FaultError("broken_xml", f"not valid XML ({error})") from None
+        raise FaultError("broken_xml", f"not valid XML ({error})") from None
     if tree.tag != "annotation":
-        raise _FaultError("broken_xml", f"not a VOC annotation: the root is <{tree.tag}>")
+        raise FaultError("broken_xml", f"not a VOC annotation: the root is <{tree.tag}>")
     return tree
 
 
@@ -134,17 +129,17 @@ def _size(tree: ET.Element) -> tuple[int, int] | None:
 def _object(element: ET.Element, size_hw: tuple[int, int]) -> ObjectAnnotation:
     label = (element.findtext("name") or "").strip()
     if not label:
-        raise _FaultError("broken_annotation", "has no <name>")
+        raise FaultError("broken_annotation", "has no <name>")
     box = element.find("bndbox")
     if box is None:
-        raise _FaultError("broken_annotation", "has no <bndbox>")
+        raise FaultError("broken_annotation", "has no <bndbox>")
     xmin, ymin, xmax, ymax = (_number(box, tag) for tag in _CORNERS)
     if xmin == xmax or ymin == ymax:
         shown = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
-        raise _FaultError("empty_box", f"the box has no area ({shown})")
+        raise FaultError("empty_box", f"the box has no area ({shown})")
     fitted, code, reason = fit_box((xmin - 1, ymin - 1, xmax, ymax), size_hw)
     if fitted is None:
-        raise _FaultError(code, reason)
+        raise FaultError(code, reason)
     pose = (element.findtext("pose") or "").strip()
     return ObjectAnnotation(
         label,
@@ -158,11 +153,5 @@ def _object(element: ET.Element, size_hw: tuple[int, int]) -> ObjectAnnotation:
 def _number(parent: ET.Element, tag: str, default: str | None = None) -> float:
     text = (parent.findtext(tag) or "").strip() or default
     if text is None:
-        raise _FaultError("broken_annotation", f"<{parent.tag}> has no <{tag}>")
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise _FaultError("broken_annotation", f"<{tag}> is not a number: {text!r}")
-    return value
+        raise FaultError("broken_annotation", f"<{parent.tag}> has no <{tag}>")
+    return parse_number(text, f"<{tag}> is ")

@@ -11,7 +11,6 @@ numbers is a polygon (the segmentation format) and gives its bounding box.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,17 @@ import yaml
 from quantdet.atomic import write_text
 from quantdet.data.images import IMAGE_SUFFIXES, picture_size
 from quantdet.data.labels import read_label_file
-from quantdet.data.records import UNSPLIT, Listing, Problem, Progress, Record, fit_box, read_text
+from quantdet.data.records import (
+    UNSPLIT,
+    FaultError,
+    Listing,
+    Problem,
+    Progress,
+    Record,
+    fit_box,
+    parse_number,
+    read_text,
+)
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
 
@@ -30,10 +39,6 @@ _CLASS_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")
 _SPLITS = {"valid": "val", "validation": "val"}
 # Keys of data.yaml that are no split.
 _OTHER_KEYS = ("names", "nc", "path", "download", "roboflow", "kpt_shape", "flip_idx")
-
-
-class _FaultError(Exception):
-    """A fault of one line: (code, reason)."""
 
 
 def is_yolo(root: Path) -> bool:
@@ -251,7 +256,7 @@ def _objects(
             continue
         try:
             yield _object(line.split(), size_hw, labels)
-        except _FaultError as fault:
+        except FaultError as fault:
             code, reason = fault.args
             problems.append(Problem(file, code, f"line {number}: {reason}"))
 
@@ -268,7 +273,7 @@ def _object(
         xs, ys = values[0::2], values[1::2]
         corners = (min(xs), min(ys), max(xs), max(ys))
     else:
-        raise _FaultError(
+        raise FaultError(
             "broken_annotation",
             f"has {len(values)} numbers behind the class; expected cx cy width height",
         )
@@ -279,7 +284,7 @@ def _object(
     )
     fitted, code, reason = fit_box((box[0], box[1], box[2], box[3]), size_hw)
     if fitted is None:
-        raise _FaultError(code, f"{label}: {reason}")
+        raise FaultError(code, f"{label}: {reason}")
     return ObjectAnnotation(label, fitted)
 
 
@@ -287,9 +292,9 @@ def _label(word: str, labels: tuple[str, ...]) -> str:
     try:
         number = int(word)
     except ValueError:
-        raise _FaultError("broken_annotation", f"class is not a number: {word!r}") from None
+        raise FaultError("broken_annotation", f"class is not a number: {word!r}") from None
     if not 0 <= number < len(labels):
-        raise _FaultError(
+        raise FaultError(
             "unknown_class",
             f"class {number} is out of range; names has {len(labels)} classes "
             f"(0 to {len(labels) - 1})",
@@ -298,14 +303,9 @@ def _label(word: str, labels: tuple[str, ...]) -> str:
 
 
 def _share(word: str) -> float:
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise _FaultError("broken_annotation", f"not a number: {word!r}")
+    value = parse_number(word, "")
     if not -1.0 <= value <= 2.0:
-        raise _FaultError(
+        raise FaultError(
             "box_outside", f"{word} is no share of the picture; coordinates must be from 0 to 1"
         )
     return value
