@@ -98,6 +98,13 @@ def test_odd_pictures_pass_check_cache_and_show(dataset, tmp_path, name):
     assert len(shown) == len(KINDS)
 
 
+def test_voc_files_do_not_name_the_folder_they_were_made_in(dataset, tmp_path):
+    convert(dataset, tmp_path / "voc", "voc")
+    files = list((tmp_path / "voc" / "Annotations").glob("*.xml"))
+    assert files
+    assert all("<folder />" in file.read_text("utf-8") for file in files)
+
+
 def test_chain_of_formats_comes_back(dataset, tmp_path):
     """VOC → COCO → VOC loses nothing, and class ids stay in order."""
     current = dataset

@@ -35,9 +35,11 @@ class ClassChoice:
         _require("class_map", self.rename, known)
         labels = tuple(dict.fromkeys(self.rename.get(name, name) for name in known))
         _require("classes", self.only, labels)
-        changed: dict[int, Record] = {}
+        # A picture of several splits stays one record.
+        unique = {id(r): r for records in listing.splits.values() for r in records}
+        changed = {key: self._record(record) for key, record in unique.items()}
         splits = {
-            split: tuple(changed.setdefault(id(r), self._record(r)) for r in records)
+            split: tuple(changed[id(r)] for r in records)
             for split, records in listing.splits.items()
         }
         left = tuple(filter(None, labels)) if listing.labels else ()

@@ -131,7 +131,7 @@ def write_voc(folder: Path, labels: Sequence[str], splits: Mapping[str, Sequence
         for sample in samples:
             if sample.annotated:
                 target = layout.annotations / f"{sample.image_id}.xml"
-                write_annotation(target, sample, folder=folder.name)
+                write_annotation(target, sample)
         ids = "".join(f"{sample.image_id}\n" for sample in samples)
         write_text(layout.lists / f"{split}.txt", ids)
     return 0
