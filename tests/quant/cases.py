@@ -347,6 +347,43 @@ def rescaling_and_normalization():
     return keras.Model(x, kl.Conv2D(4, 3)(y))
 
 
+def conv2d_transpose():
+    x = _image()
+    return keras.Model(x, kl.Conv2DTranspose(4, 3, strides=2, padding="same")(x))
+
+
+def conv2d_transpose_batch_norm():
+    x = _image()
+    y = kl.Conv2DTranspose(4, 2, strides=2, use_bias=False)(x)
+    return keras.Model(x, kl.ReLU()(kl.BatchNormalization()(y)))
+
+
+def prelu():
+    x = _image()
+    y = kl.PReLU(shared_axes=[1, 2])(kl.Conv2D(4, 3)(x))
+    return keras.Model(x, y)
+
+
+def prelu_on_vector():
+    x = keras.Input((6,), name="features")
+    return keras.Model(x, kl.PReLU()(kl.Dense(5)(x)))
+
+
+def resizing():
+    x = _image()
+    return keras.Model(x, kl.Resizing(16, 24, interpolation="nearest")(kl.Conv2D(4, 3)(x)))
+
+
+def resizing_bilinear():
+    x = _image()
+    return keras.Model(x, kl.Resizing(12, 12)(kl.Conv2D(4, 3)(x)))
+
+
+def dense_relu_dense():
+    x = keras.Input((6,), name="features")
+    return keras.Model(x, kl.Dense(5)(kl.Dense(7, activation="relu6")(x)))
+
+
 CASES = {
     build.__name__: build
     for build in (
@@ -409,6 +446,13 @@ CASES = {
         depthwise_then_scaled,
         cropping,
         permute,
+        conv2d_transpose,
+        conv2d_transpose_batch_norm,
+        prelu,
+        prelu_on_vector,
+        resizing,
+        resizing_bilinear,
+        dense_relu_dense,
     )
 }
 

@@ -27,25 +27,31 @@ from quantdet.quant.graph import Graph, Node, call_layer, read_graph
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.quant.match import match_graph
-from quantdet.quant.numerics import LEVELS, QuantParams, dequantize, quantize
+from quantdet.quant.numerics import QuantParams, dequantize, quantize
 from quantdet.quant.ranges import clip_of
 from quantdet.runtime.engine import Engine
 
+_AVERAGING = keras.layers.AveragePooling2D | keras.layers.UpSampling2D | keras.layers.Resizing
 # All tensors of so many pictures are in memory at once.
 _BATCH = 2
 
 
-def round_integers(real: NDArray[Any], params: QuantParams) -> NDArray[np.uint8]:
+def round_integers(real: NDArray[Any], params: QuantParams) -> NDArray[Any]:
     """Return what kernels that average int8 values make of a real result.
 
     They round ``q - 128`` (the int8 form), halves away from zero.
     """
     # Means of integers lie exactly on halves; float noise must not push them off.
     steps = np.round(np.asarray(real, np.float64) / params.scale, 4)
-    shifted = steps + (params.zero_point - 128)
+    middle = 128 if params.bits == 8 else 0
+    shifted = steps + (params.zero_point - middle)
     rounded = np.sign(shifted) * np.floor(np.abs(shifted) + 0.5)
-    q: NDArray[np.uint8] = np.clip(rounded + 128, 0, LEVELS).astype(np.uint8)
-    return q
+    return _integers(rounded + middle, params)
+
+
+def _integers(steps: NDArray[Any], params: QuantParams) -> NDArray[Any]:
+    q: NDArray[Any] = np.clip(steps, *params.limits)
+    return q.astype(np.uint8 if params.bits == 8 else np.int16)
 
 
 @dataclass
@@ -80,7 +86,7 @@ class LayerParity:
 
 def round_two_step(
     real: NDArray[Any], multiplier: NDArray[np.float64], params: QuantParams
-) -> NDArray[np.uint8]:
+) -> NDArray[Any]:
     """Return what gemmlowp-style kernels make of a real result.
 
     ``multiplier = m * 2^-n`` with m in [0.5, 1): the accumulator is multiplied by m and rounded
@@ -97,8 +103,7 @@ def round_two_step(
     fine = np.ldexp(1.0, np.maximum(-exponent, 0))
     first = np.floor(np.abs(steps) * fine + 0.5)
     second = np.sign(steps) * np.floor(first / fine + 0.5)
-    q: NDArray[np.uint8] = np.clip(second + params.zero_point, 0, LEVELS).astype(np.uint8)
-    return q
+    return _integers(second + params.zero_point, params)
 
 
 def layer_parity(
@@ -108,8 +113,8 @@ def layer_parity(
 
     Args:
         frozen: frozen fake-quantized model that ``model_file`` was exported from.
-        model_file: the .tflite with uint8 or int8 input.
-        pixels: uint8 (N, H, W, C) as the uint8 file takes them.
+        model_file: the .tflite.
+        pixels: (N, H, W, C) uint8 as the uint8 file takes them, or int16 for an int16 file.
         kernels: "reference" or "optimized" (XNNPACK keeps no intermediate tensors).
 
     Raises:
@@ -167,7 +172,9 @@ def _tensors(
     }
 
 
-def _unsigned(values: NDArray[Any], dtype: str) -> NDArray[np.uint8]:
+def _unsigned(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    if dtype == "int16":
+        return values
     unsigned: NDArray[np.uint8] = values.view(np.uint8)
     return unsigned ^ np.uint8(128) if dtype == "int8" else unsigned
 
@@ -191,7 +198,8 @@ class _Comparer:
             params = self._quantizer(node).params()
             integers = litert[node.output]
             if node.inputs[0] not in self._graph.inputs:
-                real = arguments[0] if isinstance(node.layer, ActivationQuantizer) else computed
+                quantizes = isinstance(node.layer, ActivationQuantizer)
+                real = node.layer.call_float(arguments[0]) if quantizes else computed
                 self._record(node, np.asarray(real), integers)
             return keras.ops.convert_to_tensor(dequantize(integers, params))
 
@@ -210,7 +218,7 @@ class _Comparer:
         params = self._quantizer(node).params()
         once = quantize(real, params)
         multiplier = self._multiplier(call, params, real)
-        if isinstance(call.layer, keras.layers.AveragePooling2D | keras.layers.UpSampling2D):
+        if isinstance(call.layer, _AVERAGING):
             twice = round_integers(real, params)
         else:
             twice = once if multiplier is None else round_two_step(real, multiplier, params)

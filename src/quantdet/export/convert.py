@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from quantdet.errors import DependencyError
+from quantdet.errors import DependencyError, ExportError
 from quantdet.quant.graph import Graph
 from quantdet.quiet import quiet_stderr
 
@@ -33,6 +33,9 @@ def convert(function: Callable[..., Any], graph: Graph, configure: Configure) ->
         function: takes the inputs of ``graph`` with batch 1, returns name → tensor.
         graph: gives input names and shapes.
         configure: sets the options of the ``TFLiteConverter`` before it runs.
+
+    Raises:
+        ExportError: the converter refuses; what it says first.
     """
     tf = tensorflow()
     specs = [
@@ -45,7 +48,20 @@ def convert(function: Callable[..., Any], graph: Graph, configure: Configure) ->
         tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         configure(converter)
+        return _converted(converter)
+
+
+def _converted(converter: Any) -> bytes:
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    try:
         content: bytes = converter.convert()
+    except ConverterError as error:
+        first = next((line for line in str(error).splitlines() if "error:" in line), str(error))
+        raise ExportError(
+            "LiteRT's converter has no integer kernel for this model and recipe: "
+            f"{first.rsplit('error:', 1)[-1].strip()}"
+        ) from None
     return content
 
 

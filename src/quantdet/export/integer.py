@@ -20,35 +20,41 @@ from numpy.typing import NDArray
 from quantdet.atomic import atomic_path
 from quantdet.errors import ExportError
 from quantdet.export.convert import convert, output_names, tensorflow
+from quantdet.export.int16 import fit_int16_kernels
 from quantdet.export.verify import check_integer
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.freeze import freeze
 from quantdet.quant.graph import Graph, Node, call_layer, read_graph
-from quantdet.quant.layers import WEIGHT_LEVELS, ActivationQuantizer, QuantizedWeights
+from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.match import match_graph
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.rules import rule_for
 
 
-def export_integer(model: Any, path: Path, *, io_dtype: str = "uint8") -> Path:
+def export_integer(model: Any, path: Path, *, io_dtype: str | None = None) -> Path:
     """Write a model made by ``prepare_qat`` as a full-integer .tflite.
 
     Args:
         model: fake-quantized model, calibrated, trained or not; it is not changed.
         path: file to write, in one step.
-        io_dtype: "uint8" or "int8", type of all inputs and outputs.
+        io_dtype: "uint8" (default) or "int8", type of all inputs and outputs; a model with 16 bit
+            activations has "int16".
 
     Returns:
         ``path``. The signature ``serving_default`` names inputs and outputs as the Keras model
         does (dict keys; otherwise ``output_0``, ``output_1``, …).
 
     Raises:
-        ExportError: the converter left a float op or tensor, or changed a scale.
+        ExportError: the converter left a float op or tensor, or changed a scale; or the model
+            has no such ``io_dtype``.
         DependencyError: TensorFlow is not installed.
     """
     frozen = freeze(model)
     graph = read_graph(frozen, clone=False)
+    io_dtype = _interface(graph, io_dtype)
     content = convert(quantized_function(graph), graph, partial(_integer_options, io_dtype))
+    if io_dtype == "int16":
+        content = fit_int16_kernels(content)
     check_integer(content, io_dtype)
     match_graph(graph, content)
     with atomic_path(path) as temporary:
@@ -56,8 +62,24 @@ def export_integer(model: Any, path: Path, *, io_dtype: str = "uint8") -> Path:
     return path
 
 
+def _interface(graph: Graph, wanted: str | None) -> str:
+    bits = {node.layer.bits for node in graph.nodes if isinstance(node.layer, ActivationQuantizer)}
+    possible = ("int16",) if 16 in bits else ("uint8", "int8")
+    if wanted is not None and wanted not in possible:
+        raise ExportError(
+            f"io_dtype {wanted!r} does not go with the model's activations; choose one of "
+            f"{', '.join(possible)}, or another recipe"
+        )
+    return wanted or possible[0]
+
+
 def _integer_options(io_dtype: str, converter: Any) -> None:
     tf = tensorflow()
+    if io_dtype == "int16":
+        ops_set = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [
+            ops_set.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.as_dtype(io_dtype)
     converter.inference_output_type = tf.as_dtype(io_dtype)
@@ -87,7 +109,7 @@ def _constants(layer: Any) -> _Constants:
     scale = keras.ops.convert_to_numpy(layer.weight_scale()).astype(np.float32)
     return _Constants(
         kernel=layer.integer_kernel().astype(np.float32) * scale,
-        limit=scale * np.float32(WEIGHT_LEVELS),
+        limit=scale * np.float32(layer.levels),
         bias=keras.ops.convert_to_numpy(layer.bias).astype(np.float32),
     )
 
@@ -113,13 +135,13 @@ class _Writer:
     def write(self, node: Node, arguments: list[Any]) -> Any:
         layer = node.layer
         if isinstance(layer, ActivationQuantizer):
-            return self._fake_quant(arguments[0], layer)
+            return self._fake_quant(self._clipped(arguments[0], layer), layer)
         if isinstance(layer, QuantizedWeights):
             constants = self._weights[id(layer)]
             kernel = _fake_quant_kernel(layer, constants, self._calls[id(layer)])
             self._calls[id(layer)] += 1
             return layer.linear(arguments[0], kernel, constants.bias)
-        if isinstance(layer, keras.layers.UpSampling2D):
+        if isinstance(layer, keras.layers.UpSampling2D | keras.layers.Resizing):
             result = _resize(layer, arguments[0])
         else:
             result = call_layer(layer, arguments)
@@ -128,15 +150,25 @@ class _Writer:
             return self._fake_quant(result, quantizer_before(self._producers, node))
         return result
 
+    def _clipped(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
+        """Return the tensor behind a ReLU that the quantizer stands for."""
+        if quantizer.lower is None or quantizer.bits == 8:
+            return tensor  # An asymmetric range clips where the ReLU does.
+        return keras.activations.relu(tensor, max_value=quantizer.upper)
+
     def _fake_quant(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
         params = self._params[id(quantizer)]
         return tensorflow().quantization.fake_quant_with_min_max_args(
-            tensor, params.minimum, params.maximum, num_bits=8
+            tensor,
+            params.minimum,
+            params.maximum,
+            num_bits=params.bits,
+            narrow_range=params.bits == 16,
         )
 
 
 def _resize(layer: Any, tensor: Any) -> Any:
-    """Return the upsampled tensor by one resize op; Keras writes "nearest" as tiles."""
+    """Return the resized tensor by one resize op; Keras writes "nearest" as tiles."""
     image = tensorflow().image
     method = {
         "nearest": image.ResizeMethod.NEAREST_NEIGHBOR,
@@ -144,10 +176,10 @@ def _resize(layer: Any, tensor: Any) -> Any:
     }
     if layer.interpolation not in method:
         raise ExportError(
-            f"layer {layer.name!r} (UpSampling2D): interpolation {layer.interpolation!r} has no "
-            'integer kernel; use "nearest" or "bilinear"'
+            f"layer {layer.name!r} ({type(layer).__name__}): interpolation "
+            f'{layer.interpolation!r} has no integer kernel; use "nearest" or "bilinear"'
         )
-    size = [tensor.shape[1] * layer.size[0], tensor.shape[2] * layer.size[1]]
+    size = layer.compute_output_shape(tuple(tensor.shape))[1:3]
     return image.resize(tensor, size, method=method[layer.interpolation])
 
 
@@ -155,17 +187,17 @@ def _fake_quant_kernel(layer: Any, constants: _Constants, call: int) -> Any:
     """Return the constant kernel behind the fake quantization that the converter looks for."""
     tf = tensorflow()
     kernel, limit = constants.kernel, constants.limit
+    # The converter quantizes a constant that several calls share anew, per channel and with 8 bits.
+    # One unit in the last place makes it another constant and rounds to the same integers.
+    for _ in range(call):
+        kernel = np.nextafter(kernel, np.float32(0))
     if not layer.per_channel:
-        # The converter quantizes a constant that several calls share per channel. One unit in
-        # the last place makes it another constant and rounds to the same integers.
-        for _ in range(call):
-            kernel = np.nextafter(kernel, np.float32(0))
         return tf.quantization.fake_quant_with_min_max_vars(
-            kernel, -limit, limit, num_bits=8, narrow_range=True
+            kernel, -limit, limit, num_bits=layer.bits, narrow_range=True
         )
     # The native op has its channels on the last axis; depthwise kernels have two axes of them.
     flat = kernel.reshape(*kernel.shape[: len(layer.reduced_axes)], -1)
     on_grid = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        flat, -limit.reshape(-1), limit.reshape(-1), num_bits=8, narrow_range=True
+        flat, -limit.reshape(-1), limit.reshape(-1), num_bits=layer.bits, narrow_range=True
     )
     return tf.reshape(on_grid, kernel.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantdet.errors import ExportError
 from quantdet.quant.litert_file import FileGraph, read_litert
 
-_INTEGER_TYPES = {"int8", "uint8", "int16", "int32", "int64", "bool"}
+_INTEGER_TYPES = {"int4", "int8", "uint8", "int16", "int32", "int64", "bool"}
 
 
 def check_integer(content: bytes, io_dtype: str) -> None:

@@ -52,6 +52,17 @@ def picture_calls(
         up = keras.layers.Reshape((1, 1, shape[-1]), name=f"{name}_to_picture")
         down = keras.layers.Reshape((shape[-1],), name=f"{name}_to_vector")
         layers = [up, *layers, down]
+    return chain(layers, ends, fresh)
+
+
+def chain(layers: Sequence[Any], ends: tuple[tuple[int, ...], int], fresh: int) -> list[Node]:
+    """Return calls of layers one after the other.
+
+    Args:
+        layers: each takes what the one before gives.
+        ends: (input tensors, output tensor) of the whole.
+        fresh: first of ``len(layers) - 1`` tensor ids that are not in use.
+    """
     inputs, output = ends
     tensors = [*range(fresh, fresh + len(layers) - 1), output]
     sources = [inputs, *((tensor,) for tensor in tensors[:-1])]

@@ -1,4 +1,4 @@
-"""Take the mean error of rounded weights out of the biases.
+"""Round the weights layer by layer, and take the mean error that this makes out of the biases.
 
     bias += mean over pictures and positions of (W x - round(W) x),   x = the quantized input
 
@@ -17,21 +17,28 @@ from keras import ops
 
 from quantdet.quant.graph import Node, call_layer, read_graph
 from quantdet.quant.layers import QuantizedWeights
+from quantdet.quant.rounding import RoundKernel, keep
 
 
-def correct_biases(model: Any, batch: Any) -> None:
-    """Correct the biases of a calibrated fake-quantized model, in place.
+def correct_biases(model: Any, batch: Any, round_kernel: RoundKernel = keep) -> None:
+    """Round kernels and correct biases of a calibrated fake-quantized model, in place.
 
     Args:
         model: made by ``insert_fake_quant`` and calibrated.
         batch: one batch of typical inputs, 32 to 64 pictures.
+        round_kernel: one of ``rounding.ROUNDINGS``.
     """
     graph = read_graph(model, clone=False)
+    done: set[int] = set()
 
     def apply(node: Node, arguments: list[Any]) -> Any:
         layer = node.layer
-        if isinstance(layer, QuantizedWeights):
-            error = ops.convert_to_numpy(layer.call_float(arguments[0]) - layer.call(arguments[0]))
+        # A shared layer has one kernel and one bias: its first call decides.
+        if isinstance(layer, QuantizedWeights) and id(layer) not in done:
+            done.add(id(layer))
+            wanted = layer.call_float(arguments[0])
+            round_kernel(layer, arguments[0])
+            error = ops.convert_to_numpy(wanted - layer.call(arguments[0]))
             mean = error.mean(axis=tuple(range(error.ndim - 1)), dtype=np.float64)
             layer.bias.assign_add(mean.astype(np.float32))
         return call_layer(layer, arguments)

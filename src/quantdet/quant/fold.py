@@ -12,7 +12,7 @@ float rounding, with one exception named in :func:`fold_affine_before`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -21,11 +21,16 @@ from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.activations import activation_kind
-from quantdet.quant.affine import Vector, affine_layer, picture_calls
+from quantdet.quant.affine import Vector, affine_layer, chain, picture_calls
 from quantdet.quant.compose import compose_activations
 from quantdet.quant.graph import Graph, Node, build_model, clone_layer, read_graph
 
-WEIGHTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+WEIGHTED = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Dense,
+)
 _IDENTITIES = (
     keras.layers.Dropout,
     keras.layers.SpatialDropout2D,
@@ -209,6 +214,8 @@ def _affine_before_weighted(graph: Graph) -> Iterator[tuple[Node, Node]]:
             reader = graph.only_consumer(reader.output)
         if reader is None or not isinstance(reader.layer, WEIGHTED):
             continue
+        if isinstance(reader.layer, keras.layers.Conv2DTranspose):
+            continue
         if sum(other.layer is reader.layer for other in graph.nodes) == 1:
             yield node, reader
 
@@ -229,6 +236,53 @@ def replace_affine(graph: Graph) -> Graph:
         nodes += picture_calls(layers, (node.inputs, node.output), shape, fresh)
         fresh += 2
     return graph.rewrite(nodes)
+
+
+def dense_as_convolution(graph: Graph, chosen: Callable[[str], bool]) -> Graph:
+    """Write dense layers on vectors as 1x1 convolutions, which can have a scale per channel.
+
+    Args:
+        graph: simplified.
+        chosen: tells for a layer name whether that layer is meant.
+    """
+    nodes: list[Node] = []
+    fresh = graph.new_tensor()
+    made: dict[int, Any] = {}
+    moved: set[int] = set()
+    for node in graph.nodes:
+        layer = node.layer
+        if node.output in moved:
+            continue
+        if not _is_dense_on_vector(layer) or not chosen(layer.name):
+            nodes.append(node)
+            continue
+        if id(layer) not in made:
+            made[id(layer)] = _as_convolution(layer)
+        calls, output = [made[id(layer)]], node.output
+        reader = graph.only_consumer(output)
+        if reader is not None and activation_kind(reader.layer) in ("relu", "relu6", "relu1"):
+            # Inside, the kernels fuse it with the convolution.
+            calls.append(reader.layer)
+            output = reader.output
+            moved.add(output)
+        up = keras.layers.Reshape((1, 1, layer.kernel.shape[0]), name=f"{layer.name}_to_picture")
+        down = keras.layers.Reshape((layer.units,), name=f"{layer.name}_to_vector")
+        nodes += chain([up, *calls, down], (node.inputs, output), fresh)
+        fresh += len(calls) + 1
+    return graph.rewrite(_unique_names(nodes))
+
+
+def _is_dense_on_vector(layer: Any) -> bool:
+    dense = isinstance(layer, keras.layers.Dense)
+    return dense and len(layer.get_build_config()["input_shape"]) == 2
+
+
+def _as_convolution(layer: Any) -> Any:
+    kernel, bias = _weights(layer)
+    convolution = keras.layers.Conv2D(layer.units, 1, name=layer.name)
+    convolution.build((None, 1, 1, kernel.shape[0]))
+    convolution.set_weights([kernel[None, None].astype(np.float32), bias.astype(np.float32)])
+    return convolution
 
 
 def _separate(layer: Any) -> tuple[Any, Any]:
@@ -307,6 +361,8 @@ def output_channels(layer: Any) -> int:
     shape = layer.kernel.shape
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return int(shape[-2] * shape[-1])
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        return int(shape[-2])
     return int(shape[-1])
 
 
@@ -316,6 +372,8 @@ def _scale_output(layer: Any, scale: Vector, shift: Vector) -> Any:
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         factor = np.broadcast_to(scale, kernel.shape[-2] * kernel.shape[-1])
         factor = factor.reshape(kernel.shape[-2:])
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        factor = np.broadcast_to(scale, kernel.shape[-2])[:, None]
     return with_bias(layer, kernel * factor, bias * scale + shift, layer.name)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from quantdet.errors import QuantizationError
+from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.operations import as_layer
 
 
@@ -172,6 +173,7 @@ class _Reader:
         self.shapes: dict[int, tuple[int | None, ...]] = {}
         self._clone = clone
         self._layers: dict[int, Any] = {}
+        self._equivalents: dict[int, Any] = {}
 
     def new_tensor(self, shape: tuple[int | None, ...]) -> int:
         tensor = len(self.shapes)
@@ -187,7 +189,7 @@ class _Reader:
         return keras.tree.map_structure(lambda symbol: known[id(symbol)], model._outputs_struct)
 
     def _read_call(self, call: Any, known: dict[int, int]) -> None:
-        layer = call.operation
+        layer = self._stand_in(call)
         arguments = [known[id(symbol)] for symbol in call.arguments.keras_tensors]
         if isinstance(layer, keras.Model):
             outputs = keras.tree.flatten(self.read(_functional(layer), arguments))
@@ -203,6 +205,16 @@ class _Reader:
         output = self.new_tensor(call.outputs[0].shape)
         known[id(call.outputs[0])] = output
         self.nodes.append(Node(self._own(as_layer(call)), tuple(arguments), output))
+
+    def _stand_in(self, call: Any) -> Any:
+        layer = call.operation
+        build = EQUIVALENTS.get(type(layer))
+        if build is None:
+            return layer
+        if id(layer) not in self._equivalents:
+            shape = call.arguments.keras_tensors[0].shape
+            self._equivalents[id(layer)] = build(layer, tuple(shape))
+        return self._equivalents[id(layer)]
 
     def _own(self, layer: Any) -> Any:
         if not self._clone or not isinstance(layer, keras.layers.Layer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,10 +109,7 @@ def _tensor(tensor: Any, types: dict[int, str], buffers: list[Any]) -> FileTenso
     zero = int(quantization.zeroPoint[0]) if has_zero and len(quantization.zeroPoint) else 0
     shape = tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
     dtype = types[tensor.type].lower()
-    raw = buffers[tensor.buffer].data
-    data = None
-    if raw is not None and len(raw) and dtype in ("int8", "int32", "uint8", "float32"):
-        data = np.frombuffer(bytes(raw), dtype=dtype).reshape(shape)
+    data = _constant(buffers[tensor.buffer].data, dtype, shape)
     return FileTensor(
         tensor.name.decode(errors="replace"),
         shape,
@@ -120,3 +118,17 @@ def _tensor(tensor: Any, types: dict[int, str], buffers: list[Any]) -> FileTenso
         zero,
         data,
     )
+
+
+def _constant(raw: Any, dtype: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    if raw is None or not len(raw):
+        return None
+    if dtype == "int4":
+        pairs = np.frombuffer(bytes(raw), np.uint8)
+        # Two values a byte, the lower half first; the shifts bring the sign along.
+        halves = np.stack([pairs << 4, pairs], axis=-1).reshape(-1).view(np.int8) >> 4
+        values: NDArray[Any] = halves[: math.prod(shape)].reshape(shape)
+        return values
+    if dtype in ("int8", "int16", "int32", "int64", "uint8", "float32"):
+        return np.frombuffer(bytes(raw), dtype=dtype).reshape(shape)
+    return None

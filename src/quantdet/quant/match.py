@@ -16,9 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ExportError
-from quantdet.quant.activations import activation_kind
 from quantdet.quant.graph import Graph, Node
-from quantdet.quant.layers import ActivationQuantizer, QuantDepthwiseConv2D, QuantizedWeights
+from quantdet.quant.layers import (
+    ActivationQuantizer,
+    QuantConv2DTranspose,
+    QuantDepthwiseConv2D,
+    QuantizedWeights,
+)
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
 from quantdet.quant.numerics import QuantParams
 from quantdet.quant.ranges import is_tied
@@ -27,34 +31,8 @@ from quantdet.quant.rules import rule_for
 # Keras and converter compute scales with float32 divisions in different order.
 SCALE_TOLERANCE = 1e-5
 
-_OP_NAMES: dict[type, tuple[str, ...]] = {
-    keras.layers.Add: ("ADD",),
-    keras.layers.Subtract: ("SUB",),
-    keras.layers.Multiply: ("MUL",),
-    keras.layers.Maximum: ("MAXIMUM",),
-    keras.layers.Minimum: ("MINIMUM",),
-    keras.layers.LeakyReLU: ("LEAKY_RELU",),
-    keras.layers.Cropping2D: ("STRIDED_SLICE", "SLICE"),
-    keras.layers.Permute: ("TRANSPOSE",),
-    keras.layers.Concatenate: ("CONCATENATION",),
-    keras.layers.GlobalAveragePooling2D: ("MEAN", "AVERAGE_POOL_2D"),
-    keras.layers.GlobalMaxPooling2D: ("REDUCE_MAX", "MAX_POOL_2D"),
-    keras.layers.AveragePooling2D: ("AVERAGE_POOL_2D",),
-    keras.layers.MaxPooling2D: ("MAX_POOL_2D",),
-    keras.layers.ZeroPadding2D: ("PAD", "PADV2"),
-    keras.layers.Reshape: ("RESHAPE",),
-    keras.layers.Flatten: ("RESHAPE",),
-    keras.layers.UpSampling2D: ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"),
-}
-_ACTIVATION_OPS = {
-    "relu": ("RELU",),
-    "relu6": ("RELU6", "RELU_0_TO_1", "MINIMUM"),
-    "relu1": ("RELU_0_TO_1", "MINIMUM"),
-    "sigmoid": ("LOGISTIC",),
-    "tanh": ("TANH",),
-    "softmax": ("SOFTMAX",),
-}
-_WEIGHTED_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+_WEIGHTED_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
 def match_graph(graph: Graph, content: bytes) -> dict[int, int]:
@@ -71,9 +49,10 @@ def match_graph(graph: Graph, content: bytes) -> dict[int, int]:
 
 
 def file_params(tensor: FileTensor) -> QuantParams:
-    """Return scale and zero point in the uint8 view."""
+    """Return scale and zero point in the uint8 view, or those of int16."""
     shift = 128 if tensor.dtype == "int8" else 0
-    return QuantParams(float(tensor.scales[0]), tensor.zero_point + shift)
+    bits = 16 if tensor.dtype == "int16" else 8
+    return QuantParams(float(tensor.scales[0]), tensor.zero_point + shift, bits)
 
 
 class _Matcher:
@@ -149,16 +128,15 @@ class _Matcher:
         return self._found.get(tensor)
 
     def _find_weighted(self, node: Node) -> FileOp | None:
-        wanted = file_kernel(node.layer)
+        wanted = file_kernel(node.layer).reshape(-1)
         source = self._resolve(node.inputs[0])
         for op in self._open:
-            if op.name not in _WEIGHTED_OPS or op.inputs[0] != source:
+            if op.name not in _WEIGHTED_OPS or source not in op.inputs:
                 continue
             weights = self._file.tensors[op.inputs[1]]
-            if weights.data is not None and weights.data.size == wanted.size:
-                same = np.array_equal(weights.data.reshape(-1), wanted.reshape(-1))
-                if same and self._same_scales(node.layer, weights):
-                    return op
+            same = weights.data is not None and np.array_equal(weights.data.reshape(-1), wanted)
+            if same and self._same_scales(node.layer, weights):
+                return op
         return None
 
     def _same_scales(self, layer: Any, weights: FileTensor) -> bool:
@@ -166,15 +144,22 @@ class _Matcher:
         return bool(np.allclose(weights.scales, trained, rtol=SCALE_TOLERANCE, atol=0))
 
     def _find_operation(self, node: Node) -> FileOp | None:
-        kind = activation_kind(node.layer)
-        names = _ACTIVATION_OPS[kind] if kind else _OP_NAMES[type(node.layer)]
+        names = rule_for(node.layer).operators
         wanted = sorted(str(self._resolve(tensor)) for tensor in node.inputs)
         for op in self._open:
             inputs = [i for i in op.inputs if self._file.tensors[i].data is None]
-            same_inputs = sorted(str(i) for i in inputs) == wanted
+            same_inputs = sorted(str(self._before_reshape(i)) for i in inputs) == wanted
             if op.name in names and same_inputs and self._same_size(node, op):
                 return op
         return None
+
+    def _before_reshape(self, index: int) -> int:
+        """Return what a reshape that only the converter knows of was made from."""
+        if index not in self._found.values():
+            for op in self._open:
+                if op.name == "RESHAPE" and op.outputs == (index,):
+                    return op.inputs[0]
+        return index
 
     def _same_size(self, node: Node, op: FileOp) -> bool:
         """Tell apart two paddings, croppings or poolings of one tensor.
@@ -210,6 +195,8 @@ def is_moving(node: Node) -> bool:
 def file_kernel(layer: Any) -> NDArray[np.int8]:
     """Return the integer kernel in LiteRT's layout: OHWI, depthwise 1HWO, dense OI."""
     kernel = layer.integer_kernel()
+    if isinstance(layer, QuantConv2DTranspose):
+        return np.moveaxis(kernel, -2, 0)
     if isinstance(layer, QuantDepthwiseConv2D):
         return kernel.reshape(1, *kernel.shape[:2], -1)  # type: ignore[no-any-return]
     return np.moveaxis(kernel, -1, 0)

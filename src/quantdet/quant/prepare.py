@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -17,20 +17,46 @@ import numpy as np
 from quantdet.errors import QuantizationError
 from quantdet.quant.bias_correction import correct_biases
 from quantdet.quant.calibrate import calibrate
-from quantdet.quant.fold import WEIGHTED, output_channels, simplify, with_bias
+from quantdet.quant.equalize import equalize
+from quantdet.quant.fold import (
+    WEIGHTED,
+    dense_as_convolution,
+    output_channels,
+    simplify,
+    with_bias,
+)
 from quantdet.quant.graph import Graph, Node, build_model, read_graph
-from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer, QuantDense
-from quantdet.quant.ranges import RangePlan, clip_of, is_tied, plan_ranges, separate_fixed
-from quantdet.quant.recipes import Recipe, find_recipe
+from quantdet.quant.layers import (
+    INT4_KERNELS,
+    PER_TENSOR_ONLY,
+    QUANTIZED_LAYERS,
+    RANGES,
+    ActivationQuantizer,
+)
+from quantdet.quant.observers import OBSERVERS
+from quantdet.quant.ranges import (
+    KnownRanges,
+    RangePlan,
+    clip_of,
+    is_tied,
+    plan_ranges,
+    separate_fixed,
+)
+from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
+from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for
+from quantdet.quant.weight_scales import best_scale
 
 
-def prepare_qat(
+def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a good default
     model: Any,
     calibration: Iterable[Any],
     *,
-    recipe: str = "static_wi8_ai8",
+    recipe: str | Rules = "static_wi8_ai8",
     observer: str = "percentile",
+    rounding: str = "nearest",
+    ranges: str = "calibrated",
+    track_steps: int = 200,
     input_range: tuple[float, float] | None = None,
 ) -> Any:
     """Return a fake-quantized, calibrated copy of a functional Keras model, ready to train.
@@ -39,8 +65,12 @@ def prepare_qat(
         model: float functional (or sequential) model; it is not changed.
         calibration: batches of input (arrays as the model takes them), typical pictures;
             100 to 500 in all are enough.
-        recipe: name in ``recipes.RECIPES``.
+        recipe: name in ``recipes.RECIPES``, or (pattern, name) rules: the first pattern that
+            matches the whole name of a layer counts.
         observer: name in ``observers.OBSERVERS``; how ranges follow from the batches.
+        rounding: name in ``rounding.ROUNDINGS``; how the weights are rounded.
+        ranges: name in ``layers.RANGES``; what training does with calibrated ranges.
+        track_steps: training steps after which ``ranges="tracked"`` stay.
         input_range: real (minimum, maximum) of the input where it is known, e.g.
             (-128/127.5, 127/127.5) for pixels; None to calibrate it too.
 
@@ -49,42 +79,87 @@ def prepare_qat(
         trained, saved as ``.keras`` and loaded again. Layers that were not trainable are not.
 
     Raises:
-        QuantizationError: unsupported layer (named), model prepared already, unknown recipe
-            or observer, no calibration data.
+        QuantizationError: unsupported layer (named), model prepared already, unknown recipe,
+            observer, rounding or ranges, no calibration data.
     """
-    prepared = insert_fake_quant(model, find_recipe(recipe), input_range)
+    for name, value, known in (
+        ("observer", observer, OBSERVERS),
+        ("rounding", rounding, ROUNDINGS),
+        ("ranges", ranges, RANGES),
+    ):
+        if value not in known:
+            raise QuantizationError(f"{name} {value!r} is unknown; choose one of {sorted(known)}")
+    stored = "learned" if ranges == "learned" else "stored"
+    scheme = Scheme(
+        recipe=recipe,
+        scales="largest" if (rounding, ranges) == ("nearest", "calibrated") else stored,
+        ranges=ranges,
+        track_steps=track_steps,
+    )
+    if equalizes(recipe):
+        calibration = list(calibration)
+        _refuse_quantized(model)
+        model = equalize(model, calibration)
+    prepared = insert_fake_quant(model, scheme, input_range)
     sample = calibrate(prepared, calibration, observer=observer)
-    correct_biases(prepared, sample)
+    correct_biases(prepared, sample, ROUNDINGS[rounding])
     return prepared
 
 
+@dataclass(frozen=True)
+class Scheme:
+    """How fake quantization is inserted.
+
+    Attributes:
+        recipe: name or rules.
+        scales: of 8 bit weights, see ``QuantizedWeights``; those of 4 bits are always stored.
+        ranges: name in ``layers.RANGES``.
+        track_steps: of ranges that are tracked.
+    """
+
+    recipe: str | Rules = "static_wi8_ai8"
+    scales: str = "largest"
+    ranges: str = "calibrated"
+    track_steps: int = 0
+
+
 def insert_fake_quant(
-    model: Any, recipe: Recipe, input_range: tuple[float, float] | None = None
+    model: Any, scheme: Scheme, input_range: tuple[float, float] | None = None
 ) -> Any:
     """Return the fake-quantized model with ranges that still have to be calibrated."""
+    _refuse_quantized(model)
     source = read_graph(model)
-    if any(isinstance(node.layer, ActivationQuantizer) for node in source.nodes):
-        raise QuantizationError(
-            f"model {model.name!r} is quantized already; prepare the float model instead"
-        )
     # Calls of bare operations (x + 1) have no trainable flag; their rule refuses them below.
     frozen = {n.layer.name for n in source.nodes if not getattr(n.layer, "trainable", True)}
-    graph = separate_fixed(simplify(source), input_range)
-    plan = plan_ranges(graph, input_range)
-    graph = _Inserter(graph, plan, recipe).insert()
+    simple = simplify(source)
+    weighted = [node.layer.name for node in simple.nodes if isinstance(node.layer, WEIGHTED)]
+    book = RecipeBook(scheme.recipe, dict.fromkeys(weighted))
+    simple = dense_as_convolution(simple, lambda name: book.for_layer(name).dense_per_channel)
+    known = KnownRanges(input_range, book.activation_bits)
+    graph = separate_fixed(simple, known)
+    graph = _Inserter(graph, plan_ranges(graph, known), scheme, book).insert()
     prepared = build_model(graph, f"{model.name}_quant")
     for layer in prepared.layers:
         layer.trainable = layer.name not in frozen
     return prepared
 
 
+def _refuse_quantized(model: Any) -> None:
+    calls = read_graph(model, clone=False).nodes
+    if any(isinstance(node.layer, ActivationQuantizer) for node in calls):
+        raise QuantizationError(
+            f"model {model.name!r} is quantized already; prepare the float model instead"
+        )
+
+
 class _Inserter:
     """Copies a simplified graph call by call, with quantizers in between."""
 
-    def __init__(self, graph: Graph, plan: RangePlan, recipe: Recipe) -> None:
+    def __init__(self, graph: Graph, plan: RangePlan, scheme: Scheme, book: RecipeBook) -> None:
         self._graph = graph
         self._plan = plan
-        self._recipe = recipe
+        self._scheme = scheme
+        self._book = book
         self._nodes: list[Node] = []
         self._fresh = graph.new_tensor()
         # Tensor of the source graph → the tensor that stands for it here.
@@ -124,8 +199,7 @@ class _Inserter:
 
     def _quantize(self, tensor: int, value: int, name: str) -> None:
         if tensor in self._plan.fixed:
-            fixed = self._plan.fixed[tensor]
-            quantizer = ActivationQuantizer(fixed=fixed, name=self._free_name(name))
+            quantizer = self._new_quantizer(name, fixed=self._plan.fixed[tensor])
         else:
             quantizer = self._group_quantizer(tensor, name)
         self._now[tensor] = self._call(quantizer, [value])
@@ -134,8 +208,17 @@ class _Inserter:
         group = self._plan.group(tensor)
         if group not in self._quantizers:
             lower, upper = self._plan.clips.get(group, (None, None))
-            self._quantizers[group] = ActivationQuantizer(lower, upper, name=self._free_name(name))
+            self._quantizers[group] = self._new_quantizer(name, lower=lower, upper=upper)
         return self._quantizers[group]
+
+    def _new_quantizer(self, name: str, **limits: Any) -> ActivationQuantizer:
+        return ActivationQuantizer(
+            **limits,
+            bits=self._book.activation_bits,
+            ranges=self._scheme.ranges,
+            track_steps=self._scheme.track_steps,
+            name=self._free_name(name),
+        )
 
     def _free_name(self, name: str) -> str:
         """Return ``name``, numbered if a shared layer has used it before."""
@@ -146,8 +229,17 @@ class _Inserter:
     def _quantized(self, layer: Any) -> Any:
         if id(layer) not in self._layers:
             weighted = isinstance(layer, WEIGHTED)
-            self._layers[id(layer)] = quantized_layer(layer, self._recipe) if weighted else layer
+            self._layers[id(layer)] = self._quantize_weights(layer) if weighted else layer
         return self._layers[id(layer)]
+
+    def _quantize_weights(self, layer: Any) -> Any:
+        recipe, scales = self._book.for_layer(layer.name), self._scheme.scales
+        if type(layer) not in INT4_KERNELS:
+            recipe = replace(recipe, weight_bits=8)
+        if recipe.weight_bits < 8 and scales == "largest":
+            # With 15 steps the largest weight is a bad measure.
+            scales = "stored"
+        return quantized_layer(layer, recipe, scales)
 
     def _call(self, layer: Any, inputs: list[int]) -> int:
         self._nodes.append(Node(layer, tuple(inputs), self._fresh))
@@ -155,16 +247,26 @@ class _Inserter:
         return self._fresh - 1
 
 
-def quantized_layer(layer: Any, recipe: Recipe) -> Any:
-    """Return the fake-quantizing twin of a Conv2D, DepthwiseConv2D or Dense layer."""
+def quantized_layer(layer: Any, recipe: Recipe, scales: str) -> Any:
+    """Return the fake-quantizing twin of a layer with weights.
+
+    Args:
+        layer: Conv2D, DepthwiseConv2D, Conv2DTranspose or Dense without activation.
+        recipe: bits, and per channel or not.
+        scales: see ``QuantizedWeights``.
+    """
     if not layer.use_bias:
         no_bias = np.zeros(output_channels(layer))
         layer = with_bias(layer, layer.get_weights()[0], no_bias, layer.name)
     kind = QUANTIZED_LAYERS[type(layer)]
-    per_channel = recipe.per_channel and kind is not QuantDense
-    config = {**layer.get_config(), "per_channel": per_channel, "dtype": "float32"}
-    quantized = kind.from_config(config)  # type: ignore[attr-defined]
+    own = {
+        "per_channel": recipe.per_channel and kind not in PER_TENSOR_ONLY,
+        "bits": recipe.weight_bits,
+        "scales": scales,
+    }
+    quantized = kind.from_config({**layer.get_config(), **own, "dtype": "float32"})  # type: ignore[attr-defined]
     quantized.build_from_config(layer.get_build_config())
     quantized.kernel.assign(layer.kernel)
     quantized.bias.assign(layer.bias)
+    quantized.set_scale(best_scale(quantized))
     return quantized

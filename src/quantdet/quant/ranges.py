@@ -17,7 +17,25 @@ from quantdet.quant.rules import CLIPS, Clip, Range, rule_for
 UNIT_RANGE = (0.0, 255.0 / 256.0)
 # And its tanh kernel only this one (1/128 steps).
 SIGNED_UNIT_RANGE = (-1.0, 127.0 / 128.0)
-_BY_NATURE = {Range.UNIT: UNIT_RANGE, Range.SIGNED_UNIT: SIGNED_UNIT_RANGE}
+# All its int16 kernels have 1/32768 steps.
+_INT16_RANGE = (-32767.0 / 32768.0, 32767.0 / 32768.0)
+_BY_NATURE = {
+    8: {Range.UNIT: UNIT_RANGE, Range.SIGNED_UNIT: SIGNED_UNIT_RANGE},
+    16: {Range.UNIT: _INT16_RANGE, Range.SIGNED_UNIT: _INT16_RANGE},
+}
+
+
+@dataclass(frozen=True)
+class KnownRanges:
+    """What is known before calibration.
+
+    Attributes:
+        inputs: real range of the model inputs, None if it has to be calibrated.
+        bits: width of the activations, 8 or 16.
+    """
+
+    inputs: tuple[float, float] | None = None
+    bits: int = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class RangePlan:
         return _find(self._parents, tensor)
 
 
-def separate_fixed(graph: Graph, input_range: tuple[float, float] | None) -> Graph:
+def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
     """Give tensors of fixed range a free copy where they meet others in a tied layer.
 
     The copy is a 1x1 depthwise convolution with kernel 1: LiteRT's converter has no other
@@ -50,7 +68,7 @@ def separate_fixed(graph: Graph, input_range: tuple[float, float] | None) -> Gra
     Raises:
         QuantizationError: such a tensor is not a picture (4 axes).
     """
-    fixed = _fixed_by_nature(graph, input_range)
+    fixed = _fixed_by_nature(graph, known)
     _tie(graph, fixed)
     nodes: list[Node] = []
     fresh = graph.new_tensor()
@@ -78,24 +96,23 @@ def _copying_layer(graph: Graph, tensor: int, name: str) -> Any:
     return affine_layer(name, shape, ones, 0 * ones)
 
 
-def _fixed_by_nature(
-    graph: Graph, input_range: tuple[float, float] | None
-) -> dict[int, tuple[float, float]]:
+def _fixed_by_nature(graph: Graph, known: KnownRanges) -> dict[int, tuple[float, float]]:
+    by_nature = _BY_NATURE[known.bits]
     origins = {node.output: _origin(node) for node in graph.nodes}
-    fixed = {t: _BY_NATURE[origin] for t, origin in origins.items() if origin in _BY_NATURE}
-    if input_range is not None:
-        fixed.update(dict.fromkeys(graph.inputs, input_range))
+    fixed = {t: by_nature[origin] for t, origin in origins.items() if origin in by_nature}
+    if known.inputs is not None:
+        fixed.update(dict.fromkeys(graph.inputs, known.inputs))
     return fixed
 
 
-def plan_ranges(graph: Graph, input_range: tuple[float, float] | None) -> RangePlan:
+def plan_ranges(graph: Graph, known: KnownRanges) -> RangePlan:
     """Plan the ranges of a simplified graph.
 
     Args:
         graph: after ``fold.simplify`` and :func:`separate_fixed`.
-        input_range: real range of the model inputs where it is known.
+        known: ranges known beforehand.
     """
-    fixed = _fixed_by_nature(graph, input_range)
+    fixed = _fixed_by_nature(graph, known)
     parents = _tie(graph, fixed)
     unquantized = frozenset(_fused_with_relu(graph))
     clips = _common_clips(graph, parents, unquantized)

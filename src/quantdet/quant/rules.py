@@ -1,7 +1,12 @@
 """What the engine knows about each layer type: one line per type.
 
-A layer type that is not here cannot be quantized; add a line, and a tiny model to
-tests/quant/cases.py.
+A layer type that is not here cannot be quantized. Add a line, and a tiny model to
+tests/quant/cases.py. A project of its own does it from outside, for a layer that becomes one
+operator of the file:
+
+    RULES[MyScale] = Rule(Range.OWN, ("MUL",))
+
+and for others, see equivalents.py.
 """
 
 from __future__ import annotations
@@ -31,44 +36,53 @@ class Rule:
 
     Attributes:
         range: origin of the output range.
+        operators: names of the LiteRT operators that the layer may become, e.g. "ADD". Layers
+            with weights need none: their weights tell.
         exact: the output is on the grid of the input already (moves values, computes none).
     """
 
     range: Range
+    operators: tuple[str, ...] = ()
     exact: bool = False
 
 
-_MOVES = Rule(Range.INPUT, exact=True)
+def _moves(*operators: str) -> Rule:
+    return Rule(Range.INPUT, operators, exact=True)
+
 
 RULES: dict[type, Rule] = {
     keras.layers.Conv2D: Rule(Range.OWN),
     keras.layers.DepthwiseConv2D: Rule(Range.OWN),
+    keras.layers.Conv2DTranspose: Rule(Range.OWN),
     keras.layers.Dense: Rule(Range.OWN),
-    keras.layers.Add: Rule(Range.OWN),
-    keras.layers.Subtract: Rule(Range.OWN),
-    keras.layers.Multiply: Rule(Range.OWN),
-    keras.layers.LeakyReLU: Rule(Range.OWN),
-    keras.layers.Maximum: _MOVES,
-    keras.layers.Minimum: _MOVES,
-    keras.layers.GlobalAveragePooling2D: Rule(Range.OWN),
-    keras.layers.AveragePooling2D: Rule(Range.INPUT),
-    keras.layers.MaxPooling2D: _MOVES,
-    keras.layers.GlobalMaxPooling2D: _MOVES,
-    keras.layers.Concatenate: _MOVES,
-    keras.layers.ZeroPadding2D: _MOVES,
-    keras.layers.Reshape: _MOVES,
-    keras.layers.Flatten: _MOVES,
-    keras.layers.Cropping2D: _MOVES,
-    keras.layers.Permute: _MOVES,
+    keras.layers.Add: Rule(Range.OWN, ("ADD",)),
+    keras.layers.Subtract: Rule(Range.OWN, ("SUB",)),
+    keras.layers.Multiply: Rule(Range.OWN, ("MUL",)),
+    keras.layers.LeakyReLU: Rule(Range.OWN, ("LEAKY_RELU",)),
+    keras.layers.Maximum: _moves("MAXIMUM"),
+    keras.layers.Minimum: _moves("MINIMUM"),
+    keras.layers.GlobalAveragePooling2D: Rule(Range.OWN, ("MEAN", "AVERAGE_POOL_2D")),
+    keras.layers.AveragePooling2D: Rule(Range.INPUT, ("AVERAGE_POOL_2D",)),
+    keras.layers.MaxPooling2D: _moves("MAX_POOL_2D"),
+    keras.layers.GlobalMaxPooling2D: _moves("REDUCE_MAX", "MAX_POOL_2D"),
+    keras.layers.Concatenate: _moves("CONCATENATION"),
+    keras.layers.ZeroPadding2D: _moves("PAD", "PADV2"),
+    keras.layers.Reshape: _moves("RESHAPE"),
+    keras.layers.Flatten: _moves("RESHAPE"),
+    keras.layers.Cropping2D: _moves("STRIDED_SLICE", "SLICE"),
+    keras.layers.Permute: _moves("TRANSPOSE"),
 }
 _ACTIVATIONS: dict[str, Rule] = {
-    "relu": Rule(Range.OWN),
-    "relu6": Rule(Range.OWN),
-    "relu1": Rule(Range.OWN),
-    "tanh": Rule(Range.SIGNED_UNIT),
-    "sigmoid": Rule(Range.UNIT),
-    "softmax": Rule(Range.UNIT),
+    "relu": Rule(Range.OWN, ("RELU",)),
+    "relu6": Rule(Range.OWN, ("RELU6", "RELU_0_TO_1", "MINIMUM")),
+    "relu1": Rule(Range.OWN, ("RELU_0_TO_1", "MINIMUM")),
+    "tanh": Rule(Range.SIGNED_UNIT, ("TANH",)),
+    "sigmoid": Rule(Range.UNIT, ("LOGISTIC",)),
+    "softmax": Rule(Range.UNIT, ("SOFTMAX",)),
 }
+_RESIZING = (keras.layers.UpSampling2D, keras.layers.Resizing)
+_RESIZE_OPERATORS = ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR")
+
 Clip = tuple[float, float | None]
 CLIPS: dict[str, Clip] = {"relu": (0.0, None), "relu6": (0.0, 6.0), "relu1": (0.0, 1.0)}
 
@@ -82,15 +96,18 @@ def rule_for(layer: Any) -> Rule:
     kind = activation_kind(layer)
     if kind in _ACTIVATIONS:
         return _ACTIVATIONS[kind]
-    if isinstance(layer, keras.layers.UpSampling2D):
-        return Rule(Range.INPUT, exact=layer.interpolation == "nearest")
+    if isinstance(layer, _RESIZING):
+        return Rule(Range.INPUT, _RESIZE_OPERATORS, exact=layer.interpolation == "nearest")
     rule = RULES.get(type(layer))
     if rule is None:
-        layers = ", ".join(sorted(kind.__name__ for kind in RULES))
+        layers = ", ".join(sorted(kind.__name__ for kind in (*RULES, *_RESIZING)))
         raise QuantizationError(
             f"layer {layer.name!r} ({_describe(layer)}) cannot be quantized; supported are "
-            f"{layers}, UpSampling2D, and the activations {', '.join((*_ACTIVATIONS, *COMPOSED))}. "
-            "Replace the layer, or add a rule in quantdet/quant/rules.py"
+            f"{layers}, and the activations {', '.join((*_ACTIVATIONS, *COMPOSED))}. "
+            f"Replace the layer, or register it: quantdet.quant.rules.RULES[{type(layer).__name__}]"
+            " = Rule(...), or a model of supported layers in "
+            "quantdet.quant.equivalents.EQUIVALENTS "
+            '(docs/quantization.md, "Custom layers")'
         )
     _check_channels_last(layer)
     return rule

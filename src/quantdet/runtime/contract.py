@@ -31,7 +31,7 @@ class TensorSpec(_Part):
 
     name: str
     shape: tuple[int, ...]
-    dtype: Literal["uint8", "int8", "float32"]
+    dtype: Literal["uint8", "int8", "int16", "float32"]
     scale: float = 0.0
     zero_point: int = 0
 

@@ -158,7 +158,7 @@ class Engine:
         except ValidationError:
             raise ModelError(
                 f"{self.model_file}: tensor {name!r} is {np.dtype(details['dtype']).name}; "
-                "a detector's inputs and outputs are uint8, int8 or float32"
+                "a detector's inputs and outputs are uint8, int8, int16 or float32"
             ) from None
 
 

@@ -1,0 +1,53 @@
+"""What LiteRT's int16 kernels ("16x8") want otherwise than its converter writes it.
+
+Biases have 64 bits; the converter writes those of a fake-quantized model with 32. Sigmoid and
+softmax give steps of 1/32768; the converter writes 1/65536.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+
+
+def fit_int16_kernels(content: bytes) -> bytes:
+    """Return the .tflite with int64 biases and the output scales that the kernels compute."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for output in _unit_outputs(model, schema):
+        output.quantization.scale, output.quantization.zeroPoint = [1.0 / 32768.0], [0]
+    for bias in _biases(model, schema):
+        values = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)
+        wide = schema.BufferT()
+        wide.data = np.frombuffer(values.astype(np.int64).tobytes(), np.uint8)
+        model.buffers.append(wide)
+        bias.buffer, bias.type = len(model.buffers) - 1, schema.TensorType.INT64
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _unit_outputs(model: Any, schema: Any) -> list[Any]:
+    tensors = model.subgraphs[0].tensors
+    return [tensors[op.outputs[0]] for op in _operators(model, schema, ("LOGISTIC", "SOFTMAX"))]
+
+
+def _biases(model: Any, schema: Any) -> list[Any]:
+    tensors = model.subgraphs[0].tensors
+    found = {}
+    for op in _operators(model, schema, _WITH_BIAS):
+        bias = int(op.inputs[-1])
+        if len(op.inputs) > 2 and tensors[bias].type == schema.TensorType.INT32:
+            found[bias] = tensors[bias]
+    return list(found.values())
+
+
+def _operators(model: Any, schema: Any, names: tuple[str, ...]) -> list[Any]:
+    wanted = {getattr(schema.BuiltinOperator, name) for name in names}
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    return [op for op in model.subgraphs[0].operators if codes[op.opcodeIndex] in wanted]

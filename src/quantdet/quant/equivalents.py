@@ -1,0 +1,58 @@
+"""Layers that stand in for one that has no integer kernel everywhere.
+
+A project adds its own from outside: ``EQUIVALENTS[MyBlock] = my_equivalent``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from quantdet.errors import QuantizationError
+
+Shape = tuple[int | None, ...]
+
+
+def prelu(layer: Any, shape: Shape) -> Any:
+    """Return PReLU with one slope per channel (He et al. 2015, arXiv:1502.01852).
+
+        max(x, a x)              if 0 <= a <= 1 for every channel
+        relu(x) - a relu(-x)     otherwise
+
+    a times a tensor is a 1x1 depthwise convolution.
+
+    Raises:
+        QuantizationError: slopes that differ over height or width.
+    """
+    slopes = np.asarray(layer.alpha, np.float32)
+    channels = int(shape[-1] or 0)
+    if slopes.size != channels:
+        raise QuantizationError(
+            f"layer {layer.name!r} (PReLU) has a slope for every pixel; use shared_axes=[1, 2]"
+        )
+    inputs = keras.Input(shape[1:])
+    picture = keras.layers.Reshape((1, 1, channels), name=f"{layer.name}_to_picture")
+    x = inputs if len(shape) == 4 else picture(inputs)
+    name = f"{layer.name}_slope"
+    scale = keras.layers.DepthwiseConv2D(1, use_bias=False, name=name)
+    if slopes.min() >= 0 and slopes.max() <= 1:
+        y = keras.layers.Maximum(name=f"{layer.name}_max")([x, scale(x)])
+        sign = 1
+    else:
+        negative = keras.layers.Rescaling(-1.0, name=f"{layer.name}_negative")(x)
+        below = scale(keras.layers.ReLU(name=f"{layer.name}_below")(negative))
+        above = keras.layers.ReLU(name=f"{layer.name}_above")(x)
+        y = keras.layers.Add(name=f"{layer.name}_sum")([above, below])
+        sign = -1
+    scale.set_weights([sign * slopes.reshape(1, 1, channels, 1)])
+    if len(shape) == 2:
+        y = keras.layers.Reshape((channels,), name=f"{layer.name}_to_vector")(y)
+    return keras.Model(inputs, y, name=layer.name)
+
+
+EQUIVALENTS: dict[type, Callable[[Any, Shape], Any]] = {keras.layers.PReLU: prelu}
+"""Layer type → function of (layer, input shape) that returns a functional model of one input,
+made of layers that have a rule, which computes the same. It takes the layer's place at once."""

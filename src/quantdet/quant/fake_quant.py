@@ -1,0 +1,76 @@
+"""Rounding that gradients pass through, and the gradients of ranges and scales.
+
+Rounding has the gradient 1 (straight-through estimator, Bengio et al. 2013, arXiv:1308.3432).
+With it a range or scale can be learned like a weight (LSQ: Esser et al. 2020, arXiv:1902.08153;
+with a zero point, LSQ+: Bhalgat et al. 2020, arXiv:2004.09576):
+
+    d x_q / d max = 1                       for x above the range
+                    (x_q - x) / (max - min) inside
+    d x_q / d min = 1                       for x below the range
+                    (x - x_q) / (max - min) inside
+
+Outside, a wider range would follow the value; inside, a finer grid would round less.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def round_through(values: Any, step: Any = 1.0) -> Any:
+    """Return ``round(values / step) * step`` with the gradient of ``values``."""
+    return values + ops.stop_gradient(ops.round(values / step) * step - values)
+
+
+def to_grid(values: Any, minimum: Any, maximum: Any) -> Any:
+    """Return values on the uint8 grid of a range; gradient 1 inside, 0 outside.
+
+    On TensorFlow this is one native operator, which costs least.
+    """
+    return keras.quantizers.fake_quant_with_min_max_vars(values, minimum, maximum, num_bits=8)
+
+
+def to_symmetric_grid(values: Any, largest: Any) -> Any:
+    """Return values on the int16 grid of [-largest, largest]."""
+    return keras.quantizers.fake_quant_with_min_max_vars(
+        values, -largest, largest, num_bits=16, narrow_range=True
+    )
+
+
+def to_learned_grid(values: Any, minimum: Any, maximum: Any) -> Any:
+    """Return what :func:`to_grid` does, with the gradients of LSQ+ for the range.
+
+    The native operator has those of values outside. The term added here is 0 and has those of
+    the values inside.
+    """
+    count = math.prod(values.shape[1:])
+    minimum = scale_gradient(minimum, 1.0 / math.sqrt(count * 255))
+    maximum = scale_gradient(maximum, 1.0 / math.sqrt(count * 255))
+    on_grid = to_grid(values, minimum, maximum)
+    width = maximum - minimum
+    rounding = (on_grid - ops.clip(values, minimum, maximum)) / width
+    return on_grid + ops.stop_gradient(rounding) * (width - ops.stop_gradient(width))
+
+
+def weights_to_grid(weights: Any, scale: Any, largest: int) -> Any:
+    """Return ``clip(round(weights / scale), -largest, largest) * scale`` with LSQ's gradients.
+
+    Args:
+        weights: of any shape.
+        scale: broadcasts against the weights; positive.
+        largest: integer, 127 for 8 bit.
+    """
+    return round_through(ops.clip(weights / scale, -largest, largest)) * scale
+
+
+def scale_gradient(value: Any, factor: float) -> Any:
+    """Return ``value`` with its gradient times ``factor``.
+
+    LSQ divides by sqrt(count of values * largest integer): a scale hears every value of its
+    tensor and would else move much faster than the weights (section 2.2).
+    """
+    return value * factor + ops.stop_gradient(value * (1.0 - factor))
