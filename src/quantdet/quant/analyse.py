@@ -200,8 +200,8 @@ class _Sums:
     def __init__(self, point: Point) -> None:
         self._point = point
         self._params = point.quantizer.params()
-        self._lowest = round(self._params.minimum / self._params.scale)
-        self._steps = round(self._params.maximum / self._params.scale) - self._lowest
+        self._lowest: int = round(self._params.minimum / self._params.scale)
+        self._steps: int = round(self._params.maximum / self._params.scale) - self._lowest
         self._histogram = np.zeros(self._steps + 1, np.int64)
         self._signal = self._noise = self._quantized = self._product = self._own = 0.0
         self._parts = np.zeros(3)
@@ -272,7 +272,7 @@ class _Sums:
     def _range_use(self) -> float:
         below = np.cumsum(self._histogram) / self._histogram.sum()
         low, high = np.searchsorted(below, _TAILS)
-        return float(high - low) / self._steps
+        return float((high - low) / self._steps)
 
 
 def _weights(point: Point, original: Any) -> WeightAnalysis | None:

@@ -20,6 +20,8 @@ _MOVED_STEPS = 0.5
 # Differences of channels that cost a common scale more than two bits.
 _WIDE_SPREAD = 4.0
 _LITTLE_RANGE = 0.25
+# From those that cut most to those that cut nothing.
+_BY_WIDTH = ("percentile", "mse", "moving_average", "minmax")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Finding:
 
 
 def diagnose(
-    layers: Sequence[LayerAnalysis], sensitivities: Sequence[LayerSensitivity] | None = None
+    layers: Sequence[LayerAnalysis],
+    sensitivities: Sequence[LayerSensitivity] | None = None,
+    observer: str = "",
 ) -> list[Finding]:
     """Return the layers that make far more than their share of the noise, worst first.
 
@@ -52,11 +56,12 @@ def diagnose(
         layers: of ``analyse.analyse``.
         sensitivities: of the same net; without them noise counts where it arises, relative to
             the layer's own signal.
+        observer: that calibrated the ranges, so that it is not what is advised.
     """
     shares = _shares(layers, sensitivities)
     bar = min(_ENOUGH, max(_LARGE_SHARE, _TIMES_EVEN / len(layers)))
     found = [
-        Finding(layer.layer, share, cause_of(layer), explain(layer))
+        Finding(layer.layer, share, cause_of(layer), explain(layer, observer))
         for layer, share in zip(layers, shares, strict=True)
         if share >= bar
     ]
@@ -82,30 +87,28 @@ def cause_of(layer: LayerAnalysis) -> str:
     return max(parts, key=lambda name: parts[name])
 
 
-def explain(layer: LayerAnalysis) -> str:
-    """Say why a layer is noisy and what helps."""
-    if cause_of(layer) == "clipping":
-        return _clipping(layer)
-    if cause_of(layer) == "rounding":
-        return _rounding(layer)
-    assert layer.weights is not None
-    return _weights(layer, layer.weights)
+def explain(layer: LayerAnalysis, observer: str = "") -> str:
+    """Say why a layer is noisy and what may help; arguments as for :func:`diagnose`."""
+    cause = cause_of(layer)
+    if cause == "weights" and layer.weights is not None:
+        return _weights(layer, layer.weights)
+    return _clipping(layer, observer) if cause == "clipping" else _rounding(layer, observer)
 
 
-def _clipping(layer: LayerAnalysis) -> str:
+def _clipping(layer: LayerAnalysis, observer: str) -> str:
     seen = f"values reach from {layer.seen_minimum:.3g} to {layer.seen_maximum:.3g}"
     what = f"{100 * layer.clipped:.2g} % of its values are clipped: {seen}, its {_range(layer)}."
     if layer.fixed_range:
         return f"{what} This range is fixed; feed values that lie within."
-    return f'{what} Use observer "mse" or "minmax", or calibrate on more pictures.'
+    return f"{what} Calibrate on more pictures{_or_observers(_wider(observer))}."
 
 
-def _rounding(layer: LayerAnalysis) -> str:
+def _rounding(layer: LayerAnalysis, observer: str) -> str:
     use = f"99.8 % of its values lie in {100 * layer.range_use:.2g} % of its {_range(layer)}"
     if layer.range_use >= _LITTLE_RANGE:
         return (
-            f"Its values need finer steps than its {_range(layer)} has. Train "
-            "quantization-aware; if that is not enough, give its activations more bits."
+            f"Its values need finer steps than its {_range(layer)} has. "
+            "Quantization-aware training makes up for some of it; more bits for activations do."
         )
     if layer.fixed_range:
         return f"{use}, which is fixed. End the model before it and compute it on the outputs."
@@ -114,7 +117,10 @@ def _rounding(layer: LayerAnalysis) -> str:
             f"{use}, which it shares with {_some(layer.shares_range)}. Bring what is joined to "
             "one scale, or train quantization-aware."
         )
-    return f'{use}: a few large values stretch it. Use observer "percentile" or "mse".'
+    return (
+        f"{use}: a few large values stretch it. "
+        f"Train quantization-aware{_or_observers(_narrower(observer))}."
+    )
 
 
 def _weights(layer: LayerAnalysis, weights: WeightAnalysis) -> str:
@@ -125,8 +131,8 @@ def _weights(layer: LayerAnalysis, weights: WeightAnalysis) -> str:
         )
     if weights.scales > 1 or weights.spread < _WIDE_SPREAD:
         return (
-            f"Its weights are rounded too coarsely ({weights.sqnr_db:.0f} dB). Train "
-            "quantization-aware; if that is not enough, give its weights more bits."
+            f"Its weights are rounded too coarsely ({weights.sqnr_db:.0f} dB). "
+            "Quantization-aware training makes up for some of it; more bits for weights do."
         )
     what = (
         f"Its channels' largest weights differ {weights.spread:.3g} : 1 and share one scale "
@@ -135,6 +141,22 @@ def _weights(layer: LayerAnalysis, weights: WeightAnalysis) -> str:
     if layer.kind == "Dense":
         return f"{what} Dense layers have no others: train quantization-aware."
     return f'{what} Use a recipe with a scale for each channel, "static_wi8_ai8".'
+
+
+def _wider(observer: str) -> Sequence[str]:
+    """Return the observers that clip less."""
+    start = _BY_WIDTH.index(observer) if observer in _BY_WIDTH else 0
+    return _BY_WIDTH[start + 1 :]
+
+
+def _narrower(observer: str) -> Sequence[str]:
+    """Return the observers that clip more."""
+    end = _BY_WIDTH.index(observer) if observer in _BY_WIDTH else -1
+    return _BY_WIDTH[:end]
+
+
+def _or_observers(names: Sequence[str]) -> str:
+    return f", or try observer {' or '.join(names)}" if names else ""
 
 
 def _range(layer: LayerAnalysis) -> str:

@@ -55,7 +55,15 @@ def _draw_noise(panel: Any, layers: Sequence[Mapping[str, Any]], hurts: set[str]
         panel.scatter(worst, chosen, s=46, color=_HURTS, label="layers that hurt", zorder=4)
     panel.set_ylabel("signal / noise, dB (more is better)")
     panel.set_title("What quantization adds to each layer", loc="left", fontsize=11)
-    panel.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+    panel.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0.2,
+        handletextpad=0.4,
+    )
     _plain(panel)
 
 

@@ -26,9 +26,7 @@ from quantdet.train.qat_stage import load_quantized_model
 from quantdet.train.task import PhaseProgress, PictureTask
 
 # All tensors of so many pictures are in memory at once.
-_BATCH = 2
-# The order of the layers is the same on more, and each layer is a run of its own.
-_SENSITIVITY_PICTURES = 8
+_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class AnalyseSettings:
 
     Attributes:
         pictures: how many, >= 1; fewer if the split has fewer.
-        sensitivity: quantize one layer at a time, too (on 8 pictures at most).
+        sensitivity: quantize one layer at a time, too.
     """
 
     pictures: int = 16
@@ -72,11 +70,12 @@ def analyse_models(
     task = build_task(config, dataset, progress)
     pair = Pair(quantized, floats, task.output_ranges)
     pictures = _pictures(task, settings.pictures)
-    analysis = analyse(pair, _batches(pictures), _named(progress, "compare layers"))
+    batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
+    analysis = analyse(pair, batches, _named(progress, "compare layers"))
     moved = None
     if settings.sensitivity:
-        few = _batches(_evenly(pictures, _SENSITIVITY_PICTURES))
-        moved = sensitivity(pair, few, _named(progress, "quantize one at a time"))
+        moved = sensitivity(pair, batches, _named(progress, "quantize one at a time"))
+    findings = diagnose(analysis.layers, moved, config.qat.observer)
     rows = [layer.to_dict() for layer in analysis.layers]
     for number, row in enumerate(rows):
         row["sensitivity"] = None if moved is None else moved[number].to_dict()
@@ -85,23 +84,15 @@ def analyse_models(
         "pictures": len(pictures),
         "outputs": analysis.outputs,
         "layers": rows,
-        "findings": [finding.to_dict() for finding in diagnose(analysis.layers, moved)],
+        "findings": [finding.to_dict() for finding in findings],
     }
 
 
 def _pictures(task: PictureTask, count: int) -> NDArray[np.float32]:
+    """Return ``count`` model inputs, or all of fewer, spread over the split."""
     source = task.validation or task.train
-    return source.pictures(_evenly(np.arange(len(source)), count))
-
-
-def _evenly(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """Return ``count`` rows, or all of fewer, spread over the whole."""
-    chosen = np.linspace(0, len(values) - 1, min(count, len(values)))
-    return values[np.rint(chosen).astype(np.int64)]
-
-
-def _batches(pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    return [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
+    chosen = np.linspace(0, len(source) - 1, min(count, len(source)))
+    return source.pictures(np.rint(chosen).astype(np.int64))
 
 
 def _named(progress: PhaseProgress | None, phase: str) -> Callable[[int, int], None] | None:
