@@ -194,7 +194,8 @@ class _Reader:
         self.nodes: list[Node] = []
         self.shapes: dict[int, tuple[int | None, ...]] = {}
         self._clone = clone
-        self._layers: dict[int, Any] = {}
+        # The keys keep layers alive that stand for bare operations: an id would be used again.
+        self._layers: dict[Any, Any] = {}
 
     def new_tensor(self, shape: tuple[int | None, ...]) -> int:
         tensor = len(self.shapes)
@@ -230,6 +231,6 @@ class _Reader:
     def _own(self, layer: Any) -> Any:
         if not self._clone or not isinstance(layer, keras.layers.Layer):
             return layer
-        if id(layer) not in self._layers:
-            self._layers[id(layer)] = clone_layer(layer)
-        return self._layers[id(layer)]
+        if layer not in self._layers:
+            self._layers[layer] = clone_layer(layer)
+        return self._layers[layer]
