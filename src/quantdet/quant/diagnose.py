@@ -10,8 +10,9 @@ from quantdet.quant.analyse import LayerAnalysis, WeightAnalysis
 from quantdet.quant.noise import ratio
 from quantdet.quant.sensitivity import LayerSensitivity
 
-# A layer hurts if it makes this share of all noise, and twice its even share; in nets of a few
-# layers half of it is enough.
+# A layer hurts if its noise is above 1 % of the signal (by amplitude), and it makes this share of
+# all noise, and twice its even share; in nets of a few layers half of all is enough.
+_HARMLESS_DB = 40.0
 _LARGE_SHARE = 0.1
 _TIMES_EVEN = 2.0
 _ENOUGH = 0.5
@@ -21,7 +22,7 @@ _MOVED_STEPS = 0.5
 _WIDE_SPREAD = 4.0
 _LITTLE_RANGE = 0.25
 # From those that cut most to those that cut nothing.
-_BY_WIDTH = ("percentile", "mse", "moving_average", "minmax")
+_BY_WIDTH = ("percentile", "mse", "minmax")
 
 
 @dataclass(frozen=True)
@@ -58,23 +59,18 @@ def diagnose(
             the layer's own signal.
         observer: that calibrated the ranges, so that it is not what is advised.
     """
-    shares = _shares(layers, sensitivities)
+    if sensitivities is None:
+        noise = [layer.sqnr_own_db for layer in layers]
+    else:
+        noise = [item.output_sqnr_db for item in sensitivities]
+    total = sum(map(ratio, noise))
     bar = min(_ENOUGH, max(_LARGE_SHARE, _TIMES_EVEN / len(layers)))
     found = [
-        Finding(layer.layer, share, cause_of(layer), explain(layer, observer))
-        for layer, share in zip(layers, shares, strict=True)
-        if share >= bar
+        Finding(layer.layer, ratio(sqnr_db) / total, cause_of(layer), explain(layer, observer))
+        for layer, sqnr_db in zip(layers, noise, strict=True)
+        if sqnr_db < _HARMLESS_DB and ratio(sqnr_db) / total >= bar
     ]
     return sorted(found, key=lambda finding: -finding.share)
-
-
-def _shares(
-    layers: Sequence[LayerAnalysis], sensitivities: Sequence[LayerSensitivity] | None
-) -> list[float]:
-    if sensitivities is not None:
-        return [item.share for item in sensitivities]
-    relative = [ratio(layer.sqnr_own_db) for layer in layers]
-    return [value / sum(relative) for value in relative]
 
 
 def cause_of(layer: LayerAnalysis) -> str:

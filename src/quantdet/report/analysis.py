@@ -39,6 +39,8 @@ def draw_analysis(result: Mapping[str, Any], path: Path) -> None:
     if measured:
         _draw_shares(panels[1, 0], layers, hurts)
     _name_layers(panels[-1, 0], layers, hurts)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130)
 
@@ -55,15 +57,6 @@ def _draw_noise(panel: Any, layers: Sequence[Mapping[str, Any]], hurts: set[str]
         panel.scatter(worst, chosen, s=46, color=_HURTS, label="layers that hurt", zorder=4)
     panel.set_ylabel("signal / noise, dB (more is better)")
     panel.set_title("What quantization adds to each layer", loc="left", fontsize=11)
-    panel.legend(
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=3,
-        frameon=False,
-        fontsize=9,
-        borderaxespad=0.2,
-        handletextpad=0.4,
-    )
     _plain(panel)
 
 
