@@ -30,6 +30,7 @@ _PUBLIC = {
     "prepare_qat": "quantdet.quant.prepare",
     "prepare_voc": "quantdet.data.prepare",
     "run_all": "quantdet.pipeline",
+    "run_analyse": "quantdet.pipeline",
     "run_evaluate": "quantdet.pipeline",
     "run_export": "quantdet.pipeline",
     "run_qat": "quantdet.pipeline",

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from quantdet.cli_analyse import analyse
 from quantdet.cli_device import benchmark, models, predict
 from quantdet.cli_evaluate import evaluate
 from quantdet.cli_output import Json, show
@@ -314,6 +315,7 @@ def export(
 
 
 app.command()(evaluate)
+app.command()(analyse)
 app.command()(predict)
 app.command()(models)
 app.command()(benchmark)

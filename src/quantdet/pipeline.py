@@ -1,4 +1,4 @@
-"""The stages of a run: train, qat, export, evaluate, report.
+"""The stages of a run: train, qat, export, evaluate, report; and analyse.
 
 
 Each stage reads the folder, writes its results in one step, can be run again (what is finished
@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from quantdet.atomic import write_json
 from quantdet.config import Config, DataConfig, load_config
 from quantdet.data.configured import load_configured
 from quantdet.data.dataset import fingerprint
@@ -142,6 +143,42 @@ def evaluate_model(
     dataset = load_configured(data, splits=(split,))
     measured = partial(progress, f"measure {model.name}") if progress else None
     return evaluate_file(model, dataset, split, measured)
+
+
+def run_analyse(
+    run: Run,
+    *,
+    pictures: int = 16,
+    sensitivity: bool = True,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Find the layers that quantization hurts; write ``analysis.json`` and ``analysis.png``.
+
+    Args:
+        run: after ``qat``.
+        pictures: of the validation split, or of the training split without one; >= 1.
+        sensitivity: quantize one layer at a time, too; that takes most of the time.
+        progress: called with (phase, done, total).
+
+    Returns:
+        What is written to ``analysis.json``.
+
+    Raises:
+        QuantdetError: the run has no quantized model, or data or models do not fit.
+    """
+    _training_stages()
+    from quantdet.report.analysis import draw_analysis
+    from quantdet.train.analyse_stage import AnalyseSettings, analyse_models
+
+    config = run.load_config()
+    models = (run.float_dir / "model.keras", run.qat_dir / "model.keras")
+    settings = AnalyseSettings(pictures, sensitivity)
+    with _recorded(run, "analyse") as entry:
+        result = analyse_models(config, _load(config, run), models, settings, progress)
+        write_json(run.analysis_file, result)
+        draw_analysis(result, run.analysis_picture)
+        entry.update(file=run.analysis_file.name, pictures=result["pictures"])
+    return result
 
 
 def run_report(run: Run) -> Path:

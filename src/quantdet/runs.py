@@ -1,6 +1,7 @@
 """A run is a folder; this module knows what lies where in it.
 
-runs/NAME/{config.toml, manifest.json, float/, qat/, export/, metrics.json, report.html}
+runs/NAME/{config.toml, manifest.json, float/, qat/, export/, metrics.json, analysis.json,
+analysis.png, report.html}
 """
 
 from __future__ import annotations
@@ -57,6 +58,16 @@ class Run:
     def metrics_file(self) -> Path:
         """Measured accuracy, parity, latency of every variant."""
         return self.root / "metrics.json"
+
+    @property
+    def analysis_file(self) -> Path:
+        """What quantization does to every layer."""
+        return self.root / "analysis.json"
+
+    @property
+    def analysis_picture(self) -> Path:
+        """The same as a picture."""
+        return self.root / "analysis.png"
 
     @property
     def report_file(self) -> Path:

@@ -86,12 +86,35 @@ class Graph:
         outputs = keras.tree.map_structure(resolve, self.outputs)
         return replace(self, nodes=moved, outputs=outputs)
 
-    def run(self, values: Iterable[Any], apply: Callable[[Node, list[Any]], Any]) -> dict[int, Any]:
-        """Evaluate the calls with ``apply(node, arguments)``; return every tensor by id."""
+    def run(
+        self,
+        values: Iterable[Any],
+        apply: Callable[[Node, list[Any]], Any],
+        *,
+        forget: bool = False,
+    ) -> dict[int, Any]:
+        """Evaluate the calls with ``apply(node, arguments)``; return every tensor by id.
+
+        Args:
+            values: of the model inputs.
+            apply: evaluates one call.
+            forget: drop tensors once nothing reads them; those that nothing reads remain.
+        """
         known = dict(zip(self.inputs, values, strict=True))
+        done_with = self._last_read() if forget else {}
         for node in self.nodes:
             known[node.output] = apply(node, [known[tensor] for tensor in node.inputs])
+            for tensor in done_with.get(node.output, ()):
+                del known[tensor]
         return known
+
+    def _last_read(self) -> dict[int, list[int]]:
+        """Return output of a call → the tensors that no later call and no caller reads."""
+        found: dict[int, list[int]] = {}
+        for tensor, readers in self.consumers().items():
+            if tensor not in self.output_ids:
+                found.setdefault(readers[-1].output, []).append(tensor)
+        return found
 
     def result(self, known: Mapping[int, Any]) -> Any:
         """Pick the model outputs, in their structure, from what :meth:`run` returned."""
@@ -172,8 +195,9 @@ class _Reader:
         self.nodes: list[Node] = []
         self.shapes: dict[int, tuple[int | None, ...]] = {}
         self._clone = clone
-        self._layers: dict[int, Any] = {}
         self._equivalents: dict[int, Any] = {}
+        # The keys keep layers alive that stand for bare operations: an id would be used again.
+        self._layers: dict[Any, Any] = {}
 
     def new_tensor(self, shape: tuple[int | None, ...]) -> int:
         tensor = len(self.shapes)
@@ -219,6 +243,6 @@ class _Reader:
     def _own(self, layer: Any) -> Any:
         if not self._clone or not isinstance(layer, keras.layers.Layer):
             return layer
-        if id(layer) not in self._layers:
-            self._layers[id(layer)] = clone_layer(layer)
-        return self._layers[id(layer)]
+        if layer not in self._layers:
+            self._layers[layer] = clone_layer(layer)
+        return self._layers[layer]

@@ -1,0 +1,43 @@
+"""The command that names the layers which quantization hurts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quantdet.cli_output import Json, show
+
+
+def analyse(
+    run_dir: Annotated[Path, typer.Argument(help="Run folder, after `quantdet qat`.")],
+    pictures: Annotated[
+        int, typer.Option("--pictures", min=1, help="Of the validation split.")
+    ] = 16,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity/--no-sensitivity",
+            help="Quantize one layer at a time and look at the outputs; takes most of the time.",
+        ),
+    ] = True,
+    all_layers: Annotated[bool, typer.Option("--all", help="Show all layers, not 15.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the layers that quantization hurts, and why; writes analysis.json and analysis.png.
+
+    Example: quantdet analyse runs/voc
+    """
+    from quantdet import pipeline
+    from quantdet.analysis_text import analysis_text
+    from quantdet.progress import bar
+    from quantdet.runs import Run
+
+    run = Run.open(run_dir)
+    with bar() as progress:
+        result = pipeline.run_analyse(
+            run, pictures=pictures, sensitivity=sensitivity, progress=progress
+        )
+    text = f"{analysis_text(result, all_layers)}\n\npicture: {run.analysis_picture}"
+    show(result, as_json, text)

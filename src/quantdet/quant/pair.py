@@ -1,0 +1,161 @@
+"""A fake-quantized model beside the float function that it stands for, call by call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keras import ops
+
+from quantdet.errors import QuantizationError
+from quantdet.quant.calibrate import call_float, quantizer_of
+from quantdet.quant.fold import WEIGHTED, simplify
+from quantdet.quant.graph import Graph, Node, call_layer, read_graph
+from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
+from quantdet.quant.ranges import clip_of
+from quantdet.quant.rules import rule_for
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place where integers are made: a layer and the quantizer behind it.
+
+    Attributes:
+        name: of the Keras layer; numbered from its second call on.
+        kind: Keras layer type, "InputLayer" where pictures are quantized.
+        calls: the layer, a ReLU fused with it if there is one, the quantizer.
+    """
+
+    name: str
+    kind: str
+    calls: tuple[Node, ...]
+
+    @property
+    def weighted(self) -> QuantizedWeights | None:
+        """The layer, if it has weights."""
+        layer = self.calls[0].layer
+        return layer if isinstance(layer, QuantizedWeights) else None
+
+    @property
+    def quantizer(self) -> Any:
+        """The quantizer."""
+        return self.calls[-1].layer
+
+    @property
+    def output(self) -> int:
+        """The tensor that holds the integers."""
+        return self.calls[-1].output
+
+
+class Pair:
+    """Both forms of a net on one graph.
+
+    Args:
+        quantized: calibrated fake-quantized model, trained and frozen or not.
+        floats: the float model that it was made from; None for the kernels and biases that
+            ``quantized`` holds, without their rounding.
+        cut_outputs: names of outputs whose range was chosen on purpose
+            (``calibrate.set_output_ranges``): values beyond it carry no meaning, so the float
+            function is cut there, too.
+
+    Raises:
+        QuantizationError: ``quantized`` was not made from ``floats``, or has no such output.
+    """
+
+    def __init__(self, quantized: Any, floats: Any = None, cut_outputs: Iterable[str] = ()) -> None:
+        self.graph = read_graph(quantized, clone=False)
+        self.points = tuple(_points(self.graph))
+        if not self.points:
+            raise QuantizationError(
+                f"model {quantized.name!r} is not quantized; give what prepare_qat returned"
+            )
+        self.originals = {} if floats is None else _originals(floats, self.points)
+        self.outputs = _named(self.graph.outputs)
+        self._cut = _quantizers(self.graph, self.outputs, cut_outputs)
+
+    def run_float(self, batch: Any) -> dict[int, Any]:
+        """Return every tensor of the float function for a batch of inputs."""
+        return self.graph.run([ops.convert_to_tensor(batch, dtype="float32")], self.call_float)
+
+    def call_float(self, node: Node, arguments: list[Any]) -> Any:
+        """Evaluate one call as the float model does."""
+        original = self.originals.get(node.layer.name)
+        if original is not None:
+            return call_layer(original, arguments)
+        result = call_float(node, arguments)
+        if node.layer in self._cut:
+            params = node.layer.params()
+            result = ops.clip(result, params.minimum, params.maximum)
+        return result
+
+
+def _points(graph: Graph) -> Iterable[Point]:
+    producers = graph.producers()
+    names = {t: symbol.name for t, symbol in zip(graph.inputs, graph.input_templates, strict=True)}
+    used: Counter[str] = Counter()
+    for node in graph.nodes:
+        if isinstance(node.layer, ActivationQuantizer):
+            calls = (*_computed_by(producers, node.inputs[0]), node)
+            first = calls[0]
+            name = names[node.inputs[0]] if first is node else first.layer.name
+            kind = "InputLayer" if first is node else type(first.layer).__name__
+            used[name] += 1
+            numbered = name if used[name] == 1 else f"{name} #{used[name]}"
+            yield Point(numbered, kind.removeprefix("Quant"), calls)
+
+
+def _computed_by(producers: Mapping[int, Node], tensor: int) -> tuple[Node, ...]:
+    """Return the call behind a tensor that is not an input, before it the one fused with it."""
+    if tensor not in producers:
+        return ()
+    node = producers[tensor]
+    before = producers.get(node.inputs[0])
+    if clip_of(node.layer) is not None and before is not None and _computes(before.layer):
+        return before, node
+    return (node,)
+
+
+def _computes(layer: Any) -> bool:
+    """Tell whether the results of a layer are not on any grid."""
+    if isinstance(layer, ActivationQuantizer):
+        return False
+    return isinstance(layer, QuantizedWeights) or not rule_for(layer).exact
+
+
+def _originals(floats: Any, points: Iterable[Point]) -> dict[str, Any]:
+    """Return name → the float model's layer, for all layers with weights."""
+    nodes = simplify(read_graph(floats)).nodes
+    originals = {node.layer.name: node.layer for node in nodes if isinstance(node.layer, WEIGHTED)}
+    shapes = {
+        point.calls[0].layer.name: tuple(point.weighted.kernel.shape)
+        for point in points
+        if point.weighted is not None
+    }
+    for name, layer in originals.items():
+        if shapes.get(name) != tuple(layer.kernel.shape):
+            raise QuantizationError(
+                f"model {floats.name!r} is not what was quantized: its layer {name!r} with a "
+                f"kernel of {tuple(layer.kernel.shape)} has no counterpart there; give the float "
+                "model that prepare_qat was called with"
+            )
+    return originals
+
+
+def _named(outputs: Any) -> dict[str, int]:
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    if isinstance(outputs, int):
+        return {"output": outputs}
+    return {f"output_{number}": tensor for number, tensor in enumerate(outputs)}
+
+
+def _quantizers(graph: Graph, outputs: Mapping[str, int], names: Iterable[str]) -> set[Any]:
+    missing = sorted(set(names) - set(outputs))
+    if missing:
+        raise QuantizationError(
+            f"cut_outputs: the model has no output {missing[0]!r}, only {', '.join(outputs)}"
+        )
+    producers = graph.producers()
+    return {quantizer_of(producers, outputs[name]) for name in names}

@@ -1,0 +1,99 @@
+"""The analyse stage: which layers does quantization hurt?
+
+The float model of a run beside its quantized one, on pictures that neither was trained on where
+there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.config import Config
+from quantdet.data.sample import Dataset
+from quantdet.quant.analyse import analyse
+from quantdet.quant.diagnose import diagnose
+from quantdet.quant.pair import Pair
+from quantdet.quant.sensitivity import sensitivity
+from quantdet.train.float_stage import build_task, load_float_model
+from quantdet.train.qat_stage import load_quantized_model
+from quantdet.train.task import PhaseProgress, PictureTask
+
+# All tensors of so many pictures are in memory at once.
+_BATCH = 4
+
+
+@dataclass(frozen=True)
+class AnalyseSettings:
+    """What to look at.
+
+    Attributes:
+        pictures: how many, >= 1; fewer if the split has fewer.
+        sensitivity: quantize one layer at a time, too.
+    """
+
+    pictures: int = 16
+    sensitivity: bool = True
+
+
+def analyse_models(
+    config: Config,
+    dataset: Dataset,
+    models: tuple[Path, Path],
+    settings: AnalyseSettings,
+    progress: PhaseProgress | None = None,
+) -> dict[str, Any]:
+    """Compare a float model and what it was quantized to, layer by layer.
+
+    Args:
+        config: the whole configuration.
+        dataset: splits by name; validation pictures are taken, or training ones without them.
+        models: ``model.keras`` of the float stage and of the QAT stage.
+        settings: what to look at.
+        progress: called with (phase, done, total).
+
+    Returns:
+        JSON-ready: "split", "pictures", "outputs" (name → SQNR in dB), "layers" (see
+        ``LayerAnalysis``, with "sensitivity" or None), "findings" (worst first).
+
+    Raises:
+        ModelError: a model is missing or damaged.
+        QuantdetError: models or data do not fit.
+    """
+    quantized, floats = load_quantized_model(models[1]), load_float_model(models[0])
+    task = build_task(config, dataset, progress)
+    pair = Pair(quantized, floats, task.output_ranges)
+    pictures = _pictures(task, settings.pictures)
+    batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
+    analysis = analyse(pair, batches, _named(progress, "compare layers"))
+    moved = None
+    if settings.sensitivity:
+        moved = sensitivity(pair, batches, _named(progress, "quantize one at a time"))
+    findings = diagnose(analysis.layers, moved, config.qat.observer)
+    rows = [layer.to_dict() for layer in analysis.layers]
+    for number, row in enumerate(rows):
+        row["sensitivity"] = None if moved is None else moved[number].to_dict()
+    return {
+        "split": config.data.val_split if task.validation else config.data.train_split,
+        "pictures": len(pictures),
+        "outputs": analysis.outputs,
+        "layers": rows,
+        "findings": [finding.to_dict() for finding in findings],
+    }
+
+
+def _pictures(task: PictureTask, count: int) -> NDArray[np.float32]:
+    """Return ``count`` model inputs, or all of fewer, spread over the split."""
+    source = task.validation or task.train
+    chosen = np.linspace(0, len(source) - 1, min(count, len(source)))
+    return source.pictures(np.rint(chosen).astype(np.int64))
+
+
+def _named(progress: PhaseProgress | None, phase: str) -> Callable[[int, int], None] | None:
+    return partial(progress, phase) if progress else None

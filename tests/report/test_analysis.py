@@ -1,0 +1,66 @@
+"""The layers that hurt, as text and as a picture."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from quantdet.analysis_text import analysis_text
+from quantdet.report.analysis import draw_analysis
+
+
+def made_up(count, shares=True, findings=("layer_3",)):
+    """Return an analysis.json of ``count`` layers; later ones are noisier."""
+    layers = [
+        {
+            "layer": f"layer_{number}",
+            "kind": "Conv2D",
+            "sqnr_db": 40.0 - 20 * number / count,
+            "sqnr_own_db": 200.0 if number == 0 else 50.0 - 20 * number / count,
+            "cosine": 0.999,
+            "clipped": 0.00012,
+            "range_use": 0.5,
+            "weights": {"spread": 323.4} if number % 2 else None,
+            "sensitivity": {"output_sqnr_db": 30.0, "share": 0.9 if number == 3 else 0.001}
+            if shares
+            else None,
+        }
+        for number in range(count)
+    ]
+    return {
+        "split": "val",
+        "pictures": 8,
+        "outputs": {"boxes": 21.5},
+        "layers": layers,
+        "findings": [
+            {"layer": name, "share": 0.9, "cause": "weights", "text": "Its scale is one."}
+            for name in findings
+        ],
+    }
+
+
+def test_worst_layers_come_first_and_the_rest_is_counted():
+    lines = analysis_text(made_up(40)).splitlines()
+    assert lines[0] == "8 pictures of split 'val'; outputs: boxes 21.5 dB"
+    assert lines[3].split() == [
+        "layer_3", "Conv2D", "48.5", "38.5", "0.9990", "0.012", "50", "323", "30.0", "90.0",
+    ]  # fmt: skip
+    assert len([line for line in lines if line.startswith("layer_")]) == 15 + 1
+    assert "25 more layers; --all shows them" in lines
+    assert lines[-1] == "layer_3: 90 % of the noise at the outputs. Its scale is one."
+
+
+def test_all_layers_by_their_own_noise():
+    lines = analysis_text(made_up(40, shares=False, findings=()), all_layers=True).splitlines()
+    names = [line.split()[0] for line in lines[3:-2]]
+    assert names == [f"layer_{number}" for number in reversed(range(40))]
+    assert lines[-3].split()[2] == "exact"
+    assert lines[-1].startswith("no layer stands out")
+
+
+@pytest.mark.parametrize(("count", "shares"), [(3, True), (90, True), (90, False), (600, True)])
+def test_picture_grows_with_the_net_within_bounds(tmp_path, count, shares):
+    draw_analysis(made_up(count, shares), tmp_path / "a.png")
+    width, height = Image.open(tmp_path / "a.png").size
+    assert 900 <= width <= 3700
+    assert (height > 900) == shares
