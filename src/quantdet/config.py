@@ -123,8 +123,11 @@ class TrainConfig(_Section):
 class QatConfig(_Section):
     """Quantization-aware training."""
 
-    recipe: str = "static_wi8_ai8"
+    recipe: str | list[tuple[str, str]] = "static_wi8_ai8"
     observer: str = "percentile"
+    rounding: str = "nearest"
+    ranges: str = "calibrated"
+    track_steps: int = Field(200, ge=0)
     calibration_images: int = Field(200, ge=1)
     epochs: int = Field(5, ge=0)
     learning_rate: float = Field(1e-5, gt=0)
@@ -136,7 +139,7 @@ class QatConfig(_Section):
 class ExportConfig(_Section):
     """The integer file."""
 
-    io_dtype: Literal["uint8", "int8"] = "uint8"
+    io_dtype: Literal["uint8", "int8", "int16"] = "uint8"
 
 
 class PredictConfig(_Section):

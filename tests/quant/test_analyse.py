@@ -18,6 +18,7 @@ from quantdet.quant.freeze import freeze
 from quantdet.quant.noise import LIMIT_DB, decibels
 from quantdet.quant.pair import Pair
 from quantdet.quant.prepare import prepare_qat
+from quantdet.quant.recipes import RECIPES, Recipe
 from quantdet.quant.sensitivity import sensitivity
 from tests.quant.cases import CASES, random_input, random_model
 
@@ -172,7 +173,9 @@ def test_what_a_relu_clips_is_no_clipping():
     assert layer.clipped == layer.from_clipping == 0
 
 
-def test_channels_of_different_size_under_one_scale_are_named():
+def test_channels_of_different_size_under_one_scale_are_named(monkeypatch):
+    # The recipe of that kind equalizes the channels first; here they shall differ.
+    monkeypatch.setitem(RECIPES, "one_scale", Recipe(per_channel=False))
     model = small_net()
     kernel, bias = model.get_layer("depthwise").get_weights()
     kernel *= np.logspace(0, -3, 8, dtype=np.float32)[:, None]
@@ -182,7 +185,7 @@ def test_channels_of_different_size_under_one_scale_are_named():
     following, other_bias = model.get_layer("second").get_weights()
     following *= np.logspace(0, 3, 8, dtype=np.float32)[:, None]
     model.get_layer("second").set_weights([following, other_bias])
-    recipes = ("static_wi8_ai8_per_tensor", "static_wi8_ai8")
+    recipes = ("one_scale", "static_wi8_ai8")
     whole, each = (analyse(Pair(quantized(model, recipe=recipe), model), batches(model)).layers
                    for recipe in recipes)  # fmt: skip
     weights = by_name(whole)["depthwise"].weights

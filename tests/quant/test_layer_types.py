@@ -68,8 +68,28 @@ def test_folding_keeps_the_function(name):
         np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", CASES)
+# Every layer with the two recipes of most users in `make test`; the others with a few layers, and
+# with all of them in `make test-slow`.
+USUAL = ("static_wi8_ai8", "static_wi8_ai8_per_tensor")
+FEW = (
+    "conv2d_fused_activation",
+    "depthwise_multiplier",
+    "dense_relu_dense",
+    "batch_norm_alone",
+    "relu_after_add",
+    "concatenate_with_input",
+    "average_pool",
+    "two_outputs",
+    "shared_layer",
+)
+MATRIX = [
+    pytest.param(name, recipe, marks=() if recipe in USUAL or name in FEW else pytest.mark.slow)
+    for name in CASES
+    for recipe in RECIPES
+]
+
+
+@pytest.mark.parametrize(("name", "recipe"), MATRIX)
 def test_file_computes_what_training_simulated(name, recipe, tmp_path):
     model = random_model(name)
     x = random_input(model)

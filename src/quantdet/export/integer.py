@@ -31,7 +31,7 @@ from quantdet.quant.ranges import is_tied
 from quantdet.quant.rules import rule_for
 
 
-def export_integer(model: Any, path: Path, *, io_dtype: str | None = None) -> Path:
+def export_integer(model: Any, path: Path | str, *, io_dtype: str | None = None) -> Path:
     """Write a model made by ``prepare_qat`` as a full-integer .tflite.
 
     Args:
@@ -49,6 +49,7 @@ def export_integer(model: Any, path: Path, *, io_dtype: str | None = None) -> Pa
             has no such ``io_dtype``.
         DependencyError: TensorFlow is not installed.
     """
+    path = Path(path)
     frozen = freeze(model)
     graph = read_graph(frozen, clone=False)
     io_dtype = _interface(graph, io_dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras import ops
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.calibrate import call_float, quantizer_of
-from quantdet.quant.fold import WEIGHTED, simplify
+from quantdet.quant.fold import WEIGHTED, dense_as_convolution, simplify
 from quantdet.quant.graph import Graph, Node, call_layer, read_graph
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.ranges import clip_of
@@ -124,10 +124,15 @@ def _computes(layer: Any) -> bool:
     return isinstance(layer, QuantizedWeights) or not rule_for(layer).exact
 
 
-def _originals(floats: Any, points: Iterable[Point]) -> dict[str, Any]:
+def _originals(floats: Any, points: Sequence[Point]) -> dict[str, Any]:
     """Return name → the float model's layer, for all layers with weights."""
-    nodes = simplify(read_graph(floats)).nodes
-    originals = {node.layer.name: node.layer for node in nodes if isinstance(node.layer, WEIGHTED)}
+    convolutions = {
+        point.calls[0].layer.name for point in points if point.kind == "Conv2D" and point.weighted
+    }
+    simple = dense_as_convolution(simplify(read_graph(floats)), convolutions.__contains__)
+    originals = {
+        node.layer.name: node.layer for node in simple.nodes if isinstance(node.layer, WEIGHTED)
+    }
     shapes = {
         point.calls[0].layer.name: tuple(point.weighted.kernel.shape)
         for point in points

@@ -19,10 +19,12 @@ from quantdet.config import Config
 from quantdet.data.sample import Dataset
 from quantdet.quant.analyse import analyse
 from quantdet.quant.diagnose import diagnose
+from quantdet.quant.equalize import equalize
 from quantdet.quant.pair import Pair
+from quantdet.quant.recipes import equalizes
 from quantdet.quant.sensitivity import sensitivity
 from quantdet.train.float_stage import build_task, load_float_model
-from quantdet.train.qat_stage import load_quantized_model
+from quantdet.train.qat_stage import calibration_batches, load_quantized_model
 from quantdet.train.task import PhaseProgress, PictureTask
 
 # All tensors of so many pictures are in memory at once.
@@ -68,6 +70,9 @@ def analyse_models(
     """
     quantized, floats = load_quantized_model(models[1]), load_float_model(models[0])
     task = build_task(config, dataset, progress)
+    if equalizes(config.qat.recipe):
+        # Equalized layers compare with equalized ones; the function is the same.
+        floats = equalize(floats, calibration_batches(config, task, progress))
     pair = Pair(quantized, floats, task.output_ranges)
     pictures = _pictures(task, settings.pictures)
     batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]

@@ -89,6 +89,9 @@ def train_qat(
         calibration_batches(config, task, progress),
         recipe=config.qat.recipe,
         observer=config.qat.observer,
+        rounding=config.qat.rounding,
+        ranges=config.qat.ranges,
+        track_steps=config.qat.track_steps,
         input_range=PIXEL_RANGE,
     )
     set_output_ranges(prepared, task.output_ranges)
