@@ -13,6 +13,7 @@ from quantdet.quant.equalize import equalize
 from quantdet.quant.layers import ActivationQuantizer, QuantDepthwiseConv2D, QuantizedWeights
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import RecipeBook
+from quantdet.quant.rounding import patches
 from tests.quant.cases import random_input, random_model
 
 PIXELS = (-128 / 127.5, 127 / 127.5)
@@ -191,3 +192,20 @@ def test_4_bit_scales_are_not_those_of_the_largest_weight():
     assert share.min() < 0.95
     assert np.abs(layer.integer_kernel()).max() == 7
     assert not any(q.bits == 4 for q in prepared.layers if isinstance(q, QuantDepthwiseConv2D))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": 3, "strides": 2, "padding": "same"},
+        {"kernel_size": (3, 5), "strides": 2},
+        {"kernel_size": 3, "dilation_rate": 2, "padding": "same"},
+    ],
+)
+def test_rounding_sees_what_the_kernel_is_multiplied_with(options):
+    layer = kl.Conv2D(4, use_bias=False, **options)
+    x = np.random.default_rng(0).normal(size=(2, 9, 10, 3)).astype(np.float32)
+    wanted = np.array(layer(x)).reshape(-1, 4)
+    sample = patches(layer, x) @ np.array(layer.kernel).reshape(-1, 4)
+    np.testing.assert_allclose(sample, wanted, atol=1e-5)
