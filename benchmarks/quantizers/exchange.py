@@ -1,0 +1,139 @@
+"""Write a Keras 3 model in a form that legacy Keras can rebuild: the rivals' workers read it.
+
+`net.json` lists the layer calls, `weights.npz` holds the weights as `LAYER/0`, `LAYER/1` and so
+on, and `reference.npz` what Keras 3 computes on a few pictures: the rebuilt net must agree.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from quantdet.errors import QuantizationError
+from quantdet.export.convert import output_names
+from quantdet.quant.graph import Graph, Node, read_graph
+
+_CONV = (
+    "kernel_size",
+    "strides",
+    "padding",
+    "data_format",
+    "dilation_rate",
+    "activation",
+    "use_bias",
+)
+_POOLING = ("pool_size", "strides", "padding", "data_format")
+# Layer → the settings that compute something, by the names that legacy Keras has for them, too.
+# Initializers, regularizers and data types of Keras 3 stay behind: legacy Keras refuses them.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "Conv2D": ("filters", "groups", *_CONV),
+    "DepthwiseConv2D": ("depth_multiplier", *_CONV),
+    "SeparableConv2D": ("filters", "depth_multiplier", *_CONV),
+    "Dense": ("units", "activation", "use_bias"),
+    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
+    "ReLU": ("max_value", "negative_slope", "threshold"),
+    "Activation": ("activation",),
+    "Softmax": ("axis",),
+    "Add": (),
+    "Concatenate": ("axis",),
+    "ZeroPadding2D": ("padding", "data_format"),
+    "GlobalAveragePooling2D": ("data_format", "keepdims"),
+    "AveragePooling2D": _POOLING,
+    "MaxPooling2D": _POOLING,
+    "Reshape": ("target_shape",),
+    "Flatten": ("data_format",),
+    "Dropout": ("rate",),
+}
+# Those that compute the same in both; hard_sigmoid, for one, does not.
+ACTIVATIONS = ("linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "elu", "selu", "silu")
+REFERENCE_PICTURES = 4
+
+
+def write_net(model: Any, folder: Path) -> None:
+    """Write ``model`` to ``folder``: net.json, weights.npz and reference.npz.
+
+    Args:
+        model: functional Keras 3 model of one picture input; it is not changed.
+        folder: made if need be.
+
+    Raises:
+        QuantizationError: a layer, or a setting of one, has no equal in legacy Keras.
+    """
+    graph = read_graph(model, clone=False)
+    if len(graph.inputs) != 1:
+        raise QuantizationError(f"{model.name!r} has {len(graph.inputs)} inputs; supported is one")
+    names = _layer_names(graph)
+    net = {
+        "name": model.name,
+        "input": {"tensor": graph.inputs[0], "shape": list(graph.input_templates[0].shape[1:])},
+        "nodes": [_describe(node, names[id(node.layer)]) for node in graph.nodes],
+        "outputs": output_names(graph),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "net.json").write_text(json.dumps(net, indent=1))
+    layers = {names[id(node.layer)]: node.layer for node in graph.nodes}
+    np.savez(
+        folder / "weights.npz",
+        **{
+            key: weight
+            for name, layer in layers.items()
+            for key, weight in zip(_weight_keys(name, layer), layer.get_weights(), strict=True)
+        },
+    )
+    np.savez(folder / "reference.npz", **_reference(model, graph))
+
+
+def _layer_names(graph: Graph) -> dict[int, str]:
+    """Return id of a layer → a name of its own: layers of two nested models may share theirs."""
+    names: dict[int, str] = {}
+    for node in graph.nodes:
+        if id(node.layer) not in names:
+            plain = re.sub(r"[^A-Za-z0-9_]", "_", node.layer.name)
+            taken = set(names.values())
+            endings = (f"_{i}" if i else "" for i in range(len(graph.nodes)))
+            names[id(node.layer)] = next(plain + end for end in endings if plain + end not in taken)
+    return names
+
+
+def _describe(node: Node, name: str) -> dict[str, Any]:
+    kind = type(node.layer).__name__
+    if kind not in SETTINGS:
+        raise QuantizationError(
+            f"layer {node.layer.name!r} ({kind}) cannot be handed to legacy Keras; known are "
+            + ", ".join(SETTINGS)
+        )
+    config = node.layer.get_config()
+    settings = {key: config[key] for key in SETTINGS[kind]}
+    activation = settings.get("activation", "linear")
+    if activation not in ACTIVATIONS:
+        raise QuantizationError(
+            f"layer {node.layer.name!r} ({kind}) has activation {activation!r}, which differs or "
+            f"is missing in legacy Keras; known are {', '.join(ACTIVATIONS)}"
+        )
+    return {
+        "class": kind,
+        "name": name,
+        "config": settings,
+        "inputs": list(node.inputs),
+        "output": node.output,
+        "weights": _weight_keys(name, node.layer),
+    }
+
+
+def _weight_keys(name: str, layer: Any) -> list[str]:
+    return [f"{name}/{i}" for i in range(len(layer.get_weights()))]
+
+
+def _reference(model: Any, graph: Graph) -> dict[str, Any]:
+    """Return pictures `x` (uint8) and, as `y_NAME`, what the model makes of them."""
+    shape = (REFERENCE_PICTURES, *graph.input_templates[0].shape[1:])
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    outputs = model((pixels.astype(np.float32) - 128) / 127.5, training=False)
+    values = dict(zip(graph.output_ids, keras.tree.flatten(outputs), strict=True))
+    named = {f"y_{name}": values[tensor] for name, tensor in output_names(graph).items()}
+    return {"x": pixels} | {name: keras.ops.convert_to_numpy(y) for name, y in named.items()}
