@@ -297,7 +297,10 @@ def export(
     run_dir: RunDir,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="uint8, int8, int8-ptq, float32, float16; repeatable."),
+        typer.Option(
+            "--format",
+            help="uint8, int8, int16 (of 16 bit recipes), int8-ptq, float32, float16; repeatable.",
+        ),
     ] = None,
 ) -> None:
     """Write .tflite files, each with its contract; integer files are checked to be integer.

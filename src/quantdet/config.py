@@ -139,7 +139,7 @@ class QatConfig(_Section):
 class ExportConfig(_Section):
     """The integer file."""
 
-    io_dtype: Literal["uint8", "int8", "int16"] = "uint8"
+    io_dtype: Literal["uint8", "int8"] = "uint8"
 
 
 class PredictConfig(_Section):

@@ -29,7 +29,7 @@ from quantdet.runs import Run
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
 
-FORMATS = ("uint8", "int8", "int8-ptq", "float32", "float16")
+FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
 _PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
 
 
@@ -66,7 +66,7 @@ def run_export(
     """Write .tflite files with their contracts into the run's export folder.
 
     Args:
-        run: after ``train``; for "uint8" and "int8" also after ``qat``.
+        run: after ``train``; for "uint8", "int8" and "int16" also after ``qat``.
         formats: out of :data:`FORMATS`.
         progress: called with (phase, done, total).
     """
@@ -214,7 +214,7 @@ def _export_one(run: Run, config: Config, name: str) -> Path:
     from quantdet.train.qat_stage import calibration_pictures, load_quantized_model
 
     path = export_file(run, name)
-    if name in ("uint8", "int8"):
+    if name in ("uint8", "int8", "int16"):
         model = load_quantized_model(run.qat_dir / "model.keras")
         return export_integer(model, path, io_dtype=name)
     model = load_float_model(run.float_dir / "model.keras")
