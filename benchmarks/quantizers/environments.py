@@ -35,6 +35,7 @@ PINS = {
             "dm-tree==0.1.10",
             "scipy==1.17.1",
             "six==1.17.0",
+            "setuptools==80.9.0",  # for distutils, which tensorflow-model-optimization imports
         ),
         alone=("tf_keras==2.21.0", "tensorflow-model-optimization==0.8.1"),
     ),

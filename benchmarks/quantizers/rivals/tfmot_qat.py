@@ -85,12 +85,15 @@ def make_layers(node):
 
     TFMOT's patterns know ReLU6 only as a ReLU layer; inside of another it refuses it.
     """
+    # TFMOT splits a SeparableConv2D into layers with Keras' own names, "conv2d" and so on; where
+    # the net has a layer called so, quantize_model never returns.
+    name = f"net_{node['name']}"
     if node["config"].get("activation") != "relu6":
-        return [getattr(tf_keras.layers, node["class"])(name=node["name"], **node["config"])]
+        return [getattr(tf_keras.layers, node["class"])(name=name, **node["config"])]
     if node["class"] == "Activation":
-        return [tf_keras.layers.ReLU(6.0, name=node["name"])]
+        return [tf_keras.layers.ReLU(6.0, name=name)]
     plain = {**node, "config": {**node["config"], "activation": "linear"}}
-    return [*make_layers(plain), tf_keras.layers.ReLU(6.0, name=f"{node['name']}_relu6")]
+    return [*make_layers(plain), tf_keras.layers.ReLU(6.0, name=f"{name}_relu6")]
 
 
 def alone_or_all(values):
