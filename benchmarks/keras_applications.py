@@ -1,15 +1,18 @@
 """Which nets of keras.applications become all-integer files, and how equal those are.
 
-    python benchmarks/keras_applications.py > docs/coverage.md
+    python benchmarks/keras_applications.py --tfmot tfmot.json > docs/coverage.md
     python benchmarks/keras_applications.py MobileNetV3Small
 
+tfmot.json is what benchmarks/quantizers/rivals/tfmot_coverage.py prints in its own environment.
 Random weights (BatchNorm statistics drawn, too), 10 classes, 96x96 pixels: the structure counts.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -48,23 +51,35 @@ LiteRT's reference kernels and compared integer by integer, each layer on the in
 fed to it (2 pictures). "two steps": with LiteRT's rounding modelled
 ([why](decisions/004-two-step-rounding.md)).
 
-| net | layers compared | MB | identical | two steps | largest difference | seconds |
-|---|---|---|---|---|---|---|"""
+TFMOT: `quantize_model` and conversion of the same net in legacy Keras to an all-integer file
+(`benchmarks/quantizers/rivals/tfmot_coverage.py`), or the layer that stops it.
+
+| net | layers compared | MB | identical | two steps | largest difference | seconds | TFMOT 0.8.1 |
+|---|---|---|---|---|---|---|---|"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("nets", nargs="*", default=NETS)
+    parser.add_argument("--tfmot", type=Path)
+    arguments = parser.parse_args()
+    rows = json.loads(arguments.tfmot.read_text()) if arguments.tfmot else []
+    theirs = {row["net"]: "yes" if row["all_integer"] else f"no: {why(row)}" for row in rows}
     print(HEAD)
-    for name in parser.parse_args().nets:
+    for name in arguments.nets:
         start = time.perf_counter()
         try:
             cells = try_net(name)
         except QuantdetError as error:
             cells = [f"not supported: {error}", "", "", "", ""]
-        print(
-            "|", " | ".join([name, *cells, f"{time.perf_counter() - start:.0f}"]), "|", flush=True
-        )
+        seconds = f"{time.perf_counter() - start:.0f}"
+        print(f"| {' | '.join([name, *cells, seconds, theirs.get(name, '–')])} |", flush=True)
+
+
+def why(row: dict[str, Any]) -> str:
+    """Return the layer that TFMOT's message names, with its type, or what it says instead."""
+    layer = re.search(r"Layer ([^:]+):<class '[\w.]*\.(\w+)'>", row["error"])
+    return f"{layer[1]} ({layer[2]})" if layer else row["error"].split(":")[0]
 
 
 def try_net(name: str) -> list[str]:
