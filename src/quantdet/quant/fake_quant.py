@@ -44,16 +44,21 @@ def to_symmetric_grid(values: Any, largest: Any) -> Any:
 def to_learned_grid(values: Any, minimum: Any, maximum: Any) -> Any:
     """Return what :func:`to_grid` does, with the gradients of LSQ+ for the range.
 
-    The native operator has those of values outside. The term added here is 0 and has those of
-    the values inside.
+    What is added here is 0 and only has gradients; Keras' own for the range differ between
+    backends where a value lies right on its end.
     """
     count = math.prod(values.shape[1:])
     minimum = scale_gradient(minimum, 1.0 / math.sqrt(count * 255))
     maximum = scale_gradient(maximum, 1.0 / math.sqrt(count * 255))
-    on_grid = to_grid(values, minimum, maximum)
-    width = maximum - minimum
-    rounding = (on_grid - ops.clip(values, minimum, maximum)) / width
-    return on_grid + ops.stop_gradient(rounding) * (width - ops.stop_gradient(width))
+    low, high = ops.stop_gradient(minimum), ops.stop_gradient(maximum)
+    on_grid = to_grid(values, low, high)
+    rounding = (on_grid - ops.clip(values, low, high)) / (high - low)
+    below, above = (ops.cast(beyond, "float32") for beyond in (values < low, values > high))
+    return (
+        on_grid
+        + ops.stop_gradient(below - rounding) * (minimum - low)
+        + ops.stop_gradient(above + rounding) * (maximum - high)
+    )
 
 
 def weights_to_grid(weights: Any, scale: Any, largest: int) -> Any:
@@ -64,7 +69,10 @@ def weights_to_grid(weights: Any, scale: Any, largest: int) -> Any:
         scale: broadcasts against the weights; positive.
         largest: integer, 127 for 8 bit.
     """
-    return round_through(ops.clip(weights / scale, -largest, largest)) * scale
+    # Up to half a step beyond it a weight is rounded to the largest integer, not clipped: whether
+    # float noise puts the one that defined the scale at 127 or 127.00001 must not matter.
+    reach = largest + 0.499
+    return round_through(ops.clip(weights / scale, -reach, reach)) * scale
 
 
 def scale_gradient(value: Any, factor: float) -> Any:
