@@ -35,7 +35,6 @@ LEAST_OF_RECIPE = {"static_wi4_ai8": 0.79, "static_wi8_ai16": 0.52}
 LEAST_IDENTICAL_OF_RECIPE = {"static_wi4_ai8": 0.989, "static_wi8_ai16": 0.52}
 # What LiteRT's converter cannot write; refused, never written wrongly.
 REFUSED = {
-    "static_wi4_ai8": {"shared_layer"},
     "static_wi8_ai16": {
         "concatenate",
         "concatenate_mixed_activations",

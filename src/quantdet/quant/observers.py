@@ -6,6 +6,7 @@ within seconds and megabytes. Which one is best depends on the net; see docs/log
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -179,6 +180,8 @@ def _divergence(counts: NDArray[np.float64], end: int, levels: int) -> float:
     sums = np.bincount(merged, weights=counts[:end], minlength=levels)
     members = np.bincount(merged, weights=filled, minlength=levels)
     spread = np.where(filled, (sums / np.maximum(members, 1))[merged], 0.0)
+    if not spread.any():
+        return math.inf
     p, q = cut / cut.sum(), spread / spread.sum()
     both = (p > 0) & (q > 0)
     missing = p[(p > 0) & (q == 0)].sum()
