@@ -95,7 +95,7 @@ def try_net(name: str) -> list[str]:
         str(found["layers"]),
         f"{megabytes:.1f}",
         f"{100 * found['identical']:.2f} %",
-        f"{100 * found['identical_two_step']:.3f} %",
+        f"{100 * found['identical_exact']:.3f} %",
         str(found["max_lsb"]),
     ]
 

@@ -140,7 +140,7 @@ def _parity_text(parity: dict[str, Any], columns: _Columns) -> str:
     titles = (title for title, _ in columns.kernels)
     return (
         f"\nlayer by layer: {100 * layers['identical']:.3f} % of {layers['values']} integers "
-        f"identical, {100 * layers['identical_two_step']:.4f} % with LiteRT's two-step rounding, "
+        f"identical, {100 * layers['identical_exact']:.4f} % with its rounding modelled, "
         f"largest difference {layers['max_lsb']}\n"
         f"end to end, {whole['pictures']} pictures (noise of quantization itself: "
         f"{whole['quantization_noise_lsb']:.2f} LSB)\n"

@@ -39,7 +39,7 @@ def test_metrics_cover_every_variant(finished):
     for key in ("class_accuracy", "mean_iou"):
         assert by_name["float_tflite"][key] == pytest.approx(by_name["float_keras"][key], abs=1e-3)
     layers = metrics["parity"]["layers"]
-    assert layers["identical_two_step"] > 0.999
+    assert layers["identical_exact"] > 0.999
     assert layers["max_lsb"] <= 1
     assert {row["kernels"] for row in metrics["parity"]["end_to_end"]["kernels"]} >= {
         "reference",

@@ -101,7 +101,7 @@ _LAYERS = {
     "layers": 7,
     "values": 123_456,
     "identical": 0.9981234,
-    "identical_two_step": 0.9999999,
+    "identical_exact": 0.9999999,
     "max_lsb": 1,
 }
 _KERNELS = {

@@ -82,7 +82,7 @@ def test_latency_without_float_in_the_same_setting():
 @pytest.mark.parametrize(
     ("path", "value", "failed"),
     [
-        (("layers", "identical_two_step"), 0.9989, "Layer by layer: integers"),
+        (("layers", "identical_exact"), 0.9989, "Layer by layer: integers"),
         (("layers", "max_lsb"), 2, "Layer by layer: largest"),
         (("end_to_end", "kernels", 1, "same_class"), 0.97, "End to end: same class"),
         (("end_to_end", "kernels", 1, "class_accuracy"), 0.739, "End to end: class accuracy"),

@@ -2,9 +2,9 @@
 
 Layer by layer: every layer of the frozen Keras model gets the integers that LiteRT itself fed
 to that layer; outputs are compared as integers. Differences cannot pile up, so this shows
-wrong scales, wrong fusion or wrong rounding of one kernel. LiteRT's reference and optimized
-kernels round twice (to 2^-n steps, then to integers), fake quantization and XNNPACK once; each
-layer is therefore compared with both roundings. See docs/decisions/004.
+wrong scales, wrong fusion or wrong rounding of one kernel. Fake quantization rounds a float result
+once, kernels round integers in ways of their own; each layer is therefore compared as simulated
+and with the integer rounding of the kernels (quant/exact.py). See docs/decisions/004.
 
 End to end: same pictures through the whole net on several kernel sets. One-step differences of
 early layers grow in deep nets (LiteRT's own kernel sets differ from each other too), so the
@@ -22,36 +22,19 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.quant.calibrate import quantizer_before, quantizer_of
+from quantdet.quant.calibrate import quantizer_before
+from quantdet.quant.exact import Operators, Pending
 from quantdet.quant.graph import Graph, Node, call_layer, read_graph
+from quantdet.quant.kernel_sets import KERNEL_SETS, KernelSet
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.quant.match import match_graph
-from quantdet.quant.numerics import QuantParams, dequantize, quantize
+from quantdet.quant.numerics import dequantize, quantize
 from quantdet.quant.ranges import clip_of
 from quantdet.runtime.engine import Engine
 
-_AVERAGING = keras.layers.AveragePooling2D | keras.layers.UpSampling2D | keras.layers.Resizing
 # All tensors of so many pictures are in memory at once.
 _BATCH = 2
-
-
-def round_integers(real: NDArray[Any], params: QuantParams) -> NDArray[Any]:
-    """Return what kernels that average int8 values make of a real result.
-
-    They round ``q - 128`` (the int8 form), halves away from zero.
-    """
-    # Means of integers lie exactly on halves; float noise must not push them off.
-    steps = np.round(np.asarray(real, np.float64) / params.scale, 4)
-    middle = 128 if params.bits == 8 else 0
-    shifted = steps + (params.zero_point - middle)
-    rounded = np.sign(shifted) * np.floor(np.abs(shifted) + 0.5)
-    return _integers(rounded + middle, params)
-
-
-def _integers(steps: NDArray[Any], params: QuantParams) -> NDArray[Any]:
-    q: NDArray[Any] = np.clip(steps, *params.limits)
-    return q.astype(np.uint8 if params.bits == 8 else np.int16)
 
 
 @dataclass
@@ -63,7 +46,7 @@ class LayerParity:
         kind: Keras layer type.
         values: how many integers were compared.
         identical: share that is equal, 0 to 1.
-        identical_two_step: share that is equal when LiteRT's two-step rounding is modelled.
+        identical_exact: share that is equal when the kernels' integer rounding is modelled.
         max_lsb: largest difference in integer steps.
     """
 
@@ -71,39 +54,17 @@ class LayerParity:
     kind: str
     values: int = 0
     identical: float = 1.0
-    identical_two_step: float = 1.0
+    identical_exact: float = 1.0
     max_lsb: int = 0
 
-    def add(self, once: NDArray[np.int64], twice: NDArray[np.int64]) -> None:
-        """Take in the integer differences of one batch, for both roundings."""
-        before, self.values = self.values, self.values + once.size
-        equal = self.identical * before + int((once == 0).sum())
-        equal_two_step = self.identical_two_step * before + int((twice == 0).sum())
+    def add(self, simulated: NDArray[np.int64], exact: NDArray[np.int64]) -> None:
+        """Take in the integer differences of one batch, simulated and exact."""
+        before, self.values = self.values, self.values + simulated.size
+        equal = self.identical * before + int((simulated == 0).sum())
+        equal_exact = self.identical_exact * before + int((exact == 0).sum())
         self.identical = equal / self.values
-        self.identical_two_step = equal_two_step / self.values
-        self.max_lsb = max(self.max_lsb, int(np.abs(once).max()))
-
-
-def round_two_step(
-    real: NDArray[Any], multiplier: NDArray[np.float64], params: QuantParams
-) -> NDArray[Any]:
-    """Return what gemmlowp-style kernels make of a real result.
-
-    ``multiplier = m * 2^-n`` with m in [0.5, 1): the accumulator is multiplied by m and rounded
-    in fixed point, which leaves steps of 2^-n, then shifted right by n with a second rounding;
-    both round halves away from zero (Jacob et al. 2018, arXiv:1712.05877, section 2.2).
-
-    Args:
-        real: results before quantization, channels last.
-        multiplier: scale_in * scale_weight / scale_out, scalar, per channel or per value.
-        params: of the output.
-    """
-    steps = np.asarray(real, np.float64) / params.scale
-    exponent = np.frexp(multiplier)[1]
-    fine = np.ldexp(1.0, np.maximum(-exponent, 0))
-    first = np.floor(np.abs(steps) * fine + 0.5)
-    second = np.sign(steps) * np.floor(first / fine + 0.5)
-    return _integers(second + params.zero_point, params)
+        self.identical_exact = equal_exact / self.values
+        self.max_lsb = max(self.max_lsb, int(np.abs(simulated).max()))
 
 
 def layer_parity(
@@ -124,7 +85,7 @@ def layer_parity(
     found = match_graph(graph, model_file.read_bytes())
     file = read_litert(model_file)
     engine = Engine(model_file, kernels=kernels, preserve_all_tensors=True)
-    comparer = _Comparer(graph, found)
+    comparer = _Comparer(graph, found, KERNEL_SETS[kernels])
     for start in range(0, len(pixels), _BATCH):
         comparer.compare(_tensors(engine, file, found, pixels[start : start + _BATCH]))
     return list(comparer.results.values())
@@ -150,8 +111,7 @@ def _total(layers: Sequence[LayerParity]) -> dict[str, Any]:
         "layers": len(layers),
         "values": values,
         "identical": equal / values,
-        "identical_two_step": sum(layer.identical_two_step * layer.values for layer in layers)
-        / values,
+        "identical_exact": sum(layer.identical_exact * layer.values for layer in layers) / values,
         "max_lsb": max(layer.max_lsb for layer in layers),
     }
 
@@ -179,53 +139,70 @@ def _unsigned(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     return unsigned ^ np.uint8(128) if dtype == "int8" else unsigned
 
 
+@dataclass(frozen=True)
+class _Result:
+    """A tensor as simulated, and what rounds it on integers where an operator made it."""
+
+    real: Any
+    pending: Pending | None = None
+
+
 class _Comparer:
     """Runs the Keras layers on LiteRT's tensors, wherever LiteRT has the tensor."""
 
-    def __init__(self, graph: Graph, found: dict[int, int]) -> None:
+    def __init__(self, graph: Graph, found: dict[int, int], kernels: KernelSet) -> None:
         self._graph = graph
         self._found = found
         self._producers = graph.producers()
+        self._operators = Operators(graph, kernels)
         self.results: dict[int, LayerParity] = {}
 
     def compare(self, litert: dict[int, NDArray[np.uint8]]) -> None:
         """Compare one batch."""
 
-        def apply(node: Node, arguments: list[Any]) -> Any:
-            computed = call_layer(node.layer, arguments)
+        def apply(node: Node, arguments: list[_Result]) -> _Result:
+            result = self._evaluate(node, arguments)
             if node.output not in self._found:
-                return computed
-            params = self._quantizer(node).params()
+                return result
             integers = litert[node.output]
             if node.inputs[0] not in self._graph.inputs:
-                quantizes = isinstance(node.layer, ActivationQuantizer)
-                real = node.layer.call_float(arguments[0]) if quantizes else computed
-                self._record(node, np.asarray(real), integers)
-            return keras.ops.convert_to_tensor(dequantize(integers, params))
+                self._record(node, result, integers)
+            real = dequantize(integers, self._quantizer(node).params())
+            return _Result(keras.ops.convert_to_tensor(real))
 
         first = self._graph.nodes[0]
-        params = self._quantizer(first).params()
-        pixels = dequantize(litert[first.output], params)
-        self._graph.run([keras.ops.convert_to_tensor(pixels)], apply)
+        pixels = dequantize(litert[first.output], self._quantizer(first).params())
+        self._graph.run([_Result(keras.ops.convert_to_tensor(pixels))], apply)
+
+    def _evaluate(self, node: Node, arguments: list[_Result]) -> _Result:
+        """Return the result of a call before it is rounded to the grid of its quantizer."""
+        first = arguments[0]
+        if isinstance(node.layer, ActivationQuantizer):
+            return _Result(node.layer.call_float(first.real), first.pending)
+        reals = [argument.real for argument in arguments]
+        if first.pending is not None:
+            pending: Pending | None = first.pending.clipped(node)
+        else:
+            compute = self._operators.find(node)
+            pending = compute(node, reals) if compute else None
+        return _Result(call_layer(node.layer, reals), pending)
 
     def _quantizer(self, node: Node) -> ActivationQuantizer:
         if isinstance(node.layer, ActivationQuantizer):
             return node.layer
         return quantizer_before(self._producers, node)
 
-    def _record(self, node: Node, real: NDArray[Any], theirs: NDArray[np.uint8]) -> None:
-        call = self._operator(node)
+    def _record(self, node: Node, result: _Result, theirs: NDArray[np.uint8]) -> None:
         params = self._quantizer(node).params()
-        once = quantize(real, params)
-        multiplier = self._multiplier(call, params, real)
-        if isinstance(call.layer, _AVERAGING):
-            twice = round_integers(real, params)
-        else:
-            twice = once if multiplier is None else round_two_step(real, multiplier, params)
+        simulated = quantize(np.asarray(result.real), params)
+        # The rounding of 16 bit kernels is not modelled.
+        pending = result.pending if params.bits == 8 else None
+        exact = simulated if pending is None else pending.integers(params)
         if node.output not in self.results:
+            call = self._operator(node)
             self.results[node.output] = LayerParity(call.layer.name, type(call.layer).__name__)
-        theirs = theirs.reshape(once.shape)
-        self.results[node.output].add(_difference(once, theirs), _difference(twice, theirs))
+        theirs = theirs.reshape(simulated.shape)
+        self.results[node.output].add(_difference(simulated, theirs), _difference(exact, theirs))
 
     def _operator(self, node: Node) -> Node:
         """Return the call whose result a quantizer rounds, past a ReLU fused in between."""
@@ -234,26 +211,6 @@ class _Comparer:
         before = self._producers[node.inputs[0]]
         fused = clip_of(node.layer) is not None and isinstance(before.layer, QuantizedWeights)
         return before if fused else node
-
-    def _multiplier(
-        self, call: Node, params: QuantParams, real: NDArray[Any]
-    ) -> NDArray[np.float64] | None:
-        """Return scale_in * scale_weight / scale_out of calls that requantize an integer."""
-        scale_in = quantizer_before(self._producers, call).params().scale
-        if isinstance(call.layer, QuantizedWeights):
-            scale = keras.ops.convert_to_numpy(call.layer.weight_scale()).astype(np.float64)
-            multiplier: NDArray[np.float64] = scale.reshape(-1) * scale_in / params.scale
-            return multiplier
-        if isinstance(call.layer, keras.layers.LeakyReLU):
-            slope = np.where(real < 0, float(call.layer.negative_slope), 1.0)
-            return slope * scale_in / params.scale
-        if isinstance(call.layer, keras.layers.Multiply):
-            scales = [quantizer_of(self._producers, t).params().scale for t in call.inputs]
-            return np.array(np.prod(scales) / params.scale)
-        if isinstance(call.layer, keras.layers.GlobalAveragePooling2D):
-            _, height, width, _ = self._graph.shapes[call.inputs[0]]
-            return np.array(scale_in / params.scale / (int(height or 1) * int(width or 1)))
-        return None
 
 
 def _difference(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.int64]:

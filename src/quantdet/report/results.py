@@ -95,7 +95,7 @@ class LayerFigures(_Part):
     layers: int = 1
     values: int
     identical: float
-    identical_two_step: float
+    identical_exact: float
     max_lsb: int
 
 

@@ -106,7 +106,7 @@ def layer_table(parity: LayerParity) -> Table:
         "layers",
         "integers",
         "identical %",
-        "identical %, two-step rounding",
+        "identical %, kernel rounding modelled",
         "largest difference, steps",
     )
     return Table("Layer by layer", header, tuple(rows))
@@ -118,7 +118,7 @@ def _layer_row(name: str, figures: LayerFigures) -> Row:
         plain(figures.layers, 0),
         plain(figures.values, 0),
         percent(figures.identical, 3),
-        percent(figures.identical_two_step, 3),
+        percent(figures.identical_exact, 3),
         plain(figures.max_lsb, 0),
     )
 

@@ -1,0 +1,182 @@
+"""Integer arithmetic of the kernel sets that run a .tflite: how each one rounds.
+
+The specification of int8 leaves rounding open, and the kernel sets use that freedom:
+
+- reference, tflite-micro: gemmlowp's fixed point (Jacob et al. 2018, arXiv:1712.05877, section
+  2.2), a product of 32 x 32 bits rounded to 32, then a shift that rounds again, halves away from
+  zero. LiteRT's dense kernel rounds once, TFLite-Micro's twice. Sums are computed 20 bits finer.
+- optimized: the same, but ruy's convolutions round halves up in the second step (x86). Its mean
+  over positions with kept dimensions cuts the zero point to an integer, which shifts all results
+  by up to a step; that is not modelled.
+- xnnpack: ``lrint(float(accumulator) * scale)``, halves to even; sums with multipliers of 21
+  bits, leaky ReLU with 8, bilinear resizing with 11, the last not modelled.
+
+Found in the kernels' sources and by experiment; tests/quant/test_exact.py compares whole files
+with the kernels themselves.
+
+Integers here are relative to the zero point: q - zero_point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Requantize = Callable[[Integers, Any], Integers]
+"""(accumulators, real multiplier: scalar or per channel) → rounded product."""
+AddIntegers = Callable[[Integers, Integers, float, float], Integers]
+"""(a, b, scale of a / scale of the sum, scale of b / scale of the sum) → rounded sum."""
+
+
+def round_twice(accumulators: Integers, multiplier: Any) -> Integers:
+    """Return what gemmlowp's two rounding steps make of ``accumulators * multiplier``."""
+    high, bits = _high_product(accumulators, multiplier)
+    rounded: Integers = np.sign(high) * ((np.abs(high) + _half(bits)) >> bits)
+    return rounded
+
+
+def round_twice_up(accumulators: Integers, multiplier: Any) -> Integers:
+    """Return the same with halves rounded up in both steps."""
+    high, bits = _high_product(accumulators, multiplier)
+    rounded: Integers = (high + _half(bits)) >> bits
+    return rounded
+
+
+def round_once(accumulators: Integers, multiplier: Any) -> Integers:
+    """Return the product rounded at its last bit only, halves up; multiplier below 1."""
+    mantissa, exponent = _fixed_point(multiplier)
+    total = 31 - exponent
+    product: Integers = (accumulators * mantissa + _half(total)) >> total
+    return product
+
+
+def round_float32(accumulators: Integers, multiplier: Any) -> Integers:
+    """Return ``lrint`` of the product of two float32, halves to even."""
+    product = accumulators.astype(np.float32) * np.asarray(multiplier, np.float32)
+    return np.rint(product).astype(np.int64)
+
+
+def add_twice(a: Integers, b: Integers, ratio_a: float, ratio_b: float) -> Integers:
+    """Return the sum as LiteRT's and TFLite-Micro's kernels compute it, 20 bits finer inside."""
+    largest = 2.0 * max(ratio_a, ratio_b)
+    fine = [
+        round_twice(values << 20, ratio / largest) for values, ratio in ((a, ratio_a), (b, ratio_b))
+    ]
+    return round_twice(fine[0] + fine[1], largest / (1 << 20))
+
+
+def add_21_bits(a: Integers, b: Integers, ratio_a: float, ratio_b: float) -> Integers:
+    """Return the sum as XNNPACK computes it: the larger multiplier has 21 bits."""
+    shift = 21 - int(np.frexp(np.float32(max(ratio_a, ratio_b)))[1])
+    fine = [
+        values * int(np.rint(np.ldexp(np.float32(ratio), shift)))
+        for values, ratio in ((a, ratio_a), (b, ratio_b))
+    ]
+    return (fine[0] + fine[1] + (1 << (shift - 1))) >> shift
+
+
+def round_8_bits(values: Integers, multiplier: Any) -> Integers:
+    """Return the product with a multiplier of 8 fractional bits, halves up."""
+    fixed = np.rint(np.asarray(multiplier) * 256).astype(np.int64)
+    product: Integers = (values * fixed + 128) >> 8
+    return product
+
+
+def mean_away_from_zero(means: NDArray[np.float64], zero_point: int) -> Integers:
+    """Return means rounded as int8 values (zero_point of the uint8 view), halves away from zero."""
+    shift = zero_point - 128
+    values = np.round(means, 4) + shift
+    rounded: Integers = (np.sign(values) * np.floor(np.abs(values) + 0.5)).astype(np.int64) - shift
+    return rounded
+
+
+def resize_in_10_bits(values: Integers, size: tuple[int, int], zero_point: int) -> Integers:
+    """Return values (B, H, W, C) resized bilinearly to ``size`` as LiteRT's own kernels do.
+
+    Positions and weights have 10 fractional bits, pixels are centred; the result is rounded as an
+    int8 value, halves away from zero.
+    """
+    shift = zero_point - 128
+    (top, bottom, y), (left, right, x) = map(_positions, values.shape[1:3], size)
+    rows = values + shift
+    rows = rows[:, top] * (1024 - y)[:, None, None] + rows[:, bottom] * y[:, None, None]
+    whole = rows[:, :, left] * (1024 - x)[:, None] + rows[:, :, right] * x[:, None]
+    rounded: Integers = np.sign(whole) * ((np.abs(whole) + (1 << 19)) >> 20) - shift
+    return rounded
+
+
+def _positions(old: int, new: int) -> tuple[Integers, Integers, Integers]:
+    """Return the neighbours of every new position and 1024 times the share of the second."""
+    step = (1024 * old + new // 2) // new
+    places = np.arange(new, dtype=np.int64) * step + step // 2 - 512
+    before = np.maximum(places >> 10, 0)
+    after = np.minimum((places + 1023) >> 10, old - 1)
+    return before, after, places - (before << 10)
+
+
+def _high_product(accumulators: Integers, multiplier: Any) -> tuple[Integers, Integers]:
+    """Return (round(accumulators * multiplier * 2^bits), bits), halves up.
+
+    ``bits`` is the shift that remains, at least 0.
+    """
+    mantissa, exponent = _fixed_point(multiplier)
+    high = ((accumulators << np.maximum(exponent, 0)) * mantissa + (1 << 30)) >> 31
+    return high, np.maximum(-exponent, 0)
+
+
+def _fixed_point(multiplier: Any) -> tuple[Integers, Integers]:
+    """Return m of 31 bits and e with ``multiplier = m * 2^(e - 31)``."""
+    fraction, exponent = np.frexp(np.asarray(multiplier, np.float64))
+    return np.rint(fraction * (1 << 31)).astype(np.int64), exponent.astype(np.int64)
+
+
+def _half(bits: Integers) -> Integers:
+    half: Integers = (np.int64(1) << bits) >> 1
+    return half
+
+
+@dataclass(frozen=True)
+class KernelSet:
+    """How one kernel set rounds each kind of operator.
+
+    Attributes:
+        convolution: Conv2D.
+        depthwise: DepthwiseConv2D and Conv2DTranspose.
+        dense: Dense.
+        product: Multiply.
+        global_mean: of all positions, on a grid of its own.
+        leaky_relu: with one multiplier per value.
+        add: Add and Subtract.
+        interpolates_in_10_bits: bilinear resizing in fixed point, not in float.
+    """
+
+    convolution: Requantize = round_twice
+    depthwise: Requantize = round_twice
+    dense: Requantize = round_once
+    product: Requantize = round_twice
+    global_mean: Requantize = round_twice
+    leaky_relu: Requantize = round_twice
+    add: AddIntegers = add_twice
+    interpolates_in_10_bits: bool = True
+
+
+KERNEL_SETS = {
+    "reference": KernelSet(),
+    "tflite-micro": KernelSet(dense=round_twice),
+    "optimized": KernelSet(convolution=round_twice_up),
+    "xnnpack": KernelSet(
+        convolution=round_float32,
+        depthwise=round_float32,
+        dense=round_float32,
+        product=round_float32,
+        global_mean=round_float32,
+        leaky_relu=round_8_bits,
+        add=add_21_bits,
+        interpolates_in_10_bits=False,
+    ),
+}
