@@ -16,7 +16,8 @@ import numpy as np
 
 from quantdet.errors import QuantizationError
 from quantdet.export.convert import output_names
-from quantdet.quant.graph import Graph, Node, read_graph
+from quantdet.quant.fold import fold_affine_before
+from quantdet.quant.graph import Graph, Node, build_model, read_graph
 
 _CONV = (
     "kernel_size",
@@ -64,7 +65,9 @@ def write_net(model: Any, folder: Path) -> None:
     Raises:
         QuantizationError: a layer, or a setting of one, has no equal in legacy Keras.
     """
-    graph = read_graph(model, clone=False)
+    # TFMOT does not know Normalization: it gets the first convolution that we quantize, too.
+    graph = fold_affine_before(read_graph(model))
+    model = build_model(graph, model.name)
     if len(graph.inputs) != 1:
         raise QuantizationError(f"{model.name!r} has {len(graph.inputs)} inputs; supported is one")
     names = _layer_names(graph)

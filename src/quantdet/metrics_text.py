@@ -133,18 +133,20 @@ def _parity_text(parity: dict[str, Any], columns: _Columns) -> str:
             _percent(row["identical"]),
             _number(row["noise_lsb"], 2),
             _number(row["max_lsb"], 0),
+            _number(row.get("exact", {}).get("noise_lsb"), 4),
             *(value(row) for _, value in columns.kernels),
         )
         for row in whole["kernels"]
     ]
     titles = (title for title, _ in columns.kernels)
+    header = ("kernels", "identical %", "noise LSB", "max LSB", "exact, noise LSB", *titles)
     return (
         f"\nlayer by layer: {100 * layers['identical']:.3f} % of {layers['values']} integers "
         f"identical, {100 * layers['identical_exact']:.4f} % with its rounding modelled, "
         f"largest difference {layers['max_lsb']}\n"
         f"end to end, {whole['pictures']} pictures (noise of quantization itself: "
-        f"{whole['quantization_noise_lsb']:.2f} LSB)\n"
-        + table(("kernels", "identical %", "noise LSB", "max LSB", *titles), rows)
+        f"{whole['quantization_noise_lsb']:.2f} LSB; exact: the kernels' rounding modelled)\n"
+        + table(header, rows)
     )
 
 

@@ -56,10 +56,12 @@ def test_every_variant_is_measured_and_the_file_is_the_simulation(run):
         assert row["map_voc07_interval"][0] <= row["map_voc07"] <= row["map_voc07_interval"][1]
         assert 0 <= row["coco"]["ap"] <= 1
     layers = metrics["parity"]["layers"]
-    assert layers["identical_exact"] > 0.999
+    assert layers["identical_exact"] == 1.0
     assert layers["max_lsb"] <= 1
-    kernels = {row["kernels"] for row in metrics["parity"]["end_to_end"]["kernels"]}
-    assert kernels >= {"reference", "xnnpack"}
+    kernels = {row["kernels"]: row for row in metrics["parity"]["end_to_end"]["kernels"]}
+    assert kernels.keys() >= {"reference", "xnnpack", "tflite-micro"}
+    for row in kernels.values():
+        assert row["exact"]["identical"] == 1.0, row
     assert "<svg" in (run / "report.html").read_text("utf-8")
 
 

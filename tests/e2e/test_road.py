@@ -39,12 +39,12 @@ def test_metrics_cover_every_variant(finished):
     for key in ("class_accuracy", "mean_iou"):
         assert by_name["float_tflite"][key] == pytest.approx(by_name["float_keras"][key], abs=1e-3)
     layers = metrics["parity"]["layers"]
-    assert layers["identical_exact"] > 0.999
+    assert layers["identical_exact"] == 1.0
     assert layers["max_lsb"] <= 1
-    assert {row["kernels"] for row in metrics["parity"]["end_to_end"]["kernels"]} >= {
-        "reference",
-        "xnnpack",
-    }
+    kernels = {row["kernels"]: row for row in metrics["parity"]["end_to_end"]["kernels"]}
+    assert kernels.keys() >= {"reference", "xnnpack", "tflite-micro"}
+    for row in kernels.values():
+        assert row["exact"]["identical"] == 1.0, row
 
 
 def test_file_is_integer_from_end_to_end(finished):

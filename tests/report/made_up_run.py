@@ -111,6 +111,7 @@ _KERNELS = {
     "noise_lsb": 2.25,
     "max_lsb": 9.0,
     "class_accuracy": 0.745,
+    "exact": {"identical": 0.99998, "noise_lsb": 0.001, "max_lsb": 1.0},
 }
 _METRICS = {
     "split": "test",

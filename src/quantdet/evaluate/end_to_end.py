@@ -38,12 +38,15 @@ class Reference:
         sizes: height and width of the original pictures.
         frozen: outputs of the frozen fake-quantized Keras model, real values, batch in front.
         floats: outputs of the float Keras model.
+        exact: kernel set → outputs of the simulation that rounds as it does; empty where the
+            rounding is not modelled.
     """
 
     pixels: NDArray[np.uint8]
     sizes: Sizes
     frozen: Outputs
     floats: Outputs
+    exact: Mapping[str, Outputs]
 
 
 def compare_kernels(
@@ -67,13 +70,13 @@ def compare_kernels(
         "simulation": ``agreement`` of fake-quantized Keras with itself.
         "kernels": for each kernel set its name, ``agreement`` with Keras, and of the outputs
             identical (share of equal integers), noise_lsb (root mean square difference in
-            integer steps) and max_lsb.
+            integer steps) and max_lsb; "exact": these figures with the exact simulation.
         "quantization_noise_lsb": of fake-quantized against float Keras, which is cut to the
             range of the integers first: a clipped range is no noise.
     """
     specs = {"boxes": contract.boxes, "scores": contract.scores}
     simulated = decode_batch(reference.frozen, contract, reference.sizes)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, (name, run) in enumerate(runners.items()):
         answers = []
         for done, picture in enumerate(reference.pixels, start=1):
@@ -86,7 +89,14 @@ def compare_kernels(
             for key, spec in specs.items()
         }
         same = agreement(decode_batch(real, contract, reference.sizes), simulated)
-        rows.append({"kernels": name, **same, **_differences(real, reference.frozen, specs)})
+        row: dict[str, Any] = {
+            "kernels": name,
+            **same,
+            **_differences(real, reference.frozen, specs),
+        }
+        if name in reference.exact:
+            row["exact"] = _differences(real, reference.exact[name], specs)
+        rows.append(row)
     floats = {key: _within_range(reference.floats[key], spec) for key, spec in specs.items()}
     return {
         "pictures": len(reference.pixels),

@@ -41,12 +41,14 @@ def keras_predictor(model: Any, contract: Contract) -> Predictor:
     return predict
 
 
-def keras_outputs(model: Any, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Return the outputs of a Keras model for uint8 pixels, each with the batch in front."""
+def keras_outputs(
+    model: Callable[[Any], Any], pixels: NDArray[np.uint8]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs of a Keras or exact model for uint8 pixels, the batch in front."""
     parts: list[dict[str, NDArray[np.float32]]] = []
     for start in range(0, len(pixels), _BATCH):
         real = (pixels[start : start + _BATCH].astype(np.float32) - 128.0) / np.float32(127.5)
-        outputs = model(real, training=False)
+        outputs = model(real)
         parts.append({name: np.asarray(value) for name, value in outputs.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -7,13 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quantdet.atomic import write_json
 from quantdet.config import Config
 from quantdet.data.cache import build_cache
 from quantdet.data.sample import Dataset
 from quantdet.detections import Detections
 from quantdet.errors import DataError, DependencyError, ModelError
-from quantdet.evaluate.end_to_end import Reference, compare_kernels, litert_runner, micro_runner
+from quantdet.evaluate.end_to_end import (
+    Outputs,
+    Reference,
+    compare_kernels,
+    litert_runner,
+    micro_runner,
+)
 from quantdet.evaluate.examples import write_examples
 from quantdet.evaluate.judge import EvaluationSet, Judge
 from quantdet.evaluate.latency import benchmark, host
@@ -25,6 +34,7 @@ from quantdet.evaluate.predictors import (
     keras_predictor,
 )
 from quantdet.evaluate.tasks import JUDGES
+from quantdet.quant.exact import ExactModel
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract, load_contract
@@ -202,8 +212,9 @@ def _parity(run: Run, judge: Judge, count: int, progress: Progress | None) -> di
     if progress is not None:
         progress("check parity of layers", 1, 1)
     floats = load_keras(run.float_dir / "model.keras")
+    simulated, real = (keras_outputs(model, pixels) for model in (frozen, floats))
     reference = Reference(
-        pixels, sizes, keras_outputs(frozen, pixels), keras_outputs(floats, pixels)
+        pixels, sizes, simulated, real, _exact_outputs(frozen, contract, list(runners), pixels)
     )
     whole = compare_kernels(
         contract,
@@ -213,3 +224,11 @@ def _parity(run: Run, judge: Judge, count: int, progress: Progress | None) -> di
         partial(progress, "check parity of answers") if progress else None,
     )
     return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}
+
+
+def _exact_outputs(
+    frozen: Any, contract: Contract, kernels: Sequence[str], pixels: NDArray[np.uint8]
+) -> dict[str, Outputs]:
+    if contract.input.tensor.dtype == "int16":
+        return {}
+    return {name: keras_outputs(ExactModel(frozen, name), pixels) for name in kernels}

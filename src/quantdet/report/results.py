@@ -106,13 +106,19 @@ class LayerParity(LayerFigures):
     by_kind: Mapping[str, LayerFigures] = {}
 
 
-class KernelParity(_Part):
-    """One kernel set against fake-quantized Keras; shares are 0 to 1."""
+class Differences(_Part):
+    """Integers of two answers; the share is 0 to 1."""
 
-    kernels: str
     identical: float
     noise_lsb: float
     max_lsb: float | None = None
+
+
+class KernelParity(Differences):
+    """One kernel set against fake-quantized Keras, and against Keras that rounds as it does."""
+
+    kernels: str
+    exact: Differences | None = None
     same_class: float | None = None
     class_accuracy: float | None = None
     same_detections: float | None = None

@@ -140,13 +140,14 @@ def kernel_table(
             percent(item.identical),
             plain(item.noise_lsb, 2),
             plain(item.max_lsb, 0),
+            percent(item.exact.identical if item.exact else None, 3),
         )
         for item in whole.kernels
     ]
     titles = (title for title, _ in agreement)
     header = (
         *("kernels", "what they are", *titles),
-        *("identical %", "rms difference, steps", "largest, steps"),
+        *("identical %", "rms difference, steps", "largest, steps", "identical %, exact"),
     )
     return Table(f"End to end on {whole.pictures} pictures", header, tuple(rows), texts=2)
 
