@@ -166,7 +166,7 @@ def adopt(run: Run, file: Path) -> None:
     write_contract(run.model_file, run.load_config(), labels, "")
 
 
-def write_job(run: Run, job: Path, seed: int) -> None:
+def write_job(run: Run, job: Path, seed: int, epochs: int = EPOCHS) -> None:
     config = run.load_config()
     task = build_task(config, pipeline.load_configured(config.data))
     model = load_float_model(run.float_dir / "model.keras")
@@ -176,7 +176,7 @@ def write_job(run: Run, job: Path, seed: int) -> None:
     targets = {f"y_{name}": y for name, y in task.train.targets(indices).items()}
     np.savez(job / "train.npz", x=pixels(task.train.pictures(indices)), **targets)
     np.savez(job / "calibration.npz", x=pixels(calibration_pictures(config, task)))
-    settings = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE, "seed": seed}
+    settings = {"epochs": epochs, "batch_size": BATCH, "learning_rate": RATE, "seed": seed}
     (job / "job.json").write_text(json.dumps({**settings, "losses": LOSSES}))
 
 

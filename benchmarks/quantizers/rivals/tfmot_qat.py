@@ -22,13 +22,13 @@ import tf_keras
 from job import (
     describe_file,
     float_inputs,
-    model_inputs,
     parse_arguments,
     peak_memory_mb,
     read_json,
     versions,
     write_result,
 )
+from pictures import Steps, alone_or_all, batches
 
 TOLERANCE = 1e-3
 
@@ -96,10 +96,6 @@ def make_layers(node):
     return [*make_layers(plain), tf_keras.layers.ReLU(6.0, name=f"{name}_relu6")]
 
 
-def alone_or_all(values):
-    return values if len(values) > 1 else values[0]
-
-
 def check(model, net, reference):
     """Return the largest difference to what Keras 3 computed.
 
@@ -134,43 +130,12 @@ def train(model, job, names, file):
     return {
         "train_seconds": round(seconds, 2),
         "steps": len(pace.ends),
-        "images_per_second": pace.images_per_second(
-            count * job["epochs"] - min(job["batch_size"], count)
-        ),
+        "images_per_second": pace.images_per_second(job, count),
     }
 
 
-def batches(job, names, file):
-    """Return a tf.data set of (inputs, targets), shuffled every epoch, and the picture count."""
-    with np.load(file) as arrays:
-        pixels = tf.constant(arrays["x"])
-        targets = [tf.constant(arrays[f"y_{name}"]) for name in names]
-
-    def take(indices):
-        chosen = tf.cast(tf.gather(pixels, indices), tf.float32)
-        # A tuple: tf.data would stack a list into one tensor.
-        return model_inputs(chosen), alone_or_all(tuple(tf.gather(y, indices) for y in targets))
-
-    count = len(pixels)
-    # Numbers are shuffled, not pictures: their buffer would hold the data a second time.
-    order = tf.data.Dataset.range(count).shuffle(count, seed=job["seed"])
-    return order.batch(job["batch_size"]).map(take).prefetch(2), count
-
-
-class Pace(tf_keras.callbacks.Callback):
-    """Notes when each step ended; the first step also traces the graph and does not count."""
-
-    def __init__(self):
-        super().__init__()
-        self.ends = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.ends.append(time.perf_counter())
-
-    def images_per_second(self, images_after_first_step):
-        if len(self.ends) < 2:
-            return None
-        return round(images_after_first_step / (self.ends[-1] - self.ends[0]), 2)
+class Pace(Steps, tf_keras.callbacks.Callback):
+    """Notes when each step ended."""
 
 
 def convert(model, names, shape):
