@@ -45,7 +45,8 @@ def scenes(tmp_path_factory):
     return generate_scenes(tmp_path_factory.mktemp("scenes"), count=30, size_hw=(90, 120))
 
 
-@pytest.fixture(scope="session", params=["global", "grid"])
+# The head "grid" differs in the decoder, which has tests of its own.
+@pytest.fixture(scope="session", params=["global", pytest.param("grid", marks=pytest.mark.slow)])
 def finished(request, scenes, tmp_path_factory):
     """Return the folder of a finished run, once per head."""
     out = tmp_path_factory.mktemp("runs") / request.param

@@ -64,9 +64,8 @@ def test_folding_keeps_the_function(name):
         np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4)
 
 
-# Every layer with the two recipes of most users in `make test`; the others with a few layers, and
-# with all of them in `make test-slow`.
-USUAL = ("static_wi8_ai8", "static_wi8_ai8_per_tensor")
+# Every layer with the recipe of most users in `make test`; the others with a few layers, and with
+# all of them in `make test-slow`.
 FEW = (
     "conv2d_fused_activation",
     "depthwise_multiplier",
@@ -79,7 +78,9 @@ FEW = (
     "shared_layer",
 )
 MATRIX = [
-    pytest.param(name, recipe, marks=() if recipe in USUAL or name in FEW else pytest.mark.slow)
+    pytest.param(
+        name, recipe, marks=() if recipe == "static_wi8_ai8" or name in FEW else pytest.mark.slow
+    )
     for name in CASES
     for recipe in RECIPES
 ]
