@@ -133,13 +133,14 @@ class QatConfig(_Section):
     learning_rate: float = Field(1e-5, gt=0)
     train_backbone: bool = False
     distill: float = Field(0.0, ge=0, le=1)
+    distill_features: tuple[str, ...] = ()
     seed: int = 0
 
-
-class ExportConfig(_Section):
-    """The integer file."""
-
-    io_dtype: Literal["uint8", "int8"] = "uint8"
+    @model_validator(mode="after")
+    def _features_have_weight(self) -> QatConfig:
+        if self.distill_features and not self.distill:
+            raise ValueError("distill_features have no weight; set distill above 0, e.g. 0.5")
+        return self
 
 
 class PredictConfig(_Section):
@@ -158,7 +159,6 @@ class Config(_Section):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     qat: QatConfig = QatConfig()
-    export: ExportConfig = ExportConfig()
     predict: PredictConfig = PredictConfig()
 
     def to_toml(self) -> str:

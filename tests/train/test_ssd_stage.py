@@ -12,9 +12,12 @@ from quantdet.boxes import iou_matrix
 from quantdet.config import load_config
 from quantdet.data.sample import Dataset, Sample
 from quantdet.detections import Detections
+from quantdet.errors import ConfigError
 from quantdet.export.contract import write_contract
 from quantdet.export.integer import export_integer
 from quantdet.models.targets import PictureObjects
+from quantdet.quant.fold import fold_batch_norm
+from quantdet.quant.prepare import prepare_qat
 from quantdet.runtime.decode import decode
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.engine import Engine
@@ -198,3 +201,38 @@ def test_teacher_stays_and_student_learns():
         np.testing.assert_array_equal(old, np.array(new))
     np.testing.assert_allclose(student(x)["y"], teacher(x)["y"], atol=0.05)
     assert teacher.trainable
+
+
+def _two_layers(seed):
+    keras.utils.set_random_seed(seed)
+    x = keras.Input((8, 8, 3))
+    y = keras.layers.Conv2D(4, 3, name="first", use_bias=False)(x)
+    y = keras.layers.ReLU(name="first_relu")(keras.layers.BatchNormalization(name="bn")(y))
+    return keras.Model(x, {"y": keras.layers.Conv2D(2, 3, name="last")(y)})
+
+
+def test_student_follows_features():
+    floats = _two_layers(0)
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 3)).astype(np.float32)
+    wanted = fold_batch_norm(floats)
+    inner = keras.Model(wanted.input, wanted.get_layer("first_relu").output)
+    distances = []
+    for features in ((), ("first_relu",)):
+        student = prepare_qat(floats, [x])
+        layer = student.get_layer("first")
+        layer.kernel.assign(layer.kernel + 0.3)
+        both = with_teacher(student, floats, features, 1.0)
+        # The outputs have no loss: only features can teach.
+        losses = {"y": lambda truth, answer: 0.0 * keras.ops.sum(answer)}
+        both.compile(keras.optimizers.Adam(0.02), loss=losses, jit_compile=False)
+        both.fit(x, {"y": np.zeros((32, 4, 4, 2), np.float32)}, epochs=60, verbose=0)
+        own = keras.Model(student.input, student.get_layer("first_relu_quant").output)
+        distances.append(float(np.abs(own(x) - inner(x)).mean()))
+    assert distances[1] < 0.3 * distances[0], distances
+
+
+def test_unknown_feature_is_refused():
+    floats = _two_layers(0)
+    student = prepare_qat(floats, [np.zeros((2, 8, 8, 3), np.float32)])
+    with pytest.raises(ConfigError, match=r"no layer 'bn'; choose of .*first_relu"):
+        with_teacher(student, floats, ("bn",))

@@ -6,40 +6,96 @@ float self does only learns to make up for rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from quantdet.errors import ConfigError
+from quantdet.quant.fold import fold_batch_norm
+
 Agreement = Callable[[Any, Any, Any], Any]
 """(targets, student's answer, teacher's answer) → scalar, 0 where both agree."""
 
 
-def with_teacher(student: Any, teacher: Any) -> Any:
+def with_teacher(
+    student: Any, teacher: Any, features: Sequence[str] = (), weight: float = 1.0
+) -> Any:
     """Return a model whose outputs are the student's with the teacher's behind on the last axis.
 
     Args:
-        student: to be trained; outputs by name.
-        teacher: same inputs and outputs; it is frozen in the result.
+        student: fake-quantized, to be trained; outputs by name.
+        teacher: the float model; same inputs and outputs. It is frozen in the result.
+        features: layers (names after folding, as ``quantdet analyse`` shows them) whose results
+            shall be alike, too (FitNets, Romero et al. 2015, arXiv:1412.6550).
+        weight: of the features' losses.
+
+    Raises:
+        ConfigError: no such layer; the message lists those that there are.
     """
     picture = keras.Input(student.input.shape[1:])
-    frozen = _frozen_copy(teacher)
-    followed = keras.Model(student.input, student.output, name="student")
+    frozen = _frozen_copy(teacher, features)
+    followed = _with_features(student, features, "_quant", "student")
     wanted, given = frozen(picture, training=False), followed(picture)
     joined = {
-        name: keras.layers.Concatenate(name=name)([given[name], wanted[name]]) for name in given
+        name: keras.layers.Concatenate(name=name)([given[name], wanted[name]])
+        for name in student.output
     }
+    # Any output may carry these losses: each is computed once.
+    first = next(iter(joined))
+    for feature in features:
+        joined[first] = FeatureLoss(weight / len(features))(
+            [joined[first], given[feature], wanted[feature]]
+        )
     return keras.Model(picture, joined, name="student_and_teacher")
 
 
-def _frozen_copy(model: Any) -> Any:
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+def _frozen_copy(model: Any, features: Sequence[str]) -> Any:
+    if features:
+        # Without BatchNorm its layers are those of the student.
+        copy = fold_batch_norm(model)
+    else:
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
     # Both models have layers of the same names; inside a model of its own name they do not clash.
-    frozen = keras.Model(copy.input, copy.output, name="teacher")
+    frozen = _with_features(copy, features, "", "teacher")
     frozen.trainable = False
     return frozen
+
+
+def _with_features(model: Any, features: Sequence[str], ending: str, name: str) -> Any:
+    known = {
+        layer.name.removesuffix(ending): layer.output
+        for layer in model.layers
+        if layer.name.endswith(ending)
+    }
+    for feature in features:
+        if feature not in known:
+            raise ConfigError(
+                f"qat.distill_features: what is trained has no layer {feature!r}; choose of "
+                + ", ".join(known)
+            )
+    return keras.Model(model.input, {**model.output, **{f: known[f] for f in features}}, name=name)
+
+
+class FeatureLoss(keras.layers.Layer):
+    """Passes its first input on and adds the loss of the two others, student's and teacher's.
+
+    loss = weight * mean((student - teacher)^2) / mean(teacher^2), so that layers of every
+    magnitude count the same.
+    """
+
+    def __init__(self, weight: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._weight = weight
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        """Return the first input."""
+        passed, student, teacher = inputs
+        power = ops.mean(ops.square(teacher)) + keras.config.epsilon()
+        self.add_loss(self._weight * squared_difference(None, student, teacher) / power)
+        return passed
 
 
 class FollowTeacher(keras.losses.Loss):

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from quantdet.atomic import atomic_path, write_json
 from quantdet.config import Config
 from quantdet.data.sample import Dataset
-from quantdet.errors import ModelError
+from quantdet.errors import ConfigError, ModelError
 from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.freeze import freeze
 from quantdet.quant.prepare import prepare_qat
+from quantdet.quant.recipes import equalizes
 from quantdet.runtime.contract import file_sha256
 from quantdet.train.batches import EpochBatches
 from quantdet.train.distill import follow, with_teacher
@@ -138,9 +139,14 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
     """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
     trained, teacher, training = _what_to_train(config, prepared, floats, stage)
     if config.qat.distill:
+        if config.qat.distill_features and equalizes(config.qat.recipe):
+            raise ConfigError(
+                "qat.distill_features: this recipe equalizes, which scales the channels of inner "
+                "layers; leave distill_features out, or take recipe static_wi8_ai8"
+            )
         losses = follow(training.losses, stage.task.agreements, config.qat.distill)
         training = replace(training, losses=losses, metrics={})
-        trained = with_teacher(trained, teacher)
+        trained = with_teacher(trained, teacher, config.qat.distill_features, config.qat.distill)
     settings = FitSettings(
         epochs=config.qat.epochs,
         batch_size=config.train.batch_size,
