@@ -6,7 +6,8 @@ RUN is a trained run with head "global" (preset note). Every row ends as a .tfli
 by the run's own judge on the test split. What is done already in --out is not done again; each
 rival has an environment of its own there. Prints Markdown for docs/quantizers.md.
 
-QAT trains all layers, for the same epochs, batch, rate and seeds, on the labels alone.
+QAT trains all layers, for the same epochs, batch, rate and seeds, on the labels alone. Latency:
+XNNPACK on one thread, all files in turns. Memory and speed of training: speed.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import time
@@ -29,7 +29,7 @@ from environments import make_environment
 from exchange import write_net
 
 from quantdet import pipeline
-from quantdet.evaluate.latency import host
+from quantdet.evaluate.latency import benchmark, host
 from quantdet.export.baselines import export_float
 from quantdet.export.contract import write_contract
 from quantdet.runs import Run
@@ -38,6 +38,7 @@ from quantdet.train.qat_stage import calibration_pictures
 
 RIVALS = Path(__file__).parent / "rivals"
 EPOCHS, BATCH, RATE = 5, 32, 1e-5
+LATENCY_TURNS = 5
 LOSSES = {"boxes": "mse", "scores": "sparse_categorical_crossentropy"}
 # Row → overrides of our run; epochs = 0 is post-training quantization.
 OURS = {
@@ -64,10 +65,12 @@ def main() -> None:
     source = Run.open(arguments.run)
     seeds = range(arguments.seeds)
     print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {len(seeds)} seeds\n")
-    print("| quantizer | class accuracy % | mean IoU | MB | QAT s | export s | peak MB |")
-    print("|---|---|---|---|---|---|---|")
-    for name, make in rows(source, arguments.out).items():
+    print("| quantizer | class accuracy % | mean IoU | MB | QAT s | export s |")
+    print("|---|---|---|---|---|---|")
+    made = rows(source, arguments.out)
+    for name, make in made.items():
         print_row(name, [measured(make, arguments.out / slug(name, seed), seed) for seed in seeds])
+    print_latencies({name: Run(arguments.out / slug(name, 0)).model_file for name in made})
 
 
 Make = Callable[[Path, int], dict[str, Any]]
@@ -122,7 +125,7 @@ def baseline(source: Run, folder: Path, kind: str, seed: int = 0) -> dict[str, A
     (path,) = pipeline.run_export(run, (kind,))
     seconds = time.perf_counter() - start
     adopt(run, path)
-    return {"train_seconds": 0.0, "convert_seconds": seconds, "peak_memory_mb": None}
+    return {"train_seconds": 0.0, "convert_seconds": seconds}
 
 
 def theirs(source: Run, folder: Path, seed: int, worker: tuple[Path, str, str]) -> dict[str, Any]:
@@ -148,11 +151,9 @@ def ours(source: Run, folder: Path, seed: int, overrides: list[str]) -> dict[str
     pipeline.run_qat(run)
     pipeline.run_export(run)
     manifest = run.manifest()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "train_seconds": manifest["qat"]["seconds"],
         "convert_seconds": manifest["export"]["seconds"],
-        "peak_memory_mb": round(peak),
         "kept": manifest["qat"].get("kept"),
     }
 
@@ -190,9 +191,20 @@ def print_row(name: str, found: list[dict[str, Any]]) -> None:
     train, export = (
         np.median([row[key] for row in found]) for key in ("train_seconds", "convert_seconds")
     )
-    peak = found[0]["peak_memory_mb"]
     cells = [name, accuracy, iou, f"{found[0]['bytes'] / 1e6:.2f}", f"{train:.0f}", f"{export:.0f}"]
-    print("|", " | ".join([*cells, "–" if peak is None else f"{peak:.0f}"]), "|", flush=True)
+    print("|", " | ".join(cells), "|", flush=True)
+
+
+def print_latencies(files: dict[str, Path]) -> None:
+    times: dict[str, list[float]] = {name: [] for name in files}
+    for _ in range(LATENCY_TURNS):
+        for name, path in files.items():
+            results = benchmark(path, threads=(1,), warmup=2, runs=10)
+            times[name] += [row.median_ms for row in results if row.kernels == "xnnpack"]
+    base = np.median(times["float"])
+    print("\n| quantizer | ms | float / this |\n|---|---|---|")
+    for name, found in times.items():
+        print(f"| {name} | {np.median(found):.2f} | {base / np.median(found):.2f} |")
 
 
 def spread(values: list[float], digits: int) -> str:
