@@ -26,11 +26,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from environments import make_environment
-from exchange import write_net
+from exchange import Pictures, write_job
 
 from quantdet import pipeline
 from quantdet.evaluate.latency import benchmark, host
-from quantdet.export.baselines import export_float
 from quantdet.export.contract import write_contract
 from quantdet.runs import Run
 from quantdet.train.float_stage import build_task, load_float_model
@@ -131,7 +130,7 @@ def baseline(source: Run, folder: Path, kind: str, seed: int = 0) -> dict[str, A
 def theirs(source: Run, folder: Path, seed: int, worker: tuple[Path, str, str]) -> dict[str, Any]:
     run = copy_run(source, folder, [f"qat.seed={seed}"])
     python, script, variant = worker
-    write_job(run, folder / "job", seed)
+    write_run_job(run, folder / "job", seed)
     command = [python, RIVALS / script, folder / "job", folder / "rival", "--variant", variant]
     subprocess.run([str(part) for part in command], check=True, capture_output=True)
     shutil.rmtree(folder / "job")
@@ -167,18 +166,18 @@ def adopt(run: Run, file: Path) -> None:
     write_contract(run.model_file, run.load_config(), labels, "")
 
 
-def write_job(run: Run, job: Path, seed: int, epochs: int = EPOCHS) -> None:
+def write_run_job(run: Run, job: Path, seed: int, epochs: int = EPOCHS) -> None:
     config = run.load_config()
     task = build_task(config, pipeline.load_configured(config.data))
-    model = load_float_model(run.float_dir / "model.keras")
-    write_net(model, job)
-    export_float(model, job / "float.tflite")
     indices = np.arange(len(task.train))
-    targets = {f"y_{name}": y for name, y in task.train.targets(indices).items()}
-    np.savez(job / "train.npz", x=pixels(task.train.pictures(indices)), **targets)
-    np.savez(job / "calibration.npz", x=pixels(calibration_pictures(config, task)))
+    pictures = Pictures(
+        pixels(task.train.pictures(indices)),
+        task.train.targets(indices),
+        pixels(calibration_pictures(config, task)),
+    )
     settings = {"epochs": epochs, "batch_size": BATCH, "learning_rate": RATE, "seed": seed}
-    (job / "job.json").write_text(json.dumps({**settings, "losses": LOSSES}))
+    model = load_float_model(run.float_dir / "model.keras")
+    write_job(model, pictures, {**settings, "losses": LOSSES}, job)
 
 
 def pixels(inputs: np.ndarray) -> np.ndarray:

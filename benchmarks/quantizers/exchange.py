@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
+from quantdet.export.baselines import export_float
 from quantdet.export.convert import output_names
 from quantdet.quant.fold import fold_affine_before
 from quantdet.quant.graph import Graph, Node, build_model, read_graph
@@ -53,6 +56,39 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 # Those that compute the same in both; hard_sigmoid, for one, does not.
 ACTIVATIONS = ("linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "elu", "selu", "silu")
 REFERENCE_PICTURES = 4
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a job trains with.
+
+    Attributes:
+        x: uint8 (N, H, W, 3).
+        targets: output name → (N, …).
+        calibration: uint8 (M, H, W, 3).
+    """
+
+    x: NDArray[np.uint8]
+    targets: dict[str, NDArray[Any]]
+    calibration: NDArray[np.uint8]
+
+
+def write_job(model: Any, pictures: Pictures, settings: dict[str, Any], folder: Path) -> None:
+    """Write all that the workers read (rivals/job.py).
+
+    Args:
+        model: float Keras 3 model, outputs by name.
+        pictures: training and calibration pictures.
+        settings: epochs, batch_size, learning_rate, seed, losses by output name.
+        folder: made if need be.
+    """
+    write_net(model, folder)
+    model.save(folder / "float.keras")
+    export_float(model, folder / "float.tflite")
+    targets = {f"y_{name}": values for name, values in pictures.targets.items()}
+    np.savez(folder / "train.npz", x=pictures.x, **targets)
+    np.savez(folder / "calibration.npz", x=pictures.calibration)
+    (folder / "job.json").write_text(json.dumps(settings))
 
 
 def write_net(model: Any, folder: Path) -> None:

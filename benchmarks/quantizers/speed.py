@@ -20,7 +20,7 @@ from statistics import median
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from compare import RIVALS, write_job
+from compare import RIVALS, write_run_job
 from environments import make_environment
 
 from quantdet.evaluate.latency import host
@@ -43,12 +43,11 @@ def main() -> None:
     job = arguments.out / "speed" / "job"
     run = Run.open(arguments.run)
     shutil.rmtree(job.parent, ignore_errors=True)
-    write_job(run, job, seed=0, epochs=1)
-    shutil.copy(run.float_dir / "model.keras", job / "float.keras")
+    write_run_job(run, job, seed=0, epochs=1)
     tfmot = make_environment("tfmot", arguments.out / "environments")
     workers = {
-        "float, folded": (sys.executable, "quantdet_qat.py", "float"),
-        "quantdet QAT": (sys.executable, "quantdet_qat.py", "qat"),
+        "float, folded": (sys.executable, "quantdet_worker.py", "float"),
+        "quantdet QAT": (sys.executable, "quantdet_worker.py", "qat"),
         "TFMOT QAT": (tfmot, "tfmot_qat.py", "default"),
     }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
