@@ -6,7 +6,8 @@ RUN is a trained run with head "global" (preset note). Every row ends as a .tfli
 by the run's own judge on the test split. What is done already in --out is not done again; each
 rival has an environment of its own there. Prints Markdown for docs/quantizers.md.
 
-QAT trains all layers, for the same epochs, batch, rate and seeds, on the labels alone. Latency:
+QAT trains all layers, for the same epochs, batch, rate and seeds, on the labels alone but where a
+row says that it is distilled: 90 % of the loss asks for the float model's answers. Latency:
 XNNPACK on one thread, all files in turns. Memory and speed of training: speed.py.
 """
 
@@ -46,6 +47,11 @@ OURS = {
     "quantdet PTQ, per tensor": ["qat.epochs=0", 'qat.recipe="static_wi8_ai8_per_tensor"'],
     "quantdet QAT": [],
     "quantdet QAT, per tensor": ['qat.recipe="static_wi8_ai8_per_tensor"'],
+    "quantdet QAT, distilled": ["qat.distill=0.9"],
+    "quantdet QAT, distilled, per tensor": [
+        "qat.distill=0.9",
+        'qat.recipe="static_wi8_ai8_per_tensor"',
+    ],
 }
 # Row → (environment, worker, variant).
 THEIRS = {
