@@ -27,11 +27,31 @@ def round_through(values: Any, step: Any = 1.0) -> Any:
 
 
 def to_grid(values: Any, minimum: Any, maximum: Any) -> Any:
-    """Return values on the uint8 grid of a range; gradient 1 inside, 0 outside.
+    """Return values on the uint8 grid of a range; gradient 1 inside, 0 outside, none for the range.
 
-    On TensorFlow this is one native operator, which costs least.
+    On TensorFlow this is one native operator forth and one back, which costs least.
     """
+    if keras.backend.backend() == "tensorflow":
+        return _to_grid_tensorflow(values, minimum, maximum)
     return keras.quantizers.fake_quant_with_min_max_vars(values, minimum, maximum, num_bits=8)
+
+
+def _to_grid_tensorflow(values: Any, minimum: Any, maximum: Any) -> Any:
+    import tensorflow as tf
+
+    low, high = (ops.convert_to_tensor(end) for end in (minimum, maximum))
+
+    def fake_quant(x: Any) -> tuple[Any, Any]:
+        def backward(gradient: Any) -> Any:
+            # The gradient of TensorFlow's own fake quantization also sums up the gradients of the
+            # range, which takes twice as long: a fifth of a training step.
+            return tf.raw_ops.QuantizeAndDequantizeV4Grad(
+                gradients=gradient, input=x, input_min=low, input_max=high, axis=-1
+            )[0]
+
+        return tf.quantization.fake_quant_with_min_max_vars(x, low, high), backward
+
+    return tf.custom_gradient(fake_quant)(values)
 
 
 def to_symmetric_grid(values: Any, largest: Any) -> Any:
