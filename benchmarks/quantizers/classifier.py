@@ -43,8 +43,11 @@ FLOAT_EPOCHS, FLOAT_RATE = 8, 1e-4
 EPOCHS, BATCH, RATE = 3, 32, 1e-5
 OURS = {
     "quantdet PTQ": "ptq",
+    "quantdet PTQ, per tensor": "ptq_per_tensor",
     "quantdet QAT": "qat",
     "quantdet QAT, per tensor": "qat_per_tensor",
+    "quantdet QAT, distilled": "qat_distilled",
+    "quantdet QAT, distilled, per tensor": "qat_distilled_per_tensor",
 }
 
 
@@ -129,6 +132,10 @@ def real(pixels: np.ndarray) -> np.ndarray:
     return ((pixels.astype(np.float32) - 128) / 127.5).astype(np.float32)
 
 
+def signed(pixels: np.ndarray) -> np.ndarray:
+    return (pixels ^ 128).view(np.int8)
+
+
 def converter_ptq(job: Path, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     with np.load(job / "calibration.npz") as file:
         calibration = real(file["x"])
@@ -154,7 +161,7 @@ def measured(
 
 def judged(path: Path, x: np.ndarray, y: np.ndarray, **more: float) -> dict[str, Any]:
     engine = Engine(path, num_threads=2)
-    inputs = real(x) if engine.input.dtype == "float32" else x
+    inputs = {"float32": real, "int8": signed, "uint8": np.asarray}[engine.input.dtype](x)
     answers = [next(iter(engine.run(picture[None]).values())).argmax() for picture in inputs]
     accuracy = float((np.array(answers) == y).mean())
     return {"top1": 100 * accuracy, "bytes": path.stat().st_size, **more}

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -322,3 +323,17 @@ def test_random_stream_of_a_batch_is_its_own():
     streams = [(s, e, i) for s in (0, 1) for e in (0, 1) for i in (0, 1)]
     assert len({draw(*stream) for stream in streams}) == len(streams)
     assert draw(1, 1, 1) == draw(1, 1, 1)
+
+
+def test_moving_averages_on_jax(tmp_path):
+    # JAX gives the memory of variables away in a step; averages that shared it were lost.
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom tests.train.test_loop import SETTINGS, build, "
+        "fit, task\nfrom dataclasses import replace\n"
+        "fit(build(), task(), replace(SETTINGS, ema=0.9), Path(sys.argv[1]))"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "history.csv").exists()
