@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from compare import RIVALS, THEIRS, slug, spread
+from compare import RIVALS, slug, spread
 from environments import make_environment
 from exchange import Pictures, write_job
 
@@ -41,6 +41,11 @@ from quantdet.train.float_stage import load_float_model
 SIZE, SMALLEST = 96, 24
 FLOAT_EPOCHS, FLOAT_RATE = 8, 1e-4
 EPOCHS, BATCH, RATE = 3, 32, 1e-5
+RIVAL_WORKERS = {
+    "litert-quantizer PTQ, min-max": ("ai_edge", "ai_edge_ptq.py", "minmax"),
+    "litert-quantizer PTQ, OCTAV": ("ai_edge", "ai_edge_ptq.py", "octav"),
+    "TFMOT QAT": ("tfmot", "tfmot_qat.py", "default"),
+}
 OURS = {
     "quantdet PTQ": "ptq",
     "quantdet PTQ, per tensor": "ptq_per_tensor",
@@ -68,7 +73,7 @@ def main() -> None:
     print_row("float", [judged(job / "float.tflite", test_x, test_y) for job in jobs])
     workers = {
         name: (make_environment(environment, arguments.out / "environments"), script, variant)
-        for name, (environment, script, variant) in THEIRS.items()
+        for name, (environment, script, variant) in RIVAL_WORKERS.items()
     } | {name: (sys.executable, "quantdet_worker.py", variant) for name, variant in OURS.items()}
     print_row("TFLiteConverter PTQ", [converter_ptq(job, test_x, test_y) for job in jobs])
     for name, worker in workers.items():

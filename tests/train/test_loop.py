@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from quantdet.errors import DataError, ModelError, QuantdetError
+from quantdet.quant.prepare import prepare_qat
 from quantdet.train.batches import ArraySource, EpochBatches
 from quantdet.train.history import History
 from quantdet.train.loop import FitSettings, TrainingTask, fit
@@ -202,6 +203,30 @@ def test_layers_learn_at_their_own_rate(tmp_path):
     # Adam's first step is the learning rate itself, whatever the gradient.
     moved = np.abs(np.array(fast.get_layer("value").kernel) - np.array(value))
     np.testing.assert_allclose(moved, 1e-3, rtol=1e-2)
+
+
+def test_learned_ranges_have_a_rate_of_their_own(tmp_path):
+    data = task()
+    prepared = prepare_qat(build(), [data.train.inputs], ranges="learned")
+    before = {variable.path: np.array(variable) for variable in prepared.trainable_variables}
+    settings = FitSettings(
+        epochs=1,
+        batch_size=50,
+        optimizer="adamw",
+        weight_decay=0.1,
+        learning_rate=1e-5,
+        range_rate=100.0,
+    )
+    fit(prepared, data, settings, tmp_path)
+    moved = {
+        variable.path: np.abs(np.array(variable) - before[variable.path]).max()
+        for variable in prepared.trainable_variables
+    }
+    ranges = [value for path, value in moved.items() if path.endswith(("minimum", "maximum"))]
+    kernels = [value for path, value in moved.items() if path.endswith("kernel")]
+    # Adam's first step is the rate; weights also lose 1e-6 of their size.
+    assert max(ranges) == pytest.approx(1e-3, rel=1e-2)
+    assert max(kernels) == pytest.approx(1e-5, rel=0.2)
 
 
 def test_without_validation_the_training_loss_decides(tmp_path):

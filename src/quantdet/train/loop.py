@@ -48,6 +48,7 @@ class FitSettings:
         ema: momentum of the moving average of the variables, which is then what is validated
             and kept; 0 means none (Polyak and Juditsky 1992).
         layer_rates: (start of a layer's name, factor on its learning rate), first match wins.
+        range_rate: factor on the learning rate of learned ranges and scales.
         keep: "best" epoch by validation loss, or the "last".
     """
 
@@ -63,6 +64,7 @@ class FitSettings:
     mixed_precision: bool = False
     ema: float = 0.0
     layer_rates: tuple[tuple[str, float], ...] = ()
+    range_rate: float = 1.0
     keep: Literal["best", "last"] = "best"
 
 
