@@ -326,7 +326,8 @@ def export(
         with bar() as progress:
             paths = pipeline.run_export(Run.open(source), wanted, progress)
     for path in paths:
-        typer.echo(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+        size = path.stat().st_size
+        typer.echo(f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"))
 
 
 app.command()(evaluate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -229,6 +230,15 @@ def test_example_runs_with_litert(tiny, tmp_path, litert_library):
     done = subprocess.run([program, tmp_path / "p.rgb"], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"p.rgb: wanted are 3072 bytes of RGB" in done.stderr
+
+
+@pytest.mark.voc
+def test_decoder_in_c_on_real_pictures(tmp_path):
+    root = Path(os.environ["QUANTDET_VOC"])
+    names = (root / "ImageSets/Main/test.txt").read_text().split()
+    real = (read_image(root / f"JPEGImages/{name}.jpg") for name in names)
+    write(tmp_path, c_array(replace(ModelSource.load(pretrained_file()), content=b"no weights")))
+    assert check_decoding(tmp_path, pretrained_file(), real, "voc_ssd300") > 10 * len(names)
 
 
 @pytest.mark.slow  # gcc takes long over 4 MB

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from quantdet import Detector
+from quantdet.boxes import as_boxes, iou_matrix
+from quantdet.data.scenes import generate_scenes
 from quantdet.errors import ExportError, ModelError
 from quantdet.export.flatbuffer import read_model
 from quantdet.export.metadata import embed_contract, with_metadata
@@ -17,6 +19,7 @@ from quantdet.runtime.contract import contract_path, file_sha256, load_contract
 from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.embedded import CONTRACT_NAME
 from quantdet.runtime.engine import Engine
+from quantdet.runtime.preprocess import read_image
 from quantdet.runtime.pretrained import pretrained_file
 from tests.export.conftest import KINDS
 from tests.runtime.helpers import make_contract, solid
@@ -197,3 +200,28 @@ def test_anchors_as_mediapipe_reads_them():
         contract.decoder.box_coder
     )
     assert decoding.sigmoidScore and decoding.applyExponentialOnBoxSize
+
+
+def test_mediapipe_finds_the_same_best_object(tmp_path):
+    mediapipe = pytest.importorskip("mediapipe", reason="runs the file; pip install mediapipe")
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    root = generate_scenes(tmp_path, count=12, size_hw=(300, 300))
+    ours = Detector.pretrained()
+    options = vision.ObjectDetectorOptions(
+        base_options=BaseOptions(model_asset_path=str(pretrained_file())), max_results=1
+    )
+    with vision.ObjectDetector.create_from_options(options) as theirs:
+        for path in (root / "JPEGImages").glob("*.jpg"):
+            pixels = read_image(path)
+            expected = ours.predict(pixels, 0.02)
+            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+            (found,) = theirs.detect(image).detections
+            (category,) = found.categories
+            assert category.category_name == expected.names()[0]
+            assert category.score == pytest.approx(expected.scores[0], abs=1e-5)
+            box = found.bounding_box
+            corners = np.array([box.origin_x, box.origin_y, box.origin_x, box.origin_y])
+            corners[2:] += box.width, box.height
+            # Not the same: whole pixels, another one of equal scores, boxes that leave the picture.
+            assert iou_matrix(as_boxes(corners), expected.boxes_xyxy[:1])[0, 0] > 0.8
