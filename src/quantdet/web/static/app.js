@@ -125,13 +125,22 @@ async function look(picture, source = picture.file) {
 
 // One after the other, so that no picture's time holds another's.
 let queue = Promise.resolve();
+let waiting = 0;
 function enqueue(task) {
-  queue = queue.then(task).catch((error) => complain(error.message));
+  const setBusy = (change) => {
+    waiting += change;
+    byId("look").setAttribute("aria-busy", String(waiting > 0));
+  };
+  setBusy(1);
+  queue = queue
+    .then(task)
+    .catch((error) => complain(error.message))
+    .finally(() => setBusy(-1));
   return queue;
 }
 
-async function takePictures(files) {
-  await stopCamera();
+function takePictures(files) {
+  stopCamera();
   const fresh = files.map((file) => ({ name: file.name, file }));
   for (const picture of fresh) {
     enqueue(async () => {
@@ -142,7 +151,7 @@ async function takePictures(files) {
       else show();
     });
   }
-  await enqueue(() => {
+  enqueue(() => {
     const failed = fresh.filter(({ error }) => error);
     complain(failed.map(({ name, error }) => `${name}: ${error}`).join("\n"));
     if (failed.length) say(`${failed.length} of ${fresh.length} could not be shown`);
@@ -179,7 +188,7 @@ function setCameraButton(running) {
   byId("camera").setAttribute("aria-pressed", String(running));
 }
 
-async function stopCamera() {
+function stopCamera() {
   state.stopCamera?.();
   state.stopCamera = null;
   setCameraButton(false);
