@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from web_driver import chromium, look_at, open_page, saved_results, served
 
 from quantdet.boxes import iou_matrix
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.predict import predict_to_folder
 from quantdet.runtime.preprocess import read_image
 from quantdet.runtime.pretrained import find_model
+from web_driver import chromium, look_at, open_page, saved_results, served
 
 THRESHOLD = 0.05
 
@@ -93,7 +93,7 @@ def best_partners(
         box = np.array([item["box_xyxy"]], np.float32)
         boxes = np.array([other["box_xyxy"] for other in same], np.float32).reshape(-1, 4)
         overlaps = iou_matrix(box, boxes)[0]
-        if not len(same) or overlaps.max() < 0.5:
+        if not same or overlaps.max() < 0.5:
             answers.append(None)
             continue
         best = int(overlaps.argmax())

@@ -74,7 +74,11 @@ def test_model_of_a_run_has_the_runs_name(tmp_path):
     folder = tmp_path / "street" / "export"
     folder.mkdir(parents=True)
     copy_model(folder)
-    assert [model.name for model in load_models([folder.parent])] == ["street"]
+    other = copy_model(folder, "model-float32.tflite")
+    assert [model.name for model in load_models([folder.parent, other])] == [
+        "street",
+        "street float32",
+    ]
 
 
 def test_static_folder_holds_everything_and_no_address(exported):

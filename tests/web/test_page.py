@@ -22,7 +22,22 @@ from tests.web.helpers import (
 
 def drop(page, name, content):
     """Let go of a file over the page."""
-    transfer = page.evaluate_handle(
+    transfer = file_transfer(page, name, content)
+    page.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
+    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+    wait(page)
+
+
+def paste(page, name, content):
+    page.evaluate(
+        "(clipboardData) => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData }))",
+        file_transfer(page, name, content),
+    )
+    wait(page)
+
+
+def file_transfer(page, name, content):
+    return page.evaluate_handle(
         """([name, text]) => {
           const transfer = new DataTransfer();
           const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -31,16 +46,14 @@ def drop(page, name, content):
         }""",
         [name, base64.b64encode(content).decode()],
     )
-    page.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
-    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
 
 
 def test_dropped_picture_has_the_boxes_of_predict(page, pictures, tmp_path):
     """Identical: the same pixels, the same integers from XNNPACK, the same decoder."""
     drop(page, pictures[0].name, pictures[0].read_bytes())
-    wait(page)
     assert "2 objects" in page.locator("#status").inner_text()
-    choose(page, pictures[1:])
+    paste(page, pictures[1].name, pictures[1].read_bytes())
+    choose(page, pictures[2:])
     got = saved(page)
     expected = predicted(pictures, tmp_path)
     assert sum(len(item["detections"]) for item in expected) >= 4
@@ -84,6 +97,19 @@ def _assert_alike(mine, theirs):
     assert np.diag(iou_matrix(*boxes)).min() > 0.97
     scores = [[item["score"] for item in items] for items in (mine, theirs)]
     np.testing.assert_allclose(*scores, atol=0.03)
+
+
+def test_many_pictures_are_kept_by_file_only(page, pictures):
+    """The page forgets what old pictures look like; a click brings one back."""
+    choose(page, [pictures[0], *[pictures[1]] * 26])
+    buttons = page.locator("#strip button")
+    assert buttons.count() == 27
+    buttons.nth(1).click()
+    wait(page)
+    shown = page.locator("#panels canvas").first
+    assert shown.is_visible()
+    assert pictures[1].name in shown.get_attribute("aria-label")
+    assert len(saved(page)) == 27
 
 
 def test_threshold_and_classes_need_no_inference(page, pictures):
@@ -285,6 +311,10 @@ def test_keyboard_and_names(page):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
     assert reached == ["choose", "camera", "example", "threshold", "where", "all-classes"]
+    page.locator("#choose").focus()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    assert chooser.value.is_multiple()
     page.locator("#example").focus()
     page.keyboard.press("Enter")
     page.locator("#status", has_text="example.jpg: ").wait_for()
