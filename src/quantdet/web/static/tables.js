@@ -62,7 +62,7 @@ export function objectsTable(name, found, tools) {
 /** What `compare` answers, differences first. */
 export function differencesTable(names, pairs, tools) {
   const columns = [["Class", "word"], ["Found by", "word"], [`Score, ${names[0]}`],
-    [`Score, ${names[1]}`], ["Overlap (IoU)"]];
+    [`Score, ${names[1]}`], ["IoU"]];
   const rows = pairs.map(({ kind, a, b, overlap }) => {
     const by = { first: `only ${names[0]}`, second: `only ${names[1]}`, ...KINDS }[kind];
     const label = kind === "label" ? `${a.label} / ${b.label}` : (a ?? b).label;
