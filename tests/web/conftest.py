@@ -25,7 +25,7 @@ FLAGS = (
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
 STRICT_THRESHOLD = 0.8
-WAIT_MS = 30_000
+WAIT_MS = 120_000
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +121,12 @@ def page(shared_context, address):
     page = open_page(shared_context, address)
     yield page
     page.close()
+
+
+@pytest.fixture(scope="module")
+def used_page(shared_context, address):
+    """For tests that do not mind what others left on it; a new page takes seconds."""
+    return open_page(shared_context, address)
 
 
 @pytest.fixture(scope="session")

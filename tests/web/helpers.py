@@ -35,7 +35,7 @@ def choose(page, files):
 
 
 def saved(page, button=0):
-    """Return what a button of the results saves."""
+    """Return what a button of the results saves, one record for each picture on the page."""
     with page.expect_download() as download:
         page.locator("#downloads button").nth(button).click()
     return json.loads(download.value.path().read_text("utf-8"))
