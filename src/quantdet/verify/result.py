@@ -14,9 +14,9 @@ class TargetResult:
     """One target. Figures are None where there is nothing to measure.
 
     Attributes:
-        target: name, a key of ``TARGETS``.
         status: "skipped" where what runs the target is not installed.
         reason: why it passed or failed; of a skipped one the install line.
+        target: name, a key of ``TARGETS``; the caller of the target knows it.
         version: of the package that ran the file.
         identical: share of the integers of all outputs that equal the baseline's, 0 to 1.
         identical_exact: the same against the simulation that rounds as this target's kernels do.
@@ -27,9 +27,9 @@ class TargetResult:
         details: what only this target has, e.g. the arena of TFLite-Micro.
     """
 
-    target: str
     status: Status
     reason: str
+    target: str = ""
     version: str = ""
     identical: float | None = None
     identical_exact: float | None = None

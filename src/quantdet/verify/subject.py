@@ -1,0 +1,111 @@
+"""What is verified: a file, the same pictures for every target, and what it should answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.detections import Detections
+from quantdet.evaluate.agreement import same_detections
+from quantdet.evaluate.end_to_end import Outputs, Runner, litert_runner
+from quantdet.evaluate.predictors import decode_batch
+from quantdet.runtime.contract import Contract, TensorSpec
+from quantdet.runtime.decode import dequantize
+from quantdet.runtime.thresholds import label_thresholds
+
+KERAS = "fake-quantized Keras"
+REFERENCE = "LiteRT reference kernels"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures that every target gets.
+
+    Attributes:
+        pixels: uint8 (N, H, W, 3), RGB, of the model's input size.
+        sizes: height and width of the originals.
+    """
+
+    pixels: NDArray[np.uint8]
+    sizes: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One file under test.
+
+    Attributes:
+        model_file: the .tflite.
+        contract: of that file.
+        pictures: see the class.
+        baseline: name of what made ``expected``: ``KERAS`` or ``REFERENCE``.
+        expected: "boxes" and "scores" of the baseline, real values, batch in front.
+        noise_lsb: of quantization itself; None where there is no float model.
+        simulate: kernel set → outputs of the simulation that rounds as it does; None where
+            there is none.
+    """
+
+    model_file: Path
+    contract: Contract
+    pictures: Pictures
+    baseline: str
+    expected: Outputs
+    noise_lsb: float | None = None
+    simulate: Callable[[str], Outputs] | None = None
+
+    @property
+    def specs(self) -> dict[str, TensorSpec]:
+        """The outputs that are compared."""
+        return compared(self.contract)
+
+    def detections(self, outputs: Outputs) -> list[Detections]:
+        """Return what was found in each picture, not cut by a threshold."""
+        return decode_batch(outputs, self.contract, self.pictures.sizes)
+
+    def same_detections(self, found: list[Detections]) -> float | None:
+        """Return the share of detections shown to people that the baseline has too.
+
+        None where neither shows any.
+        """
+        lowest = label_thresholds(self.contract)
+        expected = self.detections(self.expected)
+        if not any(len(item.above(lowest)) for item in (*found, *expected)):
+            return None
+        return same_detections(found, expected, lowest)
+
+
+def compared(contract: Contract) -> dict[str, TensorSpec]:
+    """Return part → tensor of the outputs that are compared."""
+    return {"boxes": contract.boxes, "scores": contract.scores}
+
+
+def real_outputs(
+    run: Runner,
+    contract: Contract,
+    pixels: NDArray[np.uint8],
+    tick: Callable[[int, int], None],
+) -> Outputs:
+    """Return "boxes" and "scores" of every picture, real values, batch in front."""
+    rows: dict[str, list[NDArray[np.float32]]] = {part: [] for part in compared(contract)}
+    for done, picture in enumerate(pixels, start=1):
+        answer = run(picture)
+        for part, spec in compared(contract).items():
+            rows[part].append(dequantize(answer[spec.name], spec)[0])
+        tick(done, len(pixels))
+    return {part: np.stack(values) for part, values in rows.items()}
+
+
+def file_subject(
+    model_file: Path,
+    contract: Contract,
+    pictures: Pictures,
+    tick: Callable[[int, int], None],
+) -> Subject:
+    """Return the subject of a lone file: LiteRT's reference kernels are the baseline."""
+    run = litert_runner(model_file, contract, "reference")
+    expected = real_outputs(run, contract, pictures.pixels, tick)
+    return Subject(model_file, contract, pictures, REFERENCE, expected)

@@ -1,0 +1,71 @@
+"""TFLite-Micro's kernels, compiled for this machine: the arithmetic of a microcontroller.
+
+Optimized kernels of a chip (CMSIS-NN, Xtensa) are not part of it, and times of this machine say
+nothing of a chip, so none are given. The arena is what the tensors need on a 64 bit machine;
+pointers in it are half as large on a chip.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+
+from quantdet.errors import ModelError
+from quantdet.evaluate.end_to_end import micro_runner
+from quantdet.verify.answers import Tick, answer
+from quantdet.verify.result import TargetResult
+from quantdet.verify.subject import Subject
+from quantdet.verify.verdict import judge
+
+# The arena is aligned to so many bytes.
+_STEP = 16
+# A small arena ends in an error or, when it is too small for that, in a broken process.
+_ATTEMPT = """
+import sys
+from tflite_micro.python.tflite_micro import runtime
+runtime.Interpreter.from_file(sys.argv[1], arena_size=int(sys.argv[2]))
+"""
+
+
+def verify(subject: Subject, tick: Tick) -> TargetResult:
+    """Run the pictures, and search the smallest arena.
+
+    Raises:
+        DependencyError: package ``tflite-micro`` is not installed.
+    """
+    run = micro_runner(subject.model_file, subject.contract)
+    answers = answer(run, subject, tick)
+    return judge(
+        subject,
+        answers.outputs,
+        "tflite-micro",
+        version=metadata.version("tflite-micro"),
+        details={"arena_bytes": smallest_arena(str(subject.model_file))},
+    )
+
+
+def smallest_arena(model_file: str) -> int:
+    """Return the bytes of the smallest arena in which the tensors of a file can be allocated.
+
+    Raises:
+        ModelError: the file does not run in an arena of any size.
+    """
+    fits = _STEP
+    while not _allocates(model_file, fits):
+        fits *= 2
+        if fits > 1 << 32:
+            raise ModelError(f"{model_file}: TFLite-Micro allocates it in no arena up to 4 GB")
+    fails = fits // 2
+    while fits - fails > _STEP:
+        middle = (fails + fits) // 2 // _STEP * _STEP
+        if _allocates(model_file, middle):
+            fits = middle
+        else:
+            fails = middle
+    return fits
+
+
+def _allocates(model_file: str, arena_bytes: int) -> bool:
+    command = [sys.executable, "-c", _ATTEMPT, model_file, str(arena_bytes)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

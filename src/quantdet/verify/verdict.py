@@ -1,0 +1,89 @@
+"""Did a target pass? The rules, and the measured figures behind their numbers (docs/verify.md)."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from quantdet.evaluate.end_to_end import Outputs, differences
+from quantdet.quant.litert_file import read_litert
+from quantdet.verify.answers import Answers
+from quantdet.verify.result import TargetResult
+from quantdet.verify.subject import REFERENCE, Subject
+
+# Kernel set → operators whose rounding quant/exact.py does not model (decision 007).
+_NOT_MODELLED = {"optimized": {"MEAN"}, "xnnpack": {"RESIZE_BILINEAR"}}
+# Ruy's convolutions in LiteRT's own kernels round as modelled on x86 only.
+_X86 = ("x86_64", "AMD64", "i386", "i686")
+EXACT = 0.9999
+SAME_DETECTIONS = 0.9
+
+
+def judge(
+    subject: Subject, outputs: Outputs, kernels: str, **others: Any
+) -> TargetResult:
+    """Compare the outputs of a target and say whether it passed.
+
+    Args:
+        subject: with the baseline.
+        outputs: of the target, real values, batch in front.
+        kernels: name in ``quant.kernel_sets.KERNEL_SETS``: how this target rounds.
+        others: further fields of the result.
+    """
+    same = subject.same_detections(subject.detections(outputs))
+    figures = differences(outputs, subject.expected, subject.specs)
+    exact = None
+    if subject.simulate is not None and _modelled(subject, kernels):
+        exact = differences(outputs, subject.simulate(kernels), subject.specs)["identical"]
+    passed, reason = _verdict(subject, exact, figures["noise_lsb"], same)
+    return TargetResult(
+        status="passed" if passed else "failed",
+        reason=reason,
+        **figures,
+        identical_exact=exact,
+        same_detections=same,
+        **others,
+    )
+
+
+def judge_threads(
+    subject: Subject, found: Mapping[int, Answers], kernels: str, version: str
+) -> TargetResult:
+    """Judge the answers on one thread, and fail if they depend on the number of threads.
+
+    Args:
+        subject: with the baseline.
+        found: threads → answers.
+        kernels: see :func:`judge`.
+        version: of the package that ran the file.
+    """
+    times = {str(threads): answers.median_ms for threads, answers in found.items()}
+    (first, *rest) = (answers.outputs for answers in found.values())
+    result = judge(subject, first, kernels, version=version, latency_ms=times)
+    if all(np.array_equal(first[part], other[part]) for other in rest for part in first):
+        return result
+    return replace(result, status="failed", reason="outputs depend on the number of threads")
+
+
+def _modelled(subject: Subject, kernels: str) -> bool:
+    if kernels == "optimized" and platform.machine() not in _X86:
+        return False
+    operators = {op.name for op in read_litert(subject.model_file).ops}
+    return not operators & _NOT_MODELLED.get(kernels, set())
+
+
+def _verdict(
+    subject: Subject, exact: float | None, noise_lsb: float, same: float | None
+) -> tuple[bool, str]:
+    if exact is not None:
+        return exact >= EXACT, f"{100 * exact:.4g} % equal to the simulation of its kernels"
+    enough = same is None or same >= SAME_DETECTIONS
+    shown = "no detections to compare" if same is None else f"{100 * same:.3g} % same detections"
+    if subject.noise_lsb is None:
+        return enough, f"{shown} as {REFERENCE}"
+    beside = f"noise {noise_lsb:.2f} of {subject.noise_lsb:.2f} of quantization"
+    return enough and noise_lsb < subject.noise_lsb, f"{shown}, {beside}"
