@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.evaluate.end_to_end import Outputs, Runner
-from quantdet.verify.subject import Subject, real_outputs
-
-Tick = Callable[[int, int], None]
+from quantdet.verify.subject import Subject, Tick, real_outputs
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,7 @@ def answer(run: Runner, subject: Subject, tick: Tick) -> Answers:
     return Answers(outputs, round(median(times), 3))
 
 
-def by_threads(
-    make: Callable[[int], Runner], subject: Subject, tick: Tick
-) -> dict[int, Answers]:
+def by_threads(make: Callable[[int], Runner], subject: Subject, tick: Tick) -> dict[int, Answers]:
     """Return threads → answers, for every thread count of this machine.
 
     Args:

@@ -37,14 +37,16 @@ def read_pictures(paths: Sequence[Path], count: int, size_hw: tuple[int, int]) -
     return Pictures(pixels, [(image.shape[0], image.shape[1]) for image in originals])
 
 
-def picture_files(data: Path, split: str) -> list[Path]:
-    """Return the pictures of a data set's split, or of a plain folder.
+def picture_files(data: Path) -> list[Path]:
+    """Return the pictures of a data set's test split (of all splits without one) or of a folder.
 
     Raises:
-        DataError: neither, or the data set has no such split.
+        DataError: neither a data set nor a folder with pictures.
     """
     if any(format.applies(data) for format in FORMATS.values()):
-        samples = load_dataset(data, skip_bad=True, splits=(split,)).splits[split]
-        return [sample.image_path for sample in samples]
+        splits = load_dataset(data, skip_bad=True).splits
+        wanted = [splits["test"]] if "test" in splits else splits.values()
+        # A picture may be in several splits, e.g. train and trainval.
+        return list(dict.fromkeys(sample.image_path for split in wanted for sample in split))
     sources = find_sources([data])
     return [source.path for source in sources if source.kind == "picture" and source.path]

@@ -11,7 +11,7 @@ from quantdet.errors import ConfigError, DependencyError, QuantdetError
 from quantdet.evaluate.latency import host
 from quantdet.runtime.contract import file_sha256
 from quantdet.verify.result import TargetResult, Verification
-from quantdet.verify.subject import Subject
+from quantdet.verify.subject import Subject, Tick
 from quantdet.verify.targets import TARGETS
 
 Progress = Callable[[str, int, int], None]
@@ -36,12 +36,12 @@ def verify_subject(
 
     Args:
         subject: file, pictures and what it should answer.
-        targets: names out of ``TARGETS``; none stands for all.
+        targets: names out of ``TARGETS``.
         progress: called with (phase, done, total).
     """
     results = tuple(
         _verify_one(name, subject, partial(progress, f"verify {name}") if progress else _silent)
-        for name in check_targets(targets)
+        for name in targets
     )
     return Verification(
         model=str(subject.model_file),
@@ -54,7 +54,7 @@ def verify_subject(
     )
 
 
-def _verify_one(name: str, subject: Subject, tick: Callable[[int, int], None]) -> TargetResult:
+def _verify_one(name: str, subject: Subject, tick: Tick) -> TargetResult:
     try:
         result = TARGETS[name](subject, tick)
     except DependencyError as error:

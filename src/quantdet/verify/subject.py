@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from quantdet.detections import Detections
 from quantdet.evaluate.agreement import same_detections
-from quantdet.evaluate.end_to_end import Outputs, Runner, litert_runner
+from quantdet.evaluate.end_to_end import Outputs, Runner
 from quantdet.evaluate.predictors import decode_batch
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode import dequantize
 from quantdet.runtime.thresholds import label_thresholds
+
+Tick = Callable[[int, int], None]
+"""Called with (done, total)."""
 
 KERAS = "fake-quantized Keras"
 REFERENCE = "LiteRT reference kernels"
@@ -87,7 +90,7 @@ def real_outputs(
     run: Runner,
     contract: Contract,
     pixels: NDArray[np.uint8],
-    tick: Callable[[int, int], None],
+    tick: Tick,
 ) -> Outputs:
     """Return "boxes" and "scores" of every picture, real values, batch in front."""
     rows: dict[str, list[NDArray[np.float32]]] = {part: [] for part in compared(contract)}
@@ -97,15 +100,3 @@ def real_outputs(
             rows[part].append(dequantize(answer[spec.name], spec)[0])
         tick(done, len(pixels))
     return {part: np.stack(values) for part, values in rows.items()}
-
-
-def file_subject(
-    model_file: Path,
-    contract: Contract,
-    pictures: Pictures,
-    tick: Callable[[int, int], None],
-) -> Subject:
-    """Return the subject of a lone file: LiteRT's reference kernels are the baseline."""
-    run = litert_runner(model_file, contract, "reference")
-    expected = real_outputs(run, contract, pictures.pixels, tick)
-    return Subject(model_file, contract, pictures, REFERENCE, expected)

@@ -15,17 +15,20 @@ from quantdet.verify.answers import Answers
 from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import REFERENCE, Subject
 
-# Kernel set → operators whose rounding quant/exact.py does not model (decision 007).
+EXACT = 0.9999
+"""Least share of integers equal to the simulation. Measured: 1.0, of every kernel set and net."""
+
+ROUNDING_NOISE_LSB = 4.0
+"""Most noise of a lone file against the reference kernels. Measured: 0.9 (ssd300) to 2.8 steps
+(localizer) between kernel sets that work; one wrong rounding mode or scale makes tens."""
+
+# Kernel set → operators that quant/exact.py does not model in all forms (decision 007).
 _NOT_MODELLED = {"optimized": {"MEAN"}, "xnnpack": {"RESIZE_BILINEAR"}}
 # Ruy's convolutions in LiteRT's own kernels round as modelled on x86 only.
 _X86 = ("x86_64", "AMD64", "i386", "i686")
-EXACT = 0.9999
-SAME_DETECTIONS = 0.9
 
 
-def judge(
-    subject: Subject, outputs: Outputs, kernels: str, **others: Any
-) -> TargetResult:
+def judge(subject: Subject, outputs: Outputs, kernels: str, **others: Any) -> TargetResult:
     """Compare the outputs of a target and say whether it passed.
 
     Args:
@@ -37,13 +40,19 @@ def judge(
     same = subject.same_detections(subject.detections(outputs))
     figures = differences(outputs, subject.expected, subject.specs)
     exact = None
-    if subject.simulate is not None and _modelled(subject, kernels):
+    if subject.simulate is not None:
         exact = differences(outputs, subject.simulate(kernels), subject.specs)["identical"]
-    passed, reason = _verdict(subject, exact, figures["noise_lsb"], same)
+    if exact is not None and (exact >= EXACT or _modelled(subject, kernels)):
+        passed = exact >= EXACT
+        reason = f"{100 * exact:.4g} % equal to the simulation of its kernels"
+    else:
+        passed, reason = _within_noise(subject, figures["noise_lsb"], same)
     return TargetResult(
         status="passed" if passed else "failed",
         reason=reason,
-        **figures,
+        identical=figures["identical"],
+        max_lsb=figures["max_lsb"],
+        noise_lsb=figures["noise_lsb"],
         identical_exact=exact,
         same_detections=same,
         **others,
@@ -76,14 +85,15 @@ def _modelled(subject: Subject, kernels: str) -> bool:
     return not operators & _NOT_MODELLED.get(kernels, set())
 
 
-def _verdict(
-    subject: Subject, exact: float | None, noise_lsb: float, same: float | None
+def _within_noise(
+    subject: Subject, noise_lsb: float, same: float | None
 ) -> tuple[bool, str]:
-    if exact is not None:
-        return exact >= EXACT, f"{100 * exact:.4g} % equal to the simulation of its kernels"
-    enough = same is None or same >= SAME_DETECTIONS
-    shown = "no detections to compare" if same is None else f"{100 * same:.3g} % same detections"
-    if subject.noise_lsb is None:
-        return enough, f"{shown} as {REFERENCE}"
-    beside = f"noise {noise_lsb:.2f} of {subject.noise_lsb:.2f} of quantization"
-    return enough and noise_lsb < subject.noise_lsb, f"{shown}, {beside}"
+    """A target may change answers, where its rounding is not known, no more than quantization."""
+    lone = subject.quantization is None
+    noise, least = (ROUNDING_NOISE_LSB, None) if lone else subject.quantization
+    limit = "allowed" if lone else "of quantization itself"
+    reason = f"noise {noise_lsb:.2f} of {noise:.2f} steps {limit}"
+    if same is not None and least is not None:
+        reason += f", {100 * same:.3g} % same detections where quantization leaves {100 * least:.3g}"
+        return noise_lsb < noise and same >= least, reason
+    return noise_lsb < noise, reason

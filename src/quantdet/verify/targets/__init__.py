@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject
+from quantdet.verify.subject import Subject, Tick
 from quantdet.verify.targets import (
     edgetpu,
     ethos_u,
@@ -19,8 +19,8 @@ from quantdet.verify.targets import (
     tflite_micro,
 )
 
-Target = Callable[[Subject, Callable[[int, int], None]], TargetResult]
-"""(what is verified, progress called with (done, total)) → result."""
+Target = Callable[[Subject, Tick], TargetResult]
+"""(what is verified, progress) → result."""
 
 TARGETS: dict[str, Target] = {
     "litert-reference": partial(litert_builtin.verify, "reference"),

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from quantdet.errors import DependencyError, ModelError
-from quantdet.verify.answers import Tick
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject
+from quantdet.verify.subject import Subject, Tick
 
 ACCELERATORS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u85-256")
 

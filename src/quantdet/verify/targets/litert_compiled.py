@@ -7,18 +7,21 @@ LiteRT's own kernels, and is not told apart here.
 from __future__ import annotations
 
 from importlib import metadata
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import DependencyError
-from quantdet.evaluate.end_to_end import Runner
+from quantdet.evaluate.end_to_end import Outputs, Runner
 from quantdet.quiet import quiet_stderr
+from quantdet.runtime.contract import Contract
 from quantdet.runtime.preprocess import quantize_input
-from quantdet.verify.answers import Tick, by_threads
+from quantdet.verify.answers import by_threads
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject
+from quantdet.verify.subject import Subject, Tick, compared
 from quantdet.verify.verdict import judge_threads
 
 
@@ -35,35 +38,40 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         raise DependencyError(
             f"ai-edge-litert {version} has no CompiledModel API: pip install -U ai-edge-litert"
         ) from None
-    found = by_threads(lambda threads: _runner(api, subject, threads), subject, tick)
+    kept: list[Any] = []  # LiteRT logs when models are made and when they go; both quietly
+
+    def make(threads: int) -> Runner:
+        with quiet_stderr():
+            model = _compile(api, subject.model_file, threads)
+            kept.append(model)
+            return _runner(model, subject.contract)
+
+    found = by_threads(make, subject, tick)
+    with quiet_stderr():
+        kept.clear()
     return judge_threads(subject, found, "xnnpack", version)
 
 
-def _runner(api: Any, subject: Subject, threads: int) -> Runner:
+def _compile(api: Any, model_file: Path, threads: int) -> Any:
     options = api.Options(
         hardware_accelerators=api.HardwareAccelerator.CPU,
         cpu_options=api.CpuOptions(num_threads=threads),
     )
-    with quiet_stderr():
-        model = api.CompiledModel.from_file(str(subject.model_file), options=options)
-    signature = subject.contract.signature
-    tensor = subject.contract.input
-    inputs = {
-        tensor.tensor.name: model.create_input_buffer_by_name(signature, tensor.tensor.name)
-    }
-    buffers = {
-        spec.name: model.create_output_buffer_by_name(signature, spec.name)
-        for spec in subject.specs.values()
+    return api.CompiledModel.from_file(str(model_file), options=options)
+
+
+def _runner(model: Any, contract: Contract) -> Runner:
+    signature, tensor = contract.signature, contract.input.tensor
+    specs = compared(contract).values()
+    inputs = {tensor.name: model.create_input_buffer_by_name(signature, tensor.name)}
+    outputs = {
+        spec.name: model.create_output_buffer_by_name(signature, spec.name) for spec in specs
     }
 
-    def run(picture: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        inputs[tensor.tensor.name].write(quantize_input(picture, tensor)[None])
-        model.run_by_name(signature, inputs, buffers)
-        return {
-            spec.name: buffers[spec.name]
-            .read(int(np.prod(spec.shape)), np.dtype(spec.dtype))
-            .reshape(spec.shape)
-            for spec in subject.specs.values()
-        }
+    def run(picture: NDArray[np.uint8]) -> Outputs:
+        inputs[tensor.name].write(quantize_input(picture, contract.input)[None])
+        model.run_by_name(signature, inputs, outputs)
+        flat = {s.name: outputs[s.name].read(prod(s.shape), np.dtype(s.dtype)) for s in specs}
+        return {spec.name: flat[spec.name].reshape(spec.shape) for spec in specs}
 
     return run

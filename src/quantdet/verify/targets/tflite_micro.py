@@ -13,9 +13,9 @@ from importlib import metadata
 
 from quantdet.errors import ModelError
 from quantdet.evaluate.end_to_end import micro_runner
-from quantdet.verify.answers import Tick, answer
+from quantdet.verify.answers import answer
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject
+from quantdet.verify.subject import Subject, Tick
 from quantdet.verify.verdict import judge
 
 # The arena is aligned to so many bytes.
