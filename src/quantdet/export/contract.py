@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quantdet.config import Config
 from quantdet.errors import ExportError
+from quantdet.export.metadata import embed_contract
 from quantdet.models.ssd import find_layout, ssd_anchors
 from quantdet.quant.litert_file import FileGraph, FileTensor, read_litert
 from quantdet.runtime.contract import (
@@ -14,8 +15,6 @@ from quantdet.runtime.contract import (
     DecoderSpec,
     InputSpec,
     TensorSpec,
-    contract_path,
-    file_sha256,
 )
 
 _MAX_DETECTIONS = 100
@@ -50,7 +49,7 @@ _DECODERS: dict[str, Callable[[Config], tuple[DecoderSpec, int | None]]] = {
 def write_contract(
     model_file: Path, config: Config, labels: tuple[str, ...], data_fingerprint: str
 ) -> Contract:
-    """Write ``NAME.contract.json`` beside an exported detector.
+    """Write the contract of an exported detector, beside the file and into its metadata.
 
     Raises:
         ExportError: the file lacks an output called "boxes" or "scores".
@@ -72,11 +71,9 @@ def write_contract(
         decoder=decoder,
         labels=labels,
         background_index=background,
-        sha256=file_sha256(model_file),
         data_fingerprint=data_fingerprint,
     )
-    contract.save(contract_path(model_file))
-    return contract
+    return embed_contract(model_file, contract)
 
 
 def _output(file: FileGraph, name: str) -> TensorSpec:

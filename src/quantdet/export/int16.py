@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from quantdet.export.flatbuffer import pack_model, read_model
+
 _WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
 def fit_int16_kernels(content: bytes) -> bytes:
     """Return the .tflite with int64 biases and the output scales that the kernels compute."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = read_model(content)
     for output in _unit_outputs(model, schema):
         output.quantization.scale, output.quantization.zeroPoint = [1.0 / 32768.0], [0]
     for bias in _biases(model, schema):
@@ -27,9 +28,7 @@ def fit_int16_kernels(content: bytes) -> bytes:
         wide.data = np.frombuffer(values.astype(np.int64).tobytes(), np.uint8)
         model.buffers.append(wide)
         bias.buffer, bias.type = len(model.buffers) - 1, schema.TensorType.INT64
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack_model(model)
 
 
 def _unit_outputs(model: Any, schema: Any) -> list[Any]:

@@ -1,7 +1,7 @@
 """``contract.json``: all that a program needs to run a model file rightly.
 
-It travels beside every .tflite as ``NAME.contract.json``. Quantization of a tensor:
-``real = (q - zero_point) * scale``.
+It travels beside every .tflite as ``NAME.contract.json``, and inside it. Quantization of a
+tensor: ``real = (q - zero_point) * scale``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quantdet.atomic import write_text
 from quantdet.errors import ModelError
+from quantdet.runtime.embedded import embedded_contract, model_sha256
 
 CONTRACT_VERSION = 1
 
@@ -109,6 +110,14 @@ class Contract(_Part):
     data_fingerprint: str = ""
     metrics: dict[str, Any] = {}
 
+    @property
+    def column_labels(self) -> tuple[str, ...]:
+        """Names of the columns of ``scores``: the labels, and "background" if there is one."""
+        if self.background_index is None:
+            return self.labels
+        at = self.background_index
+        return (*self.labels[:at], "background", *self.labels[at:])
+
     def save(self, path: Path) -> None:
         """Write the contract as JSON in one step."""
         write_text(path, self.model_dump_json(indent=2) + "\n")
@@ -129,26 +138,21 @@ def file_sha256(path: Path) -> str:
 
 
 def load_contract(model_file: Path) -> Contract:
-    """Read the contract beside ``model_file`` and check that it belongs to it.
+    """Read the contract of ``model_file`` and check that it belongs to it.
+
+    The contract beside the file has the last word; without one that inside the file is taken.
 
     Raises:
         ModelError: contract missing, malformed, or made for another file.
     """
     path = contract_path(model_file)
     try:
-        contract = Contract.model_validate_json(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except FileNotFoundError:
-        raise ModelError(
-            f"{path}: not found; a model runs only with its contract, "
-            "copy it from the run's export folder or export again"
-        ) from None
+        return _load_embedded(model_file)
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
-    except ValidationError as error:
-        raise ModelError(
-            f"{path}: not a valid contract ({_explain(error)}); export the model again, update "
-            "quantdet if a newer version wrote it, or mend what was written by hand"
-        ) from None
+    contract = _parse(text, str(path))
     if not model_file.is_file():
         raise ModelError(f"{model_file}: no such model file, though its contract is there")
     if contract.sha256 and contract.sha256 != file_sha256(model_file):
@@ -157,6 +161,33 @@ def load_contract(model_file: Path) -> Contract:
             "differs); copy model and contract together, or export again"
         )
     return contract
+
+
+def _load_embedded(model_file: Path) -> Contract:
+    text = embedded_contract(model_file)
+    if text is None:
+        raise ModelError(
+            f"{contract_path(model_file)}: not found; a model runs only with its contract (and "
+            "there is none inside the file, either), copy it from the run's export folder or "
+            "export again"
+        )
+    contract = _parse(text, f"{model_file}, the contract inside")
+    if contract.sha256 != model_sha256(model_file):
+        raise ModelError(
+            f"{model_file}: is damaged (sha256 differs from that of the contract inside); copy "
+            "it again, or export again"
+        )
+    return contract
+
+
+def _parse(text: str, where: str) -> Contract:
+    try:
+        return Contract.model_validate_json(text)
+    except ValidationError as error:
+        raise ModelError(
+            f"{where}: not a valid contract ({_explain(error)}); export the model again, update "
+            "quantdet if a newer version wrote it, or mend what was written by hand"
+        ) from None
 
 
 def _explain(error: ValidationError) -> str:

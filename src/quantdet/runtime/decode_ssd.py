@@ -86,7 +86,7 @@ def contract_anchors(maps: Sequence[AnchorMap]) -> Boxes:
 def _rows(outputs: Outputs, contract: Contract, anchors: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return boxes (N, 4) and scores (N, C) without the batch axis."""
     boxes, scores = outputs["boxes"], outputs["scores"]
-    columns = len(contract.labels) + (contract.background_index is not None)
+    columns = len(contract.column_labels)
     if boxes.size != 4 * anchors or scores.size != columns * anchors:
         raise ModelError(
             f"decoder 'ssd': the contract's anchors are {anchors} and its classes {columns}, but "

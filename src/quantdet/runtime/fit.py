@@ -57,7 +57,7 @@ def _labels(contract: Contract) -> list[str]:
     ]
     if contract.classes is not None:
         return problems  # class numbers, not a column for each class
-    columns = len(contract.labels) + (contract.background_index is not None)
+    columns = len(contract.column_labels)
     if contract.scores.shape[-1] != columns:
         background = "" if contract.background_index is None else " and background"
         problems.append(
