@@ -20,6 +20,7 @@ from quantdet.cli_device import benchmark, models, predict
 from quantdet.cli_evaluate import evaluate
 from quantdet.cli_output import Json, show
 from quantdet.cli_verify import verify
+from quantdet.cli_web import web
 from quantdet.errors import QuantdetError
 
 app = typer.Typer(
@@ -324,6 +325,7 @@ app.command()(verify)
 app.command()(predict)
 app.command()(models)
 app.command()(benchmark)
+app.command()(web)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from quantdet.errors import DataError, ModelError
 from quantdet.runtime.contract import InputSpec
+
+MAX_PIXELS = 89_478_485
+"""Most pixels of a picture: where Pillow starts to warn of a decompression bomb."""
 
 _INTEGER_RANGE = {"uint8": (0, 255), "int8": (-128, 127)}
 
@@ -36,28 +39,50 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: missing, not a picture, truncated, or too large to be meant.
     """
+    return decode_image(path, str(path))
+
+
+def decode_image(
+    source: Path | BinaryIO, name: str, formats: tuple[str, ...] | None = None
+) -> NDArray[np.uint8]:
+    """Decode a picture as :func:`read_image` does, also one that came over a network.
+
+    Args:
+        source: a file, by its path or opened.
+        name: of the picture, for messages.
+        formats: those of Pillow that are tried; None tries all.
+
+    Raises:
+        DataError: as :func:`read_image`.
+    """
     try:
-        with Image.open(path) as image:
+        with Image.open(source, formats=formats) as image:
+            # Before anything is decoded: Pillow itself only warns up to twice as many.
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"{name}: too many pixels, {image.width} x {image.height}; make it smaller, "
+                    f"at most {MAX_PIXELS / 1e6:.0f} megapixels"
+                )
             image.load()
             return rgb_pixels(image)
     except FileNotFoundError:
-        raise DataError(f"{path}: picture not found; check the path") from None
+        raise DataError(f"{name}: picture not found; check the path") from None
     except (IsADirectoryError, PermissionError) as error:
         raise DataError(
-            f"{path}: cannot be opened ({error.strerror}); give a picture file that may be read"
+            f"{name}: cannot be opened ({error.strerror}); give a picture file that may be read"
         ) from None
     except UnidentifiedImageError:
         raise DataError(
-            f"{path}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
+            f"{name}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
             "files out"
         ) from None
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{path}: too many pixels to be a real picture ({error}); make it smaller"
+            f"{name}: too many pixels to be a real picture ({error}); make it smaller"
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise DataError(
-            f"{path}: picture is truncated or damaged ({error}); replace it or leave it out"
+            f"{name}: picture is truncated or damaged ({error}); replace it or leave it out"
         ) from None
 
 

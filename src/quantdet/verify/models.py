@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from quantdet.errors import ModelError
-from quantdet.evaluate.end_to_end import Outputs, litert_runner, quantization_noise
+from quantdet.evaluate.end_to_end import Outputs, litert_runner
 from quantdet.quant.litert_file import read_litert
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
@@ -70,9 +70,7 @@ def run_subject(run: Run, contract: Contract, pictures: Pictures, tick: Tick) ->
     frozen = load_keras(paths[0])
     expected = keras_outputs(frozen, pictures.pixels)
     tick(1, 2)
-    noise = quantization_noise(
-        expected, keras_outputs(load_keras(paths[1]), pictures.pixels), compared(contract)
-    )
+    floats = keras_outputs(load_keras(paths[1]), pictures.pixels)
     tick(2, 2)
 
     @cache
@@ -81,5 +79,5 @@ def run_subject(run: Run, contract: Contract, pictures: Pictures, tick: Tick) ->
 
     modelled = contract.input.tensor.dtype != "int16"
     return Subject(
-        run.model_file, contract, pictures, KERAS, expected, noise, simulate if modelled else None
+        run.model_file, contract, pictures, KERAS, expected, floats, simulate if modelled else None
     )

@@ -52,6 +52,7 @@ class Verification:
         host: processor, cores and system that ran the targets.
         noise_of_quantization_lsb: root mean square difference of the fake-quantized from the
             float Keras model, in integer steps; None without a run.
+        same_after_quantization: share of detections that both have; None without a run.
         targets: one for each, in the order of ``TARGETS``.
         version: of this layout.
     """
@@ -62,6 +63,7 @@ class Verification:
     pictures: int
     host: dict[str, Any]
     noise_of_quantization_lsb: float | None
+    same_after_quantization: float | None
     targets: tuple[TargetResult, ...]
     version: int = VERSION
 

@@ -43,13 +43,15 @@ def verify_subject(
         _verify_one(name, subject, partial(progress, f"verify {name}") if progress else _silent)
         for name in targets
     )
+    changed = subject.quantization
     return Verification(
         model=str(subject.model_file),
         sha256=file_sha256(subject.model_file),
         baseline=subject.baseline,
         pictures=len(subject.pictures.pixels),
         host=host(),
-        noise_of_quantization_lsb=subject.noise_lsb,
+        noise_of_quantization_lsb=None if changed is None else changed.noise_lsb,
+        same_after_quantization=None if changed is None else changed.same_detections,
         targets=results,
     )
 

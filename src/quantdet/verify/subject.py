@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantdet.detections import Detections
 from quantdet.evaluate.agreement import same_detections
-from quantdet.evaluate.end_to_end import Outputs, Runner
+from quantdet.evaluate.end_to_end import Outputs, Runner, quantization_noise
 from quantdet.evaluate.predictors import decode_batch
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode import dequantize
@@ -38,6 +39,19 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """What quantization changed.
+
+    Attributes:
+        noise_lsb: root mean square difference of the outputs, in integer steps.
+        same_detections: share of detections that both models have; None without any.
+    """
+
+    noise_lsb: float
+    same_detections: float | None
+
+
+@dataclass(frozen=True)
 class Subject:
     """One file under test.
 
@@ -47,7 +61,7 @@ class Subject:
         pictures: see the class.
         baseline: name of what made ``expected``: ``KERAS`` or ``REFERENCE``.
         expected: "boxes" and "scores" of the baseline, real values, batch in front.
-        noise_lsb: of quantization itself; None where there is no float model.
+        floats: outputs of the float Keras model; None where there is none.
         simulate: kernel set → outputs of the simulation that rounds as it does; None where
             there is none.
     """
@@ -57,7 +71,7 @@ class Subject:
     pictures: Pictures
     baseline: str
     expected: Outputs
-    noise_lsb: float | None = None
+    floats: Outputs | None = None
     simulate: Callable[[str], Outputs] | None = None
 
     @property
@@ -65,15 +79,29 @@ class Subject:
         """The outputs that are compared."""
         return compared(self.contract)
 
+    @cached_property
+    def quantization(self) -> Quantization | None:
+        """What quantization itself changed: fake-quantized against float Keras."""
+        if self.floats is None:
+            return None
+        return Quantization(
+            quantization_noise(self.expected, self.floats, self.specs),
+            self.same_detections(self.floats),
+        )
+
     def detections(self, outputs: Outputs) -> list[Detections]:
         """Return what was found in each picture, not cut by a threshold."""
         return decode_batch(outputs, self.contract, self.pictures.sizes)
 
-    def same_detections(self, found: list[Detections]) -> float | None:
+    def same_detections(self, outputs: Outputs) -> float | None:
         """Return the share of detections shown to people that the baseline has too.
 
         None where neither shows any.
         """
+        return self.same_as_expected(self.detections(outputs))
+
+    def same_as_expected(self, found: list[Detections]) -> float | None:
+        """Return the same for detections that were decoded already."""
         lowest = label_thresholds(self.contract)
         expected = self.detections(self.expected)
         if not any(len(item.above(lowest)) for item in (*found, *expected)):

@@ -13,7 +13,7 @@ from quantdet.evaluate.end_to_end import Outputs, differences
 from quantdet.quant.litert_file import read_litert
 from quantdet.verify.answers import Answers
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import REFERENCE, Subject
+from quantdet.verify.subject import Subject
 
 EXACT = 0.9999
 """Least share of integers equal to the simulation. Measured: 1.0, of every kernel set and net."""
@@ -37,7 +37,7 @@ def judge(subject: Subject, outputs: Outputs, kernels: str, **others: Any) -> Ta
         kernels: name in ``quant.kernel_sets.KERNEL_SETS``: how this target rounds.
         others: further fields of the result.
     """
-    same = subject.same_detections(subject.detections(outputs))
+    same = subject.same_detections(outputs)
     figures = differences(outputs, subject.expected, subject.specs)
     exact = None
     if subject.simulate is not None:
@@ -85,15 +85,18 @@ def _modelled(subject: Subject, kernels: str) -> bool:
     return not operators & _NOT_MODELLED.get(kernels, set())
 
 
-def _within_noise(
-    subject: Subject, noise_lsb: float, same: float | None
-) -> tuple[bool, str]:
-    """A target may change answers, where its rounding is not known, no more than quantization."""
-    lone = subject.quantization is None
-    noise, least = (ROUNDING_NOISE_LSB, None) if lone else subject.quantization
-    limit = "allowed" if lone else "of quantization itself"
-    reason = f"noise {noise_lsb:.2f} of {noise:.2f} steps {limit}"
-    if same is not None and least is not None:
-        reason += f", {100 * same:.3g} % same detections where quantization leaves {100 * least:.3g}"
-        return noise_lsb < noise and same >= least, reason
-    return noise_lsb < noise, reason
+def _within_noise(subject: Subject, noise_lsb: float, same: float | None) -> tuple[bool, str]:
+    """Where its rounding is not known, a target may change no more than quantization did."""
+    changed = subject.quantization
+    if changed is None:
+        reason = f"noise {noise_lsb:.2f} of {ROUNDING_NOISE_LSB} steps allowed"
+        return noise_lsb < ROUNDING_NOISE_LSB, reason
+    passed = noise_lsb < changed.noise_lsb
+    reason = f"noise {noise_lsb:.2f} of {changed.noise_lsb:.2f} steps of quantization itself"
+    if same is not None and changed.same_detections is not None:
+        passed = passed and same >= changed.same_detections
+        reason += (
+            f", {100 * same:.3g} % same detections, {100 * changed.same_detections:.3g} % after "
+            "quantization"
+        )
+    return passed, reason

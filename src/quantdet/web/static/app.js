@@ -1,0 +1,284 @@
+// The page: pictures come in, the worker looks at them, what people choose decides what is shown.
+
+import { startCamera } from "./camera.js";
+import { startWorker } from "./client.js";
+import { compare } from "./compare.js";
+import { setUpClasses, setUpThreshold, setUpWhere } from "./controls.js";
+import { listenForPictures } from "./inputs.js";
+import { Panel } from "./panel.js";
+import { predictions, saveAsFile } from "./predictions.js";
+import { allLabels, inWords, shown } from "./shown.js";
+import { showStrip } from "./strip.js";
+import { differencesTable, objectsTable, speedTable } from "./tables.js";
+
+const SAMPLES_KEPT = 200;
+const MEASUREMENTS = 20;
+const byId = (id) => document.getElementById(id);
+const call = startWorker();
+
+/** Models as {name, contract, problem}; pictures as {name, file, frame, sizeHw, bitmap, results}. */
+const state = {
+  models: [],
+  panels: [],
+  pictures: [],
+  current: null,
+  filter: { threshold: null, hidden: new Set() },
+  onServer: false,
+  samples: [],
+  highlighted: [],
+  stopCamera: null,
+  server: false,
+};
+let showCounts = () => {};
+
+const say = (text) => {
+  byId("status").textContent = text;
+};
+
+function complain(text) {
+  byId("problem").textContent = text;
+  byId("problem").hidden = !text;
+}
+
+function foundBy(index, picture = state.current) {
+  const { contract } = state.models[index];
+  return shown(picture.results[index].detections, contract, state.filter);
+}
+
+/** Draw the current picture again; costs no inference. */
+function show() {
+  const picture = state.current;
+  const ready = Boolean(picture?.results);
+  byId("empty").hidden = Boolean(picture);
+  byId("panels").hidden = byId("found").hidden = !ready;
+  byId("measure").disabled = !picture?.file || !ready;
+  showStrip(state.pictures, picture, select);
+  byId("speed").replaceChildren(speedTable(state.models.map(({ name }) => name), state.samples));
+  if (!ready) return;
+  const found = state.models.map((_, index) => foundBy(index));
+  state.shownNow = found;
+  drawPanels();
+  const counts = new Map();
+  for (const { label } of found[0]) counts.set(label, (counts.get(label) ?? 0) + 1);
+  showCounts(counts);
+  showTables(found);
+}
+
+function drawPanels() {
+  const { bitmap, sizeHw, results, name } = state.current;
+  state.panels.forEach((panel, index) => {
+    const found = state.shownNow[index];
+    const highlighted = found.find((item) => state.highlighted.includes(item));
+    const ms = results[index].times.inference;
+    panel.show({ bitmap, sizeHw, found, highlighted, ms, name });
+  });
+}
+
+function showTables(found) {
+  const tools = {
+    colorOf,
+    mark: (items) => {
+      state.highlighted = items;
+      drawPanels();
+    },
+  };
+  const names = state.models.map(({ name }) => name);
+  const tables = found.map((items, index) => objectsTable(names[index], items, tools));
+  if (found.length > 1) tables.unshift(differencesTable(names, compare(...found), tools));
+  byId("tables").replaceChildren(...tables);
+}
+
+function describe() {
+  const picture = state.current;
+  if (!picture?.results) return;
+  const each = state.models.map(({ name }, index) => {
+    const words = inWords(foundBy(index));
+    return state.models.length > 1 ? `${name}: ${words}` : words;
+  });
+  say(`${picture.name}: ${each.join("; ")}`);
+}
+
+function select(picture) {
+  state.current = picture;
+  state.highlighted = [];
+  complain(picture.error ? `${picture.name}: ${picture.error}` : "");
+  show();
+  describe();
+}
+
+/** Run the models on a picture and keep what they answer. */
+async function look(picture, source = picture.file) {
+  const onServer = state.models.map(({ problem }) => state.onServer || problem !== null);
+  const transfer = source instanceof ImageBitmap ? [source] : [];
+  try {
+    if (!state.server && onServer.some(Boolean)) throw new Error("a model cannot run here");
+    const answer = await call("detect", { picture: source, onServer }, transfer);
+    picture.bitmap?.close();
+    Object.assign(picture, answer, { error: null });
+    answer.results.forEach(({ times }, index) => {
+      state.samples[index] = [...state.samples[index], times].slice(-SAMPLES_KEPT);
+    });
+  } catch (error) {
+    picture.error = error.message;
+  }
+}
+
+// One after the other, so that no picture's time holds another's.
+let queue = Promise.resolve();
+function enqueue(task) {
+  queue = queue.then(task).catch((error) => complain(error.message));
+  return queue;
+}
+
+async function takePictures(files) {
+  await stopCamera();
+  const fresh = files.map((file) => ({ name: file.name, file }));
+  for (const picture of fresh) {
+    enqueue(async () => {
+      say(`Looking at ${picture.name} …`);
+      await look(picture);
+      state.pictures.push(picture);
+      select(picture);
+    });
+  }
+  await enqueue(() => {
+    const failed = fresh.filter(({ error }) => error);
+    complain(failed.map(({ name, error }) => `${name}: ${error}`).join("\n"));
+    if (failed.length) say(`${failed.length} of ${fresh.length} could not be shown`);
+  });
+}
+
+function lookAgain() {
+  state.samples = state.models.map(() => []);
+  for (const picture of state.pictures) enqueue(() => look(picture));
+  enqueue(() => {
+    show();
+    describe();
+  });
+}
+
+function measure() {
+  const picture = state.current;
+  state.samples = state.models.map(() => []);
+  for (let i = 1; i <= MEASUREMENTS; i++) {
+    enqueue(() => {
+      say(`Measuring, ${i} of ${MEASUREMENTS} …`);
+      return look(picture);
+    });
+  }
+  enqueue(() => {
+    show();
+    describe();
+  });
+}
+
+function setCameraButton(running) {
+  byId("camera").textContent = running ? "Stop webcam" : "Start webcam";
+  byId("camera").setAttribute("aria-pressed", String(running));
+}
+
+async function stopCamera() {
+  state.stopCamera?.();
+  state.stopCamera = null;
+  setCameraButton(false);
+}
+
+async function toggleCamera() {
+  if (state.stopCamera) return stopCamera();
+  const live = { name: "camera:0", frame: 0 };
+  try {
+    await queue;
+    complain("");
+    state.samples = state.models.map(() => []);
+    state.stopCamera = await startCamera(async (bitmap, number) => {
+      await look(live, bitmap);
+      if (!state.stopCamera) return;
+      live.frame = number;
+      state.current = live;
+      complain(live.error ?? "");
+      show();
+    });
+    say("The webcam is on");
+    setCameraButton(true);
+  } catch (error) {
+    complain(error.message);
+  }
+}
+
+function download(index) {
+  const { name, contract } = state.models[index];
+  const live = state.current && !state.current.file ? [state.current] : [];
+  const records = predictions([...state.pictures, ...live], index, contract, state.filter);
+  saveAsFile(`predictions-${name}.json`, records);
+}
+
+let colorOf = () => "#888888";
+
+function describeModels(config) {
+  const lines = config.models.map(({ name, bytes }, index) => {
+    const { input, labels } = state.models[index].contract;
+    const line = document.createElement("li");
+    const title = Object.assign(document.createElement("strong"), { textContent: name });
+    const size = `${(bytes / 1e6).toFixed(2)} MB`;
+    line.append(title, ` ${size}, ${input.tensor.dtype}, ${input.size_hw.join(" × ")}, `,
+      `${labels.length} ${labels.length === 1 ? "class" : "classes"}`);
+    return line;
+  });
+  byId("models").replaceChildren(...lines);
+  const buttons = config.models.map(({ name }, index) => {
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    button.className = "small";
+    button.textContent = config.models.length > 1 ? `Save ${name}` : "Save";
+    button.addEventListener("click", () => download(index));
+    return button;
+  });
+  byId("downloads").replaceChildren(...buttons);
+}
+
+async function start() {
+  const config = await (await fetch("config.json")).json();
+  const absolute = (url) => url && new URL(url, document.baseURI).href;
+  const models = config.models.map((model) => ({
+    ...model,
+    file: absolute(model.file),
+    contract: absolute(model.contract),
+  }));
+  const ready = await call("start", {
+    config: { ...config, models, litertjs: absolute(config.litertjs) },
+  });
+  state.server = config.server;
+  state.models = ready.models.map((model, index) => ({ ...model, name: config.models[index].name }));
+  state.samples = state.models.map(() => []);
+  const contracts = state.models.map(({ contract }) => contract);
+  const labels = allLabels(contracts);
+  colorOf = (label) => config.colors[labels.indexOf(label) % config.colors.length] ?? "#888888";
+  state.panels = state.models.map(({ name }) => new Panel(name, colorOf));
+  byId("panels").replaceChildren(...state.panels.map(({ element }) => element));
+  byId("panels").classList.toggle("two", state.panels.length > 1);
+  describeModels(config);
+  setUpThreshold(contracts, (threshold) => {
+    state.filter.threshold = threshold;
+    show();
+  }, describe);
+  showCounts = setUpClasses(contracts, state.filter.hidden, colorOf, show);
+  setUpWhere(state.models, { server: config.server, threads: ready.threads }, (onServer) => {
+    state.onServer = onServer;
+    lookAgain();
+  });
+  show();
+  say("Ready");
+}
+
+byId("measure").addEventListener("click", measure);
+byId("camera").addEventListener("click", toggleCamera);
+byId("example").addEventListener("click", async () => {
+  const blob = await (await fetch("example.jpg")).blob();
+  takePictures([new File([blob], "example.jpg", { type: blob.type })]);
+});
+listenForPictures(takePictures);
+enqueue(() =>
+  start().catch((error) => {
+    say("");
+    throw new Error(`The page cannot start: ${error.message}`);
+  }),
+);
