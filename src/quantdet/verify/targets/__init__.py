@@ -11,6 +11,7 @@ from functools import partial
 from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject, Tick
 from quantdet.verify.targets import (
+    browser,
     edgetpu,
     ethos_u,
     litert_builtin,
@@ -30,4 +31,5 @@ TARGETS: dict[str, Target] = {
     "tflite-micro": tflite_micro.verify,
     "ethos-u": ethos_u.verify,
     "edgetpu": edgetpu.verify,
+    "browser": browser.verify,
 }
