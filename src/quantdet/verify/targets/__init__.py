@@ -17,6 +17,7 @@ from quantdet.verify.targets import (
     litert_builtin,
     litert_compiled,
     litert_xnnpack,
+    mediapipe_tasks,
     tflite_micro,
 )
 
@@ -31,5 +32,6 @@ TARGETS: dict[str, Target] = {
     "tflite-micro": tflite_micro.verify,
     "ethos-u": ethos_u.verify,
     "edgetpu": edgetpu.verify,
+    "mediapipe": mediapipe_tasks.verify,
     "browser": browser.verify,
 }
