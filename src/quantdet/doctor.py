@@ -22,6 +22,7 @@ _PARTS = (
     ("kagglehub", "kagglehub", "data download", 'pip install "quantdet[train]"'),
     ("tflite-micro", "tflite_micro", "verify", "pip install --pre tflite-micro"),
     ("ethos-u-vela", "ethosu", "verify", "pip install ethos-u-vela"),
+    ("playwright", "playwright", "verify", "pip install playwright"),
 )
 
 

@@ -214,8 +214,8 @@ def run_verify(
     paths = _test_pictures(run) if data is None else picture_files(data)
     chosen = read_pictures(paths, pictures, contract.input.size_hw)
     with _recorded(run, "verify") as entry:
-        subject = run_subject(run, contract, chosen, _phase(progress, "verify: Keras"))
-        result = verify_subject(subject, names, progress)
+        subject = run_subject(run, contract, chosen, progress or _silent)
+        result = verify_subject(subject, names, progress or _silent)
         entry["targets"] = {item.target: item.status for item in result.targets}
     return result
 
@@ -238,10 +238,9 @@ def verify_model(
     names = check_targets(targets)
     model_file, contract = load_checked(model)
     chosen = read_pictures(picture_files(data), pictures, contract.input.size_hw)
-    subject = file_subject(
-        model_file, contract, chosen, _phase(progress, "verify: reference kernels")
-    )
-    return verify_subject(subject, names, progress)
+    tick = partial(progress or _silent, "reference kernels")
+    subject = file_subject(model_file, contract, chosen, tick)
+    return verify_subject(subject, names, progress or _silent)
 
 
 def run_report(run: Run) -> Path:
@@ -306,8 +305,8 @@ def _test_pictures(run: Run) -> list[Path]:
     return [sample.image_path for sample in _load(config, run, (split,)).splits[split]]
 
 
-def _phase(progress: Progress | None, phase: str) -> Callable[[int, int], None]:
-    return partial(progress, phase) if progress else lambda _done, _total: None
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    return None
 
 
 def _labels(run: Run) -> tuple[str, ...]:

@@ -13,15 +13,19 @@ _HEADER = ("target", "", "identical", "exact", "max", "noise", "same boxes", "ms
 def verify_table(result: Mapping[str, Any]) -> str:
     """Return the content of ``verify.json`` for people."""
     rows = [_row(item) for item in result["targets"]]
-    noise = result["noise_of_quantization_lsb"]
-    beside = "" if noise is None else f"; noise of quantization itself {noise:.2f} steps"
-    head = (
-        f"{result['model']}\n{result['pictures']} pictures against {result['baseline']}{beside}; "
-        "identical and exact in %, max and noise in steps\n"
-    )
+    head = f"{result['model']}: {result['pictures']} pictures, against {result['baseline']}\n"
     reasons = [f"{item['target']}: {item['reason']}" for item in result["targets"]]
     accelerators = _accelerators(result["targets"])
-    return "\n".join([head, table(_HEADER, rows), "", *reasons, *accelerators])
+    return "\n".join([head, table(_HEADER, rows), "", _legend(result), *reasons, *accelerators])
+
+
+def _legend(result: Mapping[str, Any]) -> str:
+    noise, same = result["noise_of_quantization_lsb"], result["same_after_quantization"]
+    text = "in %, max and noise in integer steps"
+    if noise is not None:
+        text += f"; float to fake-quantized: noise {noise:.2f}"
+        text += "" if same is None else f", same boxes {100 * same:.4g}"
+    return text
 
 
 def _row(item: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
 from quantdet.evaluate.end_to_end import Outputs, litert_runner
@@ -21,6 +26,9 @@ from quantdet.verify.subject import (
     real_outputs,
 )
 
+Progress = Callable[[str, int, int], None]
+_BATCH = 8
+
 
 def load_checked(model: Path) -> tuple[Path, Contract]:
     """Return the .tflite that is meant and its contract, once it is sure that it can be verified.
@@ -29,18 +37,18 @@ def load_checked(model: Path) -> tuple[Path, Contract]:
         model: run folder or .tflite.
 
     Raises:
-        ModelError: file or contract missing or damaged, not of each other, not quantized, or
+        ModelError: file or contract missing or damaged, not of each other, not of 8 bits, or
             without a signature.
     """
     detector = Detector(model)
     model_file, contract = detector.model_file, detector.contract
     tensors = (contract.input.tensor, *compared(contract).values())
-    floats = [spec.name for spec in tensors if spec.dtype == "float32"]
-    if floats:
+    others = {spec.name: spec.dtype for spec in tensors if spec.dtype not in ("uint8", "int8")}
+    if others:
+        what = ", ".join(f"{name!r} is {dtype}" for name, dtype in others.items())
         raise ModelError(
-            f"{model_file}: is not quantized, {', '.join(map(repr, floats))} are float32; verify "
-            "the integer file (`quantdet qat`, `quantdet export`). `quantdet predict` and "
-            "`quantdet evaluate` take this one"
+            f"{model_file}: is not quantized to 8 bits: {what}; verify the file of `quantdet qat` "
+            "and `quantdet export`. `quantdet predict` and `quantdet evaluate` take float files"
         )
     read_litert(model_file)
     return model_file, contract
@@ -53,13 +61,12 @@ def file_subject(model_file: Path, contract: Contract, pictures: Pictures, tick:
     return Subject(model_file, contract, pictures, REFERENCE, expected)
 
 
-def run_subject(run: Run, contract: Contract, pictures: Pictures, tick: Tick) -> Subject:
+def run_subject(run: Run, contract: Contract, pictures: Pictures, progress: Progress) -> Subject:
     """Return the subject of a run: its frozen fake-quantized Keras model is the baseline.
 
     Raises:
-        ModelError: the run has no quantized Keras model.
+        ModelError: the run has no quantized or no float Keras model.
     """
-    from quantdet.evaluate.predictors import keras_outputs
     from quantdet.evaluate.run import load_keras
     from quantdet.quant.exact import ExactModel
 
@@ -67,17 +74,29 @@ def run_subject(run: Run, contract: Contract, pictures: Pictures, tick: Tick) ->
     for path, stage in zip(paths, ("qat", "train"), strict=True):
         if not path.is_file():
             raise ModelError(f"{path}: not there to compare with; run `quantdet {stage}` first")
-    frozen = load_keras(paths[0])
-    expected = keras_outputs(frozen, pictures.pixels)
-    tick(1, 2)
-    floats = keras_outputs(load_keras(paths[1]), pictures.pixels)
-    tick(2, 2)
+    frozen, floats = map(load_keras, paths)
+    pixels = pictures.pixels
 
     @cache
     def simulate(kernels: str) -> Outputs:
-        return keras_outputs(ExactModel(frozen, kernels), pictures.pixels)
+        return _batches(ExactModel(frozen, kernels), pixels, partial(progress, f"told: {kernels}"))
 
-    modelled = contract.input.tensor.dtype != "int16"
     return Subject(
-        run.model_file, contract, pictures, KERAS, expected, floats, simulate if modelled else None
+        run.model_file,
+        contract,
+        pictures,
+        KERAS,
+        expected=_batches(frozen, pixels, partial(progress, "fake-quantized Keras")),
+        floats=_batches(floats, pixels, partial(progress, "float Keras")),
+        simulate=simulate,
     )
+
+
+def _batches(model: Any, pixels: NDArray[np.uint8], tick: Tick) -> Outputs:
+    from quantdet.evaluate.predictors import keras_outputs
+
+    parts = []
+    for start in range(0, len(pixels), _BATCH):
+        parts.append(keras_outputs(model, pixels[start : start + _BATCH]))
+        tick(min(start + _BATCH, len(pixels)), len(pixels))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

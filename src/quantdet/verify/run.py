@@ -29,9 +29,7 @@ def check_targets(names: Sequence[str]) -> list[str]:
     return [name for name in TARGETS if not names or name in names]
 
 
-def verify_subject(
-    subject: Subject, targets: Sequence[str], progress: Progress | None = None
-) -> Verification:
+def verify_subject(subject: Subject, targets: Sequence[str], progress: Progress) -> Verification:
     """Verify a file on targets.
 
     Args:
@@ -40,8 +38,7 @@ def verify_subject(
         progress: called with (phase, done, total).
     """
     results = tuple(
-        _verify_one(name, subject, partial(progress, f"verify {name}") if progress else _silent)
-        for name in targets
+        _verify_one(name, subject, partial(progress, f"verify {name}")) for name in targets
     )
     changed = subject.quantization
     return Verification(
@@ -67,7 +64,3 @@ def _verify_one(name: str, subject: Subject, tick: Tick) -> TargetResult:
         reason = f"{type(error).__name__}: {error}"
         result = TargetResult("failed", reason, details={"traceback": traceback.format_exc()})
     return replace(result, target=name)
-
-
-def _silent(_done: int, _total: int) -> None:
-    return None

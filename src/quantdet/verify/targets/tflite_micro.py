@@ -18,8 +18,9 @@ from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject, Tick
 from quantdet.verify.verdict import judge
 
-# The arena is aligned to so many bytes.
-_STEP = 16
+_KIB = 1024
+_FIRST_GUESS = 1024 * _KIB
+_LARGEST = 1 << 32
 # A small arena ends in an error or, when it is too small for that, in a broken process.
 _ATTEMPT = """
 import sys
@@ -46,26 +47,26 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
 
 
 def smallest_arena(model_file: str) -> int:
-    """Return the bytes of the smallest arena in which the tensors of a file can be allocated.
+    """Return the bytes of the smallest arena that holds the tensors of a file, whole KiB.
 
     Raises:
         ModelError: the file does not run in an arena of any size.
     """
-    fits = _STEP
-    while not _allocates(model_file, fits):
-        fits *= 2
-        if fits > 1 << 32:
+    fails, fits = 0, _FIRST_GUESS
+    while not allocates(model_file, fits):
+        fails, fits = fits, 2 * fits
+        if fits > _LARGEST:
             raise ModelError(f"{model_file}: TFLite-Micro allocates it in no arena up to 4 GB")
-    fails = fits // 2
-    while fits - fails > _STEP:
-        middle = (fails + fits) // 2 // _STEP * _STEP
-        if _allocates(model_file, middle):
+    while fits - fails > _KIB:
+        middle = (fails + fits) // 2 // _KIB * _KIB
+        if allocates(model_file, middle):
             fits = middle
         else:
             fails = middle
     return fits
 
 
-def _allocates(model_file: str, arena_bytes: int) -> bool:
+def allocates(model_file: str, arena_bytes: int) -> bool:
+    """Return whether the tensors of a file fit into an arena of so many bytes."""
     command = [sys.executable, "-c", _ATTEMPT, model_file, str(arena_bytes)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
