@@ -296,27 +296,40 @@ def qat(run_dir: RunDir, overrides: Overrides = None) -> None:
 
 @app.command()
 def export(
-    run_dir: RunDir,
+    source: Annotated[
+        Path, typer.Argument(help="Run folder, or a .tflite with its contract (last 3 formats).")
+    ],
     formats: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
-            help="uint8, int8, int16 (of 16 bit recipes), int8-ptq, float32, float16; repeatable.",
+            help="uint8, int8, int16 (of 16 bit recipes), int8-ptq, float32, float16; labels, "
+            "c-array, postprocess; repeatable.",
         ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Of a .tflite: folder for the files.")
     ] = None,
 ) -> None:
     """Write .tflite files, each with its contract; integer files are checked to be integer.
 
-    Example: quantdet export runs/voc --format uint8 --format float32
+    Example: quantdet export runs/voc --format uint8 --format c-array
     """
     from quantdet import pipeline
     from quantdet.progress import bar
     from quantdet.runs import Run
 
-    with bar() as progress:
-        paths = pipeline.run_export(Run.open(run_dir), formats or ["uint8"], progress)
+    wanted = formats or ["uint8"]
+    if source.is_file():
+        paths = pipeline.export_model(source, wanted, out)
+    elif out is not None:
+        raise QuantdetError("--out goes with a .tflite; a run has its own export folder")
+    else:
+        with bar() as progress:
+            paths = pipeline.run_export(Run.open(source), wanted, progress)
     for path in paths:
-        typer.echo(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+        size = path.stat().st_size
+        typer.echo(f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"))
 
 
 app.command()(evaluate)

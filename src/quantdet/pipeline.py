@@ -23,6 +23,7 @@ from quantdet.data.configured import load_configured
 from quantdet.data.dataset import fingerprint
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, DataError, DependencyError, ModelError
+from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.quiet import quiet_stderr
 from quantdet.runs import Run
 
@@ -71,34 +72,39 @@ def run_export(
 
     Args:
         run: after ``train``; for "uint8", "int8" and "int16" also after ``qat``.
-        formats: out of :data:`FORMATS`.
+        formats: out of :data:`FORMATS` and ``export.file_formats.FILE_FORMATS``; the latter are
+            made from the uint8 file.
         progress: called with (phase, done, total).
     """
-    unknown = sorted(set(formats) - set(FORMATS))
+    unknown = sorted(set(formats) - {*FORMATS, *FILE_FORMATS})
     if unknown:
-        raise ConfigError(f"format {unknown[0]!r} is unknown; choose of {', '.join(FORMATS)}")
-    config = run.load_config()
-    labels = _labels(run)
-    paths = []
-    _import_keras_quietly()
-    with _recorded(run, "export") as entry:
-        from quantdet.export.contract import write_contract
-
-        for done, name in enumerate(formats):
-            if progress is not None:
-                progress("export", done, len(formats))
-            path = _export_one(run, config, name)
-            data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
-            contract = write_contract(path, config, labels, data)
-            entry[name] = {
-                "file": path.name,
-                "bytes": path.stat().st_size,
-                "sha256": contract.sha256,
-            }
-            paths.append(path)
-        if progress is not None:
-            progress("export", len(formats), len(formats))
+        known = ", ".join((*FORMATS, *FILE_FORMATS))
+        raise ConfigError(f"format {unknown[0]!r} is unknown; choose of {known}")
+    models = [name for name in formats if name in FORMATS]
+    others = [name for name in formats if name in FILE_FORMATS]
+    paths = _export_models(run, models, progress) if models else []
+    if others:
+        made = export_file_formats(run.model_file, others, run.export_dir, replace=True)
+        paths += [file for files in made.values() for file in files]
     return paths
+
+
+def export_model(model: Path, formats: Sequence[str], out: Path | None = None) -> list[Path]:
+    """Write one .tflite with its contract in the formats that need nothing else.
+
+    Args:
+        model: the file.
+        formats: out of ``export.file_formats.FILE_FORMATS``.
+        out: folder for the files; None takes that of the model. Other files there stay.
+    """
+    unknown = sorted(set(formats) - set(FILE_FORMATS))
+    if unknown:
+        raise ConfigError(
+            f"format {unknown[0]!r} is not made from a .tflite; give a run folder, or choose of "
+            f"{', '.join(FILE_FORMATS)}"
+        )
+    made = export_file_formats(model, formats, model.parent if out is None else out)
+    return [file for files in made.values() for file in files]
 
 
 def export_file(run: Run, name: str) -> Path:
@@ -267,6 +273,32 @@ def update_config(run: Run, overrides: Sequence[str]) -> None:
         ConfigError: the change would touch what the float model was trained with.
     """
     Run.create(run.root, load_config(run.config_file, overrides=overrides))
+
+
+def _export_models(run: Run, formats: Sequence[str], progress: Progress | None) -> list[Path]:
+    """Write .tflite files of :data:`FORMATS`."""
+    config = run.load_config()
+    labels = _labels(run)
+    paths = []
+    _import_keras_quietly()
+    with _recorded(run, "export") as entry:
+        from quantdet.export.contract import write_contract
+
+        for done, name in enumerate(formats):
+            if progress is not None:
+                progress("export", done, len(formats))
+            path = _export_one(run, config, name)
+            data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
+            contract = write_contract(path, config, labels, data)
+            entry[name] = {
+                "file": path.name,
+                "bytes": path.stat().st_size,
+                "sha256": contract.sha256,
+            }
+            paths.append(path)
+        if progress is not None:
+            progress("export", len(formats), len(formats))
+    return paths
 
 
 def _export_one(run: Run, config: Config, name: str) -> Path:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -128,9 +129,23 @@ def test_corrupt_model(finished, tmp_path, scenes):
 
 def test_model_without_contract(finished, tmp_path, scenes):
     picture = next((scenes / "JPEGImages").glob("*.jpg"))
-    shutil.copy(finished / "export/model.tflite", tmp_path)
-    says = ["model.contract.json"]
-    _fails("predict", tmp_path / "model.tflite", picture, "--out", tmp_path / "p", says=says)
+    model = tmp_path / "model.tflite"
+    shutil.copy(finished / "export/model.tflite", model)
+    with zipfile.ZipFile(model) as archive:
+        end = min(info.header_offset for info in archive.infolist())
+    model.write_bytes(model.read_bytes()[:end])
+    _fails("predict", model, picture, "--out", tmp_path / "p", says=["model.contract.json"])
+
+
+def test_formats_that_a_model_does_not_have(finished, tmp_path):
+    model = tmp_path / "model.tflite"
+    shutil.copy(finished / "export/model.tflite", model)
+    for source in (finished, model):
+        _fails("export", source, "--format", "postprocess", says=["anchors", "decoder"])
+        _fails("export", source, "--format", "onnx", says=["'onnx'", "c-array"])
+    _fails("export", finished, "--format", "labels", "--out", tmp_path, says=["--out"])
+    (tmp_path / "model.labels.txt").write_text("mine")
+    _fails("export", model, "--format", "labels", says=["model.labels.txt", "--out"])
 
 
 def test_label_count_mismatch(finished, tmp_path, scenes):

@@ -98,6 +98,28 @@ def test_benchmark_and_other_formats(finished):
     assert read_litert(finished / "export/model-int8.tflite").tensors
 
 
+def test_single_file_is_enough(finished, scenes, tmp_path):
+    lone = tmp_path / "lone.tflite"
+    lone.write_bytes((finished / "export/model.tflite").read_bytes())
+    picture = next((scenes / "JPEGImages").glob("*.jpg"))
+    answers = []
+    for model in (finished, lone):
+        done = quantdet(
+            "predict", model, picture, "--out", tmp_path, "--threshold", 0, "--json", check=0
+        )
+        (answer,) = json.loads(done.stdout)
+        answers.append(answer["detections"])
+    assert answers[0] == answers[1]
+
+
+def test_formats_made_from_the_file(finished, tmp_path):
+    formats = ("--format", "labels", "--format", "c-array")
+    quantdet("export", finished, *formats, check=0)
+    quantdet("export", finished / "export/model.tflite", *formats, "--out", tmp_path, check=0)
+    for name in ("model.labels.txt", "model.h", "model.c", "quantdet_model.h"):
+        assert (tmp_path / name).read_bytes() == (finished / "export" / name).read_bytes()
+
+
 def test_other_settings_in_the_same_folder_are_refused(finished, scenes):
     done = quantdet("train", "--data", scenes, "--out", finished, *settings(), check=2)
     assert "another" in done.stderr

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from quantdet import Detector
+from quantdet.boxes import as_boxes, iou_matrix
+from quantdet.data.scenes import generate_scenes
 from quantdet.errors import ExportError, ModelError
 from quantdet.export.flatbuffer import read_model
 from quantdet.export.metadata import embed_contract, with_metadata
@@ -17,30 +19,16 @@ from quantdet.runtime.contract import contract_path, file_sha256, load_contract
 from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.embedded import CONTRACT_NAME
 from quantdet.runtime.engine import Engine
+from quantdet.runtime.preprocess import read_image
 from quantdet.runtime.pretrained import pretrained_file
-from tests.runtime.helpers import convert, make_contract, solid
-
-KINDS = ("ssd", "single", "grid")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Tiny models of each decoder as the converter writes them, without metadata."""
-    folder = tmp_path_factory.mktemp("tiny")
-    files = {}
-    for kind in KINDS:
-        files[kind] = folder / f"{kind}.tflite"
-        files[kind].write_bytes(convert(kind, "uint8"))
-    return files
+from tests.export.conftest import KINDS
+from tests.runtime.helpers import make_contract, solid
 
 
 @pytest.fixture
-def file(tiny, tmp_path):
+def file(tiny):
     """The SSD with metadata, and its contract beside it."""
-    copy = tmp_path / "m.tflite"
-    shutil.copy(tiny["ssd"], copy)
-    embed_contract(copy, make_contract(copy, "ssd"))
-    return copy
+    return tiny["ssd"]
 
 
 def spoil(file, old, new):
@@ -50,11 +38,9 @@ def spoil(file, old, new):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_that_computes_changes(tiny, kind, tmp_path):
-    plain = tiny[kind]
-    written = tmp_path / "m.tflite"
-    written.write_bytes(with_metadata(plain.read_bytes(), make_contract(plain, kind)))
-    before, after = read_litert(plain), read_litert(written)
+def test_nothing_that_computes_changes(plain, tiny, kind):
+    original, written = plain[kind], tiny[kind]
+    before, after = read_litert(original), read_litert(written)
     assert (before.ops, before.inputs, before.outputs) == (after.ops, after.inputs, after.outputs)
     assert before.output_order == after.output_order
     assert len(before.tensors) == len(after.tensors)
@@ -62,8 +48,8 @@ def test_nothing_that_computes_changes(tiny, kind, tmp_path):
         assert (a.name, a.shape, a.dtype, a.zero_point) == (b.name, b.shape, b.dtype, b.zero_point)
         np.testing.assert_array_equal(a.scales, b.scales)
         np.testing.assert_array_equal(a.data, b.data)
-    picture = np.random.default_rng(0).integers(0, 256, Engine(plain).input.shape, np.uint8)
-    expected = Engine(plain).run(picture)
+    picture = np.random.default_rng(0).integers(0, 256, Engine(original).input.shape, np.uint8)
+    expected = Engine(original).run(picture)
     for name, values in Engine(written).run(picture).items():
         np.testing.assert_array_equal(values, expected[name])
 
@@ -71,13 +57,13 @@ def test_nothing_that_computes_changes(tiny, kind, tmp_path):
 def test_constants_stay_aligned(file):
     content = np.frombuffer(file.read_bytes(), np.uint8)
     start = content.ctypes.data
-    sizes = [
+    offsets = [
         buffer.data.ctypes.data - start
         for buffer in read_model(content).buffers
         if buffer.data is not None and not isinstance(buffer.data, int)
     ]
-    assert sizes
-    assert all(size % 16 == 0 for size in sizes)
+    assert offsets
+    assert all(offset % 16 == 0 for offset in offsets)
 
 
 def test_twice_is_once(file):
@@ -94,12 +80,8 @@ def test_files_inside(file):
         assert archive.read("labels.txt") == b"red\nblue\n"
 
 
-def test_labels_have_a_line_for_each_column(tiny, tmp_path):
-    copy = tmp_path / "m.tflite"
-    copy.write_bytes(
-        with_metadata(tiny["single"].read_bytes(), make_contract(tiny["single"], "single"))
-    )
-    with zipfile.ZipFile(copy) as archive:
+def test_labels_have_a_line_for_each_column(tiny):
+    with zipfile.ZipFile(tiny["single"]) as archive:
         assert archive.read("labels.txt") == b"background\nred\nblue\n"
 
 
@@ -124,20 +106,20 @@ def test_contract_beside_the_file_has_the_last_word(file):
 def test_damaged_single_file(file):
     contract_path(file).unlink()
     spoil(file, b"CONVERSION_METADATA", b"CONVERSION_METADATQ")
-    with pytest.raises(ModelError, match=r"m\.tflite: is damaged.*contract inside.*copy"):
+    with pytest.raises(ModelError, match=r"ssd\.tflite: is damaged.*contract inside.*copy"):
         Detector(file)
 
 
 def test_broken_contract_inside(file):
     contract_path(file).unlink()
     spoil(file, b'{"version":1', b'{"version":7')
-    with pytest.raises(ModelError, match=r"m\.contract\.json: not found.*none inside"):
+    with pytest.raises(ModelError, match=r"ssd\.contract\.json: not found.*none inside"):
         Detector(file)  # the archive's check sum notices
 
 
-def test_contract_inside_of_a_later_version(file, tiny):
-    later = make_contract(tiny["ssd"], "ssd").model_copy(update={"version": 7})
-    file.write_bytes(with_metadata(tiny["ssd"].read_bytes(), later))
+def test_contract_inside_of_a_later_version(file):
+    later = make_contract(file, "ssd").model_copy(update={"version": 7})
+    file.write_bytes(with_metadata(file.read_bytes(), later))
     contract_path(file).unlink()
     with pytest.raises(ModelError, match=r"the contract inside: not a valid contract.*version"):
         Detector(file)
@@ -150,13 +132,13 @@ def test_truncated_single_file(file):
         Detector(file)
 
 
-def test_output_that_the_file_lacks(tiny):
-    contract = make_contract(tiny["ssd"], "ssd")
+def test_output_that_the_file_lacks(file):
+    contract = make_contract(file, "ssd")
     wrong = contract.model_copy(
         update={"scores": contract.scores.model_copy(update={"name": "points"})}
     )
     with pytest.raises(ExportError, match=r"'points' is not one of the file's.*mend"):
-        with_metadata(tiny["ssd"].read_bytes(), wrong)
+        with_metadata(file.read_bytes(), wrong)
 
 
 def test_shipped_model_carries_its_contract(tmp_path):
@@ -218,3 +200,28 @@ def test_anchors_as_mediapipe_reads_them():
         contract.decoder.box_coder
     )
     assert decoding.sigmoidScore and decoding.applyExponentialOnBoxSize
+
+
+def test_mediapipe_finds_the_same_best_object(tmp_path):
+    mediapipe = pytest.importorskip("mediapipe", reason="runs the file; pip install mediapipe")
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    root = generate_scenes(tmp_path, count=12, size_hw=(300, 300))
+    ours = Detector.pretrained()
+    options = vision.ObjectDetectorOptions(
+        base_options=BaseOptions(model_asset_path=str(pretrained_file())), max_results=1
+    )
+    with vision.ObjectDetector.create_from_options(options) as theirs:
+        for path in (root / "JPEGImages").glob("*.jpg"):
+            pixels = read_image(path)
+            expected = ours.predict(pixels, 0.02)
+            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+            (found,) = theirs.detect(image).detections
+            (category,) = found.categories
+            assert category.category_name == expected.names()[0]
+            assert category.score == pytest.approx(expected.scores[0], abs=1e-5)
+            box = found.bounding_box
+            corners = np.array([box.origin_x, box.origin_y, box.origin_x, box.origin_y])
+            corners[2:] += box.width, box.height
+            # Not the same: whole pixels, another one of equal scores, boxes that leave the picture.
+            assert iou_matrix(as_boxes(corners), expected.boxes_xyxy[:1])[0, 0] > 0.8

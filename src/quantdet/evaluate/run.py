@@ -143,10 +143,12 @@ def _judge(config: Config, dataset: Dataset, progress: Progress | None) -> Judge
 
 
 def _any_contract(run: Run) -> Contract:
-    files = sorted(run.export_dir.glob("*.tflite"))
-    if not files:
-        raise ModelError(f"{run.root}: has no exported file; run `quantdet export` first")
-    return load_contract(files[0])
+    for file in sorted(run.export_dir.glob("*.tflite")):
+        contract = load_contract(file)
+        # Keras models give raw outputs, which a file that decodes itself does not describe.
+        if contract.decoder.kind != "post_processed":
+            return contract
+    raise ModelError(f"{run.root}: has no exported file; run `quantdet export` first")
 
 
 def _predictor(path: Path, contract: Contract) -> Predictor:

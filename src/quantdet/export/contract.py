@@ -16,6 +16,8 @@ from quantdet.runtime.contract import (
     InputSpec,
     TensorSpec,
 )
+from quantdet.runtime.engine import Engine
+from quantdet.runtime.fit import check_fit
 
 _MAX_DETECTIONS = 100
 
@@ -53,6 +55,7 @@ def write_contract(
 
     Raises:
         ExportError: the file lacks an output called "boxes" or "scores".
+        ModelError: labels or anchors do not fit the outputs.
     """
     file = read_litert(model_file)
     for name in ("boxes", "scores"):
@@ -73,6 +76,7 @@ def write_contract(
         background_index=background,
         data_fingerprint=data_fingerprint,
     )
+    check_fit(model_file, contract, Engine(model_file))
     return embed_contract(model_file, contract)
 
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from quantdet.atomic import atomic_path
-from quantdet.errors import ExportError
 from quantdet.export.flatbuffer import Table, pack_model, pack_table, read_model
 from quantdet.export.metadata_schema import (
     CONTENT_TYPES,
@@ -29,10 +28,10 @@ from quantdet.export.metadata_schema import (
     OPTION_TYPES,
     table,
 )
-from quantdet.runtime.contract import Contract, contract_path, file_sha256
+from quantdet.export.source import output_parts
+from quantdet.runtime.contract import Contract, contract_path
 from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.embedded import CONTRACT_NAME
-from quantdet.runtime.raw import output_specs
 
 LABELS_NAME = "labels.txt"
 _FIELD = "TFLITE_METADATA"
@@ -79,9 +78,14 @@ def embed_contract(model_file: Path, contract: Contract) -> Contract:
     content = with_metadata(model_file.read_bytes(), contract)
     with atomic_path(model_file) as temporary:
         temporary.write_bytes(content)
-    final = contract.model_copy(update={"sha256": file_sha256(model_file)})
+    final = final_contract(contract, content)
     final.save(contract_path(model_file))
     return final
+
+
+def final_contract(contract: Contract, content: bytes) -> Contract:
+    """Return the contract that stands beside a finished .tflite."""
+    return contract.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
 
 
 def with_metadata(content: bytes, contract: Contract) -> bytes:
@@ -93,7 +97,7 @@ def with_metadata(content: bytes, contract: Contract) -> bytes:
     from ai_edge_litert import schema_py_generated as schema
 
     model = read_model(content)
-    metadata = np.frombuffer(_model_metadata(contract, _output_parts(model, contract)), np.uint8)
+    metadata = np.frombuffer(_model_metadata(contract, output_parts(model, contract)), np.uint8)
     entries = {bytes(entry.name).decode(): entry for entry in model.metadata or []}
     if _FIELD in entries:
         model.buffers[entries[_FIELD].buffer].data = metadata
@@ -114,7 +118,7 @@ def label_lines(contract: Contract) -> str:
 
 def _with_files(packed: bytes, contract: Contract) -> bytes:
     # The sha256 of a file cannot stand in it; this is that of what comes before the archive.
-    inner = contract.model_copy(update={"sha256": hashlib.sha256(packed).hexdigest()})
+    inner = final_contract(contract, packed)
     stream = io.BytesIO(packed)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
         for name, text in (
@@ -126,24 +130,7 @@ def _with_files(packed: bytes, contract: Contract) -> bytes:
     return stream.getvalue()
 
 
-def _output_parts(model: Any, contract: Contract) -> list[str]:
-    """Return the part of the contract that each output of the subgraph is, in their order."""
-    graph = model.subgraphs[0]
-    names = {int(index): bytes(graph.tensors[index].name).decode() for index in graph.outputs}
-    for signature in model.signatureDefs or []:
-        if bytes(signature.signatureKey).decode() == contract.signature:
-            names = {int(i.tensorIndex): bytes(i.name).decode() for i in signature.outputs}
-    parts = {spec.name: part for part, spec in output_specs(contract).items()}
-    missing = sorted(set(parts) - set(names.values()))
-    if missing:
-        raise ExportError(
-            f"contract: output {missing[0]!r} is not one of the file's, {sorted(names.values())}; "
-            "mend its name in the contract"
-        )
-    return [parts.get(names[int(index)], names[int(index)]) for index in graph.outputs]
-
-
-def _model_metadata(contract: Contract, parts: list[str]) -> bytes:
+def _model_metadata(contract: Contract, parts: tuple[str, ...]) -> bytes:
     raw = contract.decoder.kind == "ssd"
     grouped = contract.decoder.kind == "post_processed"
     subgraph = table(

@@ -21,7 +21,7 @@ from quantdet.models.weight_files import Arrays, DetectorHead, WeightSet
 from quantdet.npm import NpmFiles
 from quantdet.runs import Run
 from quantdet.runtime.coco import coco_labels
-from quantdet.runtime.contract import contract_path, file_sha256, load_contract
+from quantdet.runtime.contract import file_sha256, has_contract, load_contract
 from quantdet.runtime.pretrained import pretrained_file, pretrained_names
 
 
@@ -123,7 +123,7 @@ def _require_model(config: ModelConfig, name: str) -> None:
 def _from_file(path: Path, config: ModelConfig, trunk: list[str]) -> WeightSet:
     if not path.is_file():
         raise ModelError(f"{path}: no such weight file; check --weights")
-    contract = load_contract(path) if contract_path(path).is_file() else None
+    contract = load_contract(path) if has_contract(path) else None
     if contract is not None:
         _require_model(config, contract.task)
     arrays, width = _read(path, trunk)

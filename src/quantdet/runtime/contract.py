@@ -128,6 +128,11 @@ def contract_path(model_file: Path) -> Path:
     return model_file.with_suffix(".contract.json")
 
 
+def has_contract(model_file: Path) -> bool:
+    """Return whether a contract lies beside a file or in it."""
+    return contract_path(model_file).is_file() or embedded_contract(model_file) is not None
+
+
 def file_sha256(path: Path) -> str:
     """Return the hexadecimal sha256 of a file."""
     digest = hashlib.sha256()

@@ -1,0 +1,137 @@
+"""Format "c-array": a model and its contract as C source, for programs without a file system."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantdet.errors import DependencyError
+from quantdet.export.source import ModelSource
+from quantdet.runtime.contract import Contract, TensorSpec
+from quantdet.runtime.raw import output_specs
+from quantdet.runtime.thresholds import label_thresholds
+
+_TYPES_HEADER = "quantdet_model.h"
+_ROW = 20
+_PLAIN = set(range(32, 127)) - set(b'"\\?')
+_ABSENT = TensorSpec(name="", shape=(0,), dtype="float32")
+
+
+def c_array(source: ModelSource) -> dict[str, bytes]:
+    """Return NAME.h, NAME.c and the header of their types, as C99.
+
+    The array is aligned to 16 bytes, as TFLite-Micro wants it. NAME is that of the file, with
+    "_" for what C does not allow in names. Float models are allowed; their tensors say float32.
+
+    Raises:
+        DependencyError: jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise DependencyError(
+            'format c-array needs jinja2: pip install "quantdet[train]"'
+        ) from None
+    environment = Environment(
+        loader=PackageLoader("quantdet.export"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    values = _values(source)
+    prefix = values["prefix"]
+    types = Path(__file__).parent / "templates" / _TYPES_HEADER
+    return {
+        _TYPES_HEADER: types.read_bytes(),
+        f"{prefix}.h": environment.get_template("model.h.j2").render(values).encode(),
+        f"{prefix}.c": environment.get_template("model.c.j2").render(values).encode(),
+    }
+
+
+def c_name(stem: str) -> str:
+    """Return a name for C: other signs become "_", and a letter comes first."""
+    name = re.sub(r"[^0-9A-Za-z_]", "_", stem)
+    return name if name[:1].isalpha() else f"m_{name}"
+
+
+def _values(source: ModelSource) -> dict[str, Any]:
+    contract = source.contract
+    sha256 = hashlib.sha256(source.content).hexdigest()
+    decoder = contract.decoder
+    prefix = c_name(source.name)
+    return {
+        "comment": f"Made by quantdet from {prefix}.tflite, sha256 {sha256}.",
+        "prefix": prefix,
+        "size": len(source.content),
+        "sha256": _text(sha256),
+        "height": contract.input.size_hw[0],
+        "width": contract.input.size_hw[1],
+        "pixel_offset": _real(contract.input.pixel_offset),
+        "pixel_scale": _real(contract.input.pixel_scale),
+        "tensors": _tensors(source),
+        "kind": f"QUANTDET_{decoder.kind.upper()}",
+        "labels": [_text(label) for label in contract.labels],
+        "background": -1 if contract.background_index is None else contract.background_index,
+        "thresholds": [_real(value) for value in label_thresholds(contract)],
+        "min_score": _real(decoder.min_score),
+        "nms_iou": _real(decoder.nms_iou),
+        "max_detections": decoder.max_detections,
+        "anchor_count": sum(m.rows * m.cols * len(m.shapes_hw) for m in decoder.anchors),
+        "maps": _maps(contract),
+        "box_coder": [_real(value) for value in decoder.box_coder],
+        "data": _bytes(source.content),
+    }
+
+
+def _tensors(source: ModelSource) -> dict[str, dict[str, Any]]:
+    outputs = output_specs(source.contract)
+    found = {"input": _tensor(source.contract.input.tensor, 0)}
+    for part in ("boxes", "scores", "classes", "count"):
+        index = source.output_parts.index(part) if part in outputs else -1
+        found[part] = _tensor(outputs.get(part, _ABSENT), index)
+    return found
+
+
+def _tensor(spec: TensorSpec, index: int) -> dict[str, Any]:
+    return {
+        "name": _text(spec.name),
+        "index": index,
+        "type": f"QUANTDET_{spec.dtype.upper()}",
+        "elements": math.prod(spec.shape),
+        "scale": _real(spec.scale),
+        "zero_point": spec.zero_point,
+    }
+
+
+def _maps(contract: Contract) -> list[dict[str, Any]]:
+    return [
+        {
+            "rows": item.rows,
+            "cols": item.cols,
+            "shapes": [tuple(map(_real, shape)) for shape in item.shapes_hw],
+        }
+        for item in contract.decoder.anchors
+    ]
+
+
+def _real(value: float) -> str:
+    """Return a C constant of type float that is the nearest to ``value``."""
+    return f"{float(np.float32(value))!r}f"
+
+
+def _text(value: str) -> str:
+    """Return a C string of ``value`` in UTF-8; what is not plain becomes octal."""
+    signs = (chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in value.encode())
+    return '"' + "".join(signs) + '"'
+
+
+def _bytes(content: bytes) -> str:
+    known = [f"{value}," for value in range(256)]
+    rows = (content[i : i + _ROW] for i in range(0, len(content), _ROW))
+    return "\n".join("".join(known[value] for value in row) for row in rows)

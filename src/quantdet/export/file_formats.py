@@ -1,0 +1,65 @@
+"""Formats that are made from a .tflite and its contract, without Keras or TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from quantdet.atomic import atomic_path
+from quantdet.errors import ExportError
+from quantdet.export.c_array import c_array
+from quantdet.export.metadata import label_lines
+from quantdet.export.post_process import post_process
+from quantdet.export.source import ModelSource
+
+
+def labels(source: ModelSource) -> dict[str, bytes]:
+    """Return NAME.labels.txt: a label a line, in the order of the scores' columns."""
+    return {f"{source.name}.labels.txt": label_lines(source.contract).encode()}
+
+
+FILE_FORMATS: dict[str, Callable[[ModelSource], dict[str, bytes]]] = {
+    "labels": labels,
+    "c-array": c_array,
+    "postprocess": post_process,
+}
+"""Format → function that returns file name → content."""
+
+
+def export_file_formats(
+    model_file: Path, formats: Sequence[str], out: Path, *, replace: bool = False
+) -> dict[str, list[Path]]:
+    """Write a detector in other formats.
+
+    Args:
+        model_file: a .tflite with its contract beside it or inside.
+        formats: keys of :data:`FILE_FORMATS`.
+        out: folder for the files; made if missing.
+        replace: write over files of the same name; otherwise only over equal ones.
+
+    Returns:
+        Format → its files.
+
+    Raises:
+        ModelError: file or contract missing, corrupt, or not of each other.
+        ExportError: the model does not go with a format, or a file is in the way.
+        DependencyError: a format needs a package that is not installed.
+    """
+    source = ModelSource.load(model_file)
+    made = {name: FILE_FORMATS[name](source) for name in formats}
+    files = {out / name: content for parts in made.values() for name, content in parts.items()}
+    if not replace:
+        _check_free(files)
+    for path, content in files.items():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+    return {name: [out / file for file in parts] for name, parts in made.items()}
+
+
+def _check_free(files: dict[Path, bytes]) -> None:
+    for path, content in files.items():
+        if path.exists() and not (path.is_file() and path.read_bytes() == content):
+            raise ExportError(
+                f"{path}: is there already with another content; remove it, or choose another "
+                "folder with --out"
+            )

@@ -1,0 +1,195 @@
+"""Format "postprocess": the detector with decoding and suppression inside the file.
+
+Behind the raw outputs come a sigmoid and the operator TFLite_Detection_PostProcess, which LiteRT,
+TFLite-Micro and MediaPipe know. It computes in float on the CPU; what is before it is unchanged.
+Each anchor counts only for its best class, and boxes of different classes suppress each other: less
+accurate where objects overlap (docs/deploy.md).
+Source of its inputs, options and outputs: ``tensorflow/lite/kernels/detection_postprocess.cc``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import ExportError
+from quantdet.export.flatbuffer import pack_model, read_model
+from quantdet.export.metadata import final_contract, with_metadata
+from quantdet.export.source import ModelSource
+from quantdet.runtime.contract import Contract, TensorSpec
+from quantdet.runtime.decode_ssd import contract_anchors
+
+_OPERATOR = "TFLite_Detection_PostProcess"
+_OUTPUTS = ("boxes", "classes", "scores", "count")
+"""In the order of the operator."""
+
+
+def post_process(source: ModelSource) -> dict[str, bytes]:
+    """Return NAME-postprocess.tflite with its contract.
+
+    Scores and boxes are dequantized before the operator: with quantized inputs it wants quantized
+    anchors too, whose steps would be 1/255 of the picture.
+
+    Raises:
+        ExportError: the model has no anchors, or options that the operator does not have.
+    """
+    _check(source)
+    model = read_model(source.content)
+    contract = _contract(source.contract, len(model.signatureDefs or []) > 0)
+    _append(model, source)
+    content = with_metadata(pack_model(model), contract)
+    name = f"{source.name}-postprocess"
+    final = final_contract(contract, content)
+    return {
+        f"{name}.tflite": content,
+        f"{name}.contract.json": (final.model_dump_json(indent=2) + "\n").encode(),
+    }
+
+
+def _check(source: ModelSource) -> None:
+    decoder = source.contract.decoder
+    if decoder.kind != "ssd":
+        raise ExportError(
+            f"{source.name}: format postprocess is for detectors with anchors (decoder 'ssd'), "
+            f"this one has decoder {decoder.kind!r}; use the file as it is"
+        )
+    if source.contract.background_index not in (None, 0):
+        raise ExportError(
+            f"{source.name}: background is column {source.contract.background_index} of the "
+            "scores, the operator knows it only as the first; mend the model"
+        )
+    if decoder.nms_iou == 0:
+        raise ExportError(
+            f"{source.name}: decoder.nms_iou is 0, the operator wants more; set predict.nms_iou"
+        )
+
+
+def _contract(contract: Contract, named: bool) -> Contract:
+    """Return the contract of the new file; ``named``: its signature names the outputs."""
+    most = contract.decoder.max_detections
+    shapes = {"boxes": (1, most, 4), "classes": (1, most), "scores": (1, most), "count": (1,)}
+    specs = {
+        part: TensorSpec(
+            name=part if named else _tensor_name(part), shape=shapes[part], dtype="float32"
+        )
+        for part in _OUTPUTS
+    }
+    decoder = contract.decoder.model_copy(update={"kind": "post_processed", "anchors": ()})
+    return contract.model_copy(update={**specs, "decoder": decoder, "background_index": None})
+
+
+def _tensor_name(part: str) -> str:
+    number = _OUTPUTS.index(part)
+    return f"{_OPERATOR}:{number}" if number else _OPERATOR
+
+
+def _append(model: Any, source: ModelSource) -> None:
+    """Put the new operators behind the outputs of ``model``."""
+    graph = _Graph(model)
+    outputs = dict(zip(source.output_parts, model.subgraphs[0].outputs, strict=True))
+    boxes = graph.dequantized(int(outputs["boxes"]))
+    logits = graph.dequantized(int(outputs["scores"]))
+    scores = graph.tensor("scores/sigmoid", graph.shape(logits))
+    graph.operator("LOGISTIC", [logits], [scores])
+    anchors = contract_anchors(source.contract.decoder.anchors)
+    specs = _contract(source.contract, named=False)
+    results = [graph.tensor(_tensor_name(part), getattr(specs, part).shape) for part in _OUTPUTS]
+    graph.custom(
+        [boxes, scores, graph.tensor("anchors", anchors.shape, anchors)],
+        results,
+        _options(source.contract),
+    )
+    graph.set_outputs(dict(zip(_OUTPUTS, results, strict=True)), source.contract.signature)
+
+
+def _options(contract: Contract) -> dict[str, Any]:
+    decoder = contract.decoder
+    y, x, h, w = decoder.box_coder
+    return {
+        "max_detections": decoder.max_detections,
+        "max_classes_per_detection": 1,
+        # Suppression of each class by itself ("regular") loses class number N on N threads, 1 < N:
+        # LiteRT's kernel skips it (tensorflow/tensorflow#56058).
+        "use_regular_nms": False,
+        "nms_score_threshold": decoder.min_score,
+        "nms_iou_threshold": decoder.nms_iou,
+        "num_classes": len(contract.labels),
+        "y_scale": y,
+        "x_scale": x,
+        "h_scale": h,
+        "w_scale": w,
+    }
+
+
+class _Graph:
+    """Adds tensors and operators to the main subgraph of a model."""
+
+    def __init__(self, model: Any) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._schema = schema
+        self._model = model
+        self._graph = model.subgraphs[0]
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        return tuple(int(size) for size in self._graph.tensors[index].shape)
+
+    def tensor(
+        self, name: str, shape: tuple[int, ...], values: NDArray[np.float32] | None = None
+    ) -> int:
+        """Add a float32 tensor, constant if there are values; return its index."""
+        tensor = self._schema.TensorT()
+        tensor.name, tensor.shape = name, np.array(shape, np.int32)
+        tensor.type = self._schema.TensorType.FLOAT32
+        if values is not None:
+            buffer = self._schema.BufferT()
+            buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+            self._model.buffers.append(buffer)
+            tensor.buffer = len(self._model.buffers) - 1
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def dequantized(self, index: int) -> int:
+        """Return a float32 tensor with the real values of another."""
+        tensor = self._graph.tensors[index]
+        if tensor.type == self._schema.TensorType.FLOAT32:
+            return index
+        real = self.tensor(f"{bytes(tensor.name).decode()}/real", self.shape(index))
+        # Version 2 knows int8.
+        self.operator("DEQUANTIZE", [index], [real], version=2)
+        return real
+
+    def operator(self, name: str, inputs: list[int], outputs: list[int], version: int = 1) -> Any:
+        """Add an operator, by its name among LiteRT's builtin ones; return it."""
+        code = self._schema.OperatorCodeT()
+        code.builtinCode = getattr(self._schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode, code.version = code.builtinCode, version
+        self._model.operatorCodes.append(code)
+        operator = self._schema.OperatorT()
+        operator.opcodeIndex = len(self._model.operatorCodes) - 1
+        operator.inputs = np.array(inputs, np.int32)
+        operator.outputs = np.array(outputs, np.int32)
+        self._graph.operators.append(operator)
+        return operator
+
+    def custom(self, inputs: list[int], outputs: list[int], options: dict[str, Any]) -> None:
+        """Add the operator TFLite_Detection_PostProcess."""
+        from flatbuffers import flexbuffers
+
+        operator = self.operator("CUSTOM", inputs, outputs)
+        self._model.operatorCodes[-1].customCode = _OPERATOR
+        operator.customOptions = np.frombuffer(bytes(flexbuffers.Dumps(options)), np.uint8)
+
+    def set_outputs(self, outputs: dict[str, int], signature: str) -> None:
+        """Replace the outputs of the subgraph and of the signature."""
+        self._graph.outputs = np.array(list(outputs.values()), np.int32)
+        for item in self._model.signatureDefs or []:
+            if bytes(item.signatureKey).decode() != signature:
+                continue
+            item.outputs = []
+            for name, index in outputs.items():
+                entry = self._schema.TensorMapT()
+                entry.name, entry.tensorIndex = name, index
+                item.outputs.append(entry)
