@@ -95,7 +95,7 @@ function describe() {
     const words = inWords(foundBy(index));
     return state.models.length > 1 ? `${name}: ${words}` : words;
   });
-  say(`${picture.name}: ${each.join("; ")}`);
+  say(`${picture.name}: ${each.join(" · ")}`);
 }
 
 function select(picture) {
@@ -138,13 +138,15 @@ async function takePictures(files) {
       say(`Looking at ${picture.name} …`);
       await look(picture);
       state.pictures.push(picture);
-      select(picture);
+      if (picture === fresh[0]) select(picture);
+      else show();
     });
   }
   await enqueue(() => {
     const failed = fresh.filter(({ error }) => error);
     complain(failed.map(({ name, error }) => `${name}: ${error}`).join("\n"));
     if (failed.length) say(`${failed.length} of ${fresh.length} could not be shown`);
+    else describe();
   });
 }
 

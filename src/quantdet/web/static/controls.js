@@ -26,7 +26,7 @@ export function setUpThreshold(contracts, choose, settle) {
     const value = threshold ?? contracts[0].decoder.score_threshold;
     slider.value = String(value);
     byId("threshold-value").textContent = Number(slider.value).toFixed(2);
-    const note = threshold === null ? `As the model says: ${words}` : "The same for all classes";
+    const note = threshold === null ? `the model’s own: ${words}` : "for all classes";
     byId("threshold-note").textContent = note;
     own.disabled = threshold === null;
   };

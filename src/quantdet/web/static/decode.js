@@ -1,7 +1,7 @@
 // Outputs become boxes: the decoders of docs/contract.md, in float32 as runtime/decode*.py.
+// "post_processed" is not here, because LiteRT.js fails on such files.
 
 import { classWiseNms } from "./nms.js";
-import { roundHalfEven } from "./numbers.js";
 import { dequantizer } from "./tensors.js";
 
 const f32 = Math.fround;
@@ -150,29 +150,10 @@ function decodeSsd(outputs, contract, sizeHw) {
   return kept.map((item) => ({ ...item, box: toPixels(item.box, sizeHw) }));
 }
 
-function decodePostProcessed(outputs, contract, sizeHw) {
-  const boxes = dequantizer(outputs.boxes, contract.boxes);
-  const scores = dequantizer(outputs.scores, contract.scores);
-  const classes = dequantizer(outputs.classes, contract.classes);
-  const count = dequantizer(outputs.count, contract.count)(0);
-  const lowest = f32(contract.decoder.min_score);
-  const found = [];
-  for (let i = 0; i < Math.min(count, outputs.scores.length); i++) {
-    const [y1, x1, y2, x2] = [0, 1, 2, 3].map((side) => boxes(4 * i + side));
-    const box = toPixels([x1, y1, x2, y2], sizeHw);
-    if (scores(i) >= lowest && hasArea(box)) {
-      found.push({ classId: roundHalfEven(classes(i)), score: scores(i), box });
-    }
-  }
-  found.sort((a, b) => b.score - a.score);
-  return found.slice(0, contract.decoder.max_detections);
-}
-
 const DECODERS = {
   single_box: decodeSingleBox,
   grid: decodeGrid,
   ssd: decodeSsd,
-  post_processed: decodePostProcessed,
 };
 
 /**

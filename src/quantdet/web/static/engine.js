@@ -1,7 +1,5 @@
 // LiteRT.js: a .tflite in the browser, on XNNPACK compiled to WebAssembly.
 
-import { outputNames } from "./tensors.js";
-
 const MOST_THREADS = 4;
 
 /** Threads need shared memory, which a page has only if it is cross-origin isolated. */
@@ -32,10 +30,10 @@ export async function loadRuntime(folder) {
 }
 
 /**
- * Compile a model, and run it once so that the first picture is not slower than the others.
+ * Compile a model.
  *
- * @returns {Promise<(tensor: TypedArray) => Promise<Record<string, TypedArray>>>} runs one input;
- *   answers part of the contract → raw values.
+ * @returns {Promise<(input: TypedArray) => Promise<{boxes: TypedArray, scores: TypedArray}>>} runs
+ *   it once; answers raw values.
  */
 export async function compile({ api, threads }, file, contract) {
   const compiled = await api.loadAndCompile(file, {
@@ -44,22 +42,19 @@ export async function compile({ api, threads }, file, contract) {
   });
   const runner = contract.signature ? compiled.signatures[contract.signature] : compiled;
   if (!runner) throw new Error(`the file has no signature "${contract.signature}"`);
-  const { name, shape, dtype } = contract.input.tensor;
-  const outputs = Object.entries(outputNames(contract));
+  const { name, shape } = contract.input.tensor;
 
-  const run = async (values) => {
-    const input = new api.Tensor(values, [...shape]);
+  return async (pixels) => {
+    const input = new api.Tensor(pixels, [...shape]);
     let answers;
     try {
       answers = await runner.run({ [name]: input });
-      return Object.fromEntries(outputs.map(([part, of]) => [part, answers[of].toTypedArray()]));
+      const values = (part) => answers[contract[part].name].toTypedArray();
+      return { boxes: values("boxes"), scores: values("scores") };
     } finally {
       // Memory of WebAssembly is not collected.
       input.delete();
       for (const tensor of Object.values(answers ?? {})) tensor.delete();
     }
   };
-  const size = shape.reduce((product, side) => product * side, 1);
-  await run(dtype === "float32" ? new Float32Array(size) : new Uint8Array(size));
-  return run;
 }

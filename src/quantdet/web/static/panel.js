@@ -40,6 +40,7 @@ export class Panel {
     this.element.append(this.caption, this.canvas);
     this.view = null;
     new ResizeObserver(() => this.#draw()).observe(this.element);
+    window.addEventListener("resize", () => this.#draw()); // its height bounds the picture's
   }
 
   /** @param {{bitmap, sizeHw, found: object[], highlighted, ms: number, name: string}} view */
@@ -56,7 +57,7 @@ export class Panel {
     const { bitmap, sizeHw, found, highlighted } = this.view;
     const { canvas } = this;
     const aspect = sizeHw[1] / sizeHw[0];
-    canvas.style.maxWidth = `${Math.round(HIGHEST_SHARE * window.innerHeight * aspect)}px`;
+    this.element.style.maxWidth = `${Math.round(HIGHEST_SHARE * window.innerHeight * aspect)}px`;
     canvas.style.aspectRatio = `${aspect}`;
     const width = Math.max(1, Math.round(canvas.clientWidth * window.devicePixelRatio));
     canvas.width = width;

@@ -1,4 +1,4 @@
-// Pillow's bilinear resize, integer for integer (libImaging/Resample.c, 8 bits per channel).
+// Pillow's bilinear resize, integer for integer (13.0, libImaging/Resample.c, 8 bits per channel).
 // It averages where it shrinks, which a canvas does not.
 
 const PRECISION_BITS = 22;
@@ -59,8 +59,8 @@ function resizeRows({ data, width, height }, newWidth) {
   return out;
 }
 
-/** RGB rows become another number of rows. */
-function resizeColumns(rgb, rowLength, height, newHeight) {
+/** Rows of any number of channels become another number of rows. */
+function resizeColumns(data, rowLength, height, newHeight) {
   const out = new Uint8Array(rowLength * newHeight);
   const { first, count, weights, most } = makeWeights(height, newHeight);
   const sums = new Int32Array(rowLength);
@@ -69,7 +69,7 @@ function resizeColumns(rgb, rowLength, height, newHeight) {
     for (let k = 0; k < count[y]; k++) {
       const weight = weights[y * most + k];
       const row = (first[y] + k) * rowLength;
-      for (let x = 0; x < rowLength; x++) sums[x] += rgb[row + x] * weight;
+      for (let x = 0; x < rowLength; x++) sums[x] += data[row + x] * weight;
     }
     for (let x = 0; x < rowLength; x++) out[y * rowLength + x] = sums[x] >> PRECISION_BITS;
   }
@@ -86,12 +86,22 @@ function dropAlpha({ data, width, height }) {
   return rgb;
 }
 
+/** Pillow 13 starts with the height where that shrinks much more; each pass rounds. */
+function startsWithHeight({ width, height }, newWidth, newHeight) {
+  return newHeight < height && height - newHeight > 2 * (width - newWidth);
+}
+
 /**
  * @param {ImageData} picture opaque RGBA pixels.
  * @param {[number, number]} sizeHw height and width wanted; the aspect ratio is not kept.
  * @returns {Uint8Array} RGB, height x width x 3.
  */
 export function resize(picture, [height, width]) {
-  const rows = picture.width === width ? dropAlpha(picture) : resizeRows(picture, width);
+  const toWidth = (from) => (from.width === width ? dropAlpha(from) : resizeRows(from, width));
+  if (startsWithHeight(picture, width, height)) {
+    const data = resizeColumns(picture.data, 4 * picture.width, picture.height, height);
+    return toWidth({ data, width: picture.width, height });
+  }
+  const rows = toWidth(picture);
   return picture.height === height ? rows : resizeColumns(rows, 3 * width, picture.height, height);
 }

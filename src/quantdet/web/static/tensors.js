@@ -34,9 +34,3 @@ export function dequantizer(values, { scale, zero_point: zeroPoint }) {
   const step = Math.fround(scale);
   return (i) => Math.fround((values[i] - zeroPoint) * step);
 }
-
-/** Part of the contract → name of the output tensor. */
-export function outputNames(contract) {
-  const parts = ["boxes", "scores", "classes", "count"].filter((part) => contract[part]);
-  return Object.fromEntries(parts.map((part) => [part, contract[part].name]));
-}
