@@ -1,4 +1,4 @@
-"""A clear message, exit code 2, no traceback: here, and where `predict` loads models."""
+"""A clear message, exit code 2, no traceback: here, and where others load models."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import shutil
 
 import pytest
 
+from quantdet.data.scenes import generate_scenes
 from quantdet.runtime.contract import contract_path
 from quantdet.runtime.pretrained import pretrained_file
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return generate_scenes(tmp_path_factory.mktemp("scenes"), count=10, size_hw=(90, 120))
 
 
 @pytest.fixture
@@ -33,34 +39,44 @@ def refused(answer, *words):
         assert word in err, err
 
 
-def commands(file, folder):
-    """The same model for `verify` and `predict`."""
-    yield "verify", file, "--data", folder, "--pictures", 1
-    yield "predict", file, folder / "a.png", "--out", file.parent / "found"
+def commands(file, data):
+    """The same model for all that load models."""
+    picture = next((data / "JPEGImages").iterdir())
+    yield "verify", file, "--data", data, "--pictures", 1
+    yield "predict", file, picture, "--out", file.parent / "found"
+    yield "evaluate", file, "--data", data
 
 
-def test_truncated_file(quantdet, own, folder):
+def test_truncated_file(quantdet, own, scenes):
     own.write_bytes(own.read_bytes()[:100_000])
-    for command in commands(own, folder):
+    for command in commands(own, scenes):
         refused(quantdet(*command), "own.tflite", "sha256")
     spoil(own, sha256="")  # not checked: LiteRT itself has to notice
-    for command in commands(own, folder):
+    for command in commands(own, scenes):
         refused(quantdet(*command), "own.tflite", "truncated", "export it again")
 
 
-def test_labels_that_do_not_fit_the_scores(quantdet, own, folder):
+def test_file_without_contract(quantdet, own, scenes):
+    contract_path(own).unlink()
+    content = own.read_bytes()
+    own.write_bytes(content[: content.index(b"PK\3\4")])  # the archive that has another one
+    for command in commands(own, scenes):
+        refused(quantdet(*command), "own.contract.json: not found", "export again")
+
+
+def test_labels_that_do_not_fit_the_scores(quantdet, own, scenes):
     spoil(own, labels=["just", "three", "labels"])
-    for command in commands(own, folder):
+    for command in commands(own, scenes):
         refused(quantdet(*command), "own.tflite", "scores have 20 classes", "3 labels")
 
 
-def test_float_model_is_not_verified_but_predicts(quantdet, folder, tmp_path):
+def test_float_model_is_not_verified_but_predicts(quantdet, scenes, tmp_path):
     from tests.runtime.helpers import convert, make_contract
 
     file = tmp_path / "float.tflite"
     file.write_bytes(convert("ssd", "float32"))
     make_contract(file, "ssd").save(contract_path(file))
-    verify, predict = commands(file, folder)
+    verify, predict, _ = commands(file, scenes)
     refused(quantdet(*verify), "float.tflite", "not quantized to 8 bits", "quantdet qat", "predict")
     code, _, err = quantdet(*predict)
     assert code == 0, err
