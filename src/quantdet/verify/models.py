@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ from quantdet.verify.subject import (
     KERAS,
     REFERENCE,
     Pictures,
+    Progress,
     Subject,
     Tick,
     compared,
     real_outputs,
 )
 
-Progress = Callable[[str, int, int], None]
 _BATCH = 8
 
 

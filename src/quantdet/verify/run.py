@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,10 +11,8 @@ from quantdet.errors import ConfigError, DependencyError, QuantdetError
 from quantdet.evaluate.latency import host
 from quantdet.runtime.contract import file_sha256
 from quantdet.verify.result import TargetResult, Verification
-from quantdet.verify.subject import Subject, Tick
+from quantdet.verify.subject import Progress, Subject, Tick
 from quantdet.verify.targets import TARGETS
-
-Progress = Callable[[str, int, int], None]
 
 
 def check_targets(names: Sequence[str]) -> list[str]:

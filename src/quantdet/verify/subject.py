@@ -20,6 +20,8 @@ from quantdet.runtime.thresholds import label_thresholds
 
 Tick = Callable[[int, int], None]
 """Called with (done, total)."""
+Progress = Callable[[str, int, int], None]
+"""Called with (phase, done, total)."""
 
 KERAS = "fake-quantized Keras"
 REFERENCE = "LiteRT reference kernels"
@@ -89,24 +91,23 @@ class Subject:
             self.same_detections(self.floats),
         )
 
-    def detections(self, outputs: Outputs) -> list[Detections]:
-        """Return what was found in each picture, not cut by a threshold."""
-        return decode_batch(outputs, self.contract, self.pictures.sizes)
-
     def same_detections(self, outputs: Outputs) -> float | None:
         """Return the share of detections shown to people that the baseline has too.
 
         None where neither shows any.
         """
-        return self.same_as_expected(self.detections(outputs))
+        return self.same_as_expected(decode_batch(outputs, self.contract, self.pictures.sizes))
 
     def same_as_expected(self, found: list[Detections]) -> float | None:
-        """Return the same for detections that were decoded already."""
+        """Return the same for what was found in each picture, not cut by a threshold."""
         lowest = label_thresholds(self.contract)
-        expected = self.detections(self.expected)
-        if not any(len(item.above(lowest)) for item in (*found, *expected)):
+        if not any(len(item.above(lowest)) for item in (*found, *self._found)):
             return None
-        return same_detections(found, expected, lowest)
+        return same_detections(found, self._found, lowest)
+
+    @cached_property
+    def _found(self) -> list[Detections]:
+        return decode_batch(self.expected, self.contract, self.pictures.sizes)
 
 
 def compared(contract: Contract) -> dict[str, TensorSpec]:

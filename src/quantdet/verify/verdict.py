@@ -45,6 +45,7 @@ def judge(subject: Subject, outputs: Outputs, kernels: str, **others: Any) -> Ta
     if exact is not None and (exact >= EXACT or _modelled(subject, kernels)):
         passed = exact >= EXACT
         reason = f"{100 * exact:.4g} % equal to the simulation of its kernels"
+        reason += "" if passed else "; wrong kernels, or the run has another Keras model by now"
     else:
         passed, reason = _within_noise(subject, figures["noise_lsb"], same)
     return TargetResult(
