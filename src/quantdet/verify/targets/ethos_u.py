@@ -37,10 +37,11 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         found.append(compile_for(accelerator, subject.model_file))
         tick(done, len(ACCELERATORS))
     left = [item["accelerator"] for item in found if item["cpu_operators"]]
-    reason = f"some operators run on the CPU of {', '.join(left)}"
+    times = ", ".join(f"{item['accelerator']} {item['inference_ms']:.1f} ms" for item in found)
+    where = f"not every operator on the NPU of {', '.join(left)}" if left else "all on the NPU"
     return TargetResult(
         status="failed" if left else "passed",
-        reason=reason if left else "every operator on the NPU; compiled, not run",
+        reason=f"{where}; compiled, not run; estimated: {times}",
         version=metadata.version("ethos-u-vela"),
         details={"accelerators": found},
     )

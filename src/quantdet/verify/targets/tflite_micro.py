@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 
 from quantdet.errors import ModelError
@@ -37,13 +38,15 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
     """
     run = micro_runner(subject.model_file, subject.contract)
     answers = answer(run, subject, tick)
-    return judge(
+    arena = smallest_arena(str(subject.model_file))
+    result = judge(
         subject,
         answers.outputs,
         "tflite-micro",
         version=metadata.version("tflite-micro"),
-        details={"arena_bytes": smallest_arena(str(subject.model_file))},
+        details={"arena_bytes": arena},
     )
+    return replace(result, reason=f"{result.reason}; smallest arena {arena // _KIB} KiB")
 
 
 def smallest_arena(model_file: str) -> int:
