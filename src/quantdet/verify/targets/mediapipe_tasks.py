@@ -37,8 +37,9 @@ from quantdet.verify.subject import Subject, Tick, real_outputs
 
 PYTHON_VARIABLE = "QUANTDET_MEDIAPIPE_PYTHON"
 
-SAME = 0.98
-"""Least share of detections that our decoder finds under MediaPipe's rules too. Measured: 1.0."""
+SAME = 0.95
+"""Least share of detections that our decoder finds under MediaPipe's rules too. Measured: 0.98 to
+1.0; of boxes of one class with equal integers as scores each may keep another."""
 
 _WORKER = Path(__file__).with_name("mediapipe_worker.py")
 _FIND = "import importlib.util, sys; sys.exit(importlib.util.find_spec('mediapipe') is None)"
