@@ -19,6 +19,11 @@
 #define MOST_CANDIDATES 2000
 #define MOST_OUTPUTS 4
 
+static void fail(const char *why) {
+  fprintf(stderr, "error: %s\n", why);
+  exit(1);
+}
+
 static void check(LiteRtStatus status, const char *what) {
   if (status == 0) return;
   fprintf(stderr, "error: LiteRT fails to %s (status %d)\n", what, status);
@@ -27,10 +32,7 @@ static void check(LiteRtStatus status, const char *what) {
 
 static void *allocate(size_t count, size_t size) {
   void *memory = calloc(count, size);
-  if (memory == NULL) {
-    fprintf(stderr, "error: out of memory\n");
-    exit(1);
-  }
+  if (memory == NULL) fail("out of memory");
   return memory;
 }
 
@@ -68,7 +70,7 @@ static void load(runner *r, const quantdet_model *model) {
         "prepare the model");
   check(LiteRtGetModelSignature(r->model, 0, &r->signature), "find the signature");
   check(LiteRtGetNumSignatureOutputs(r->signature, &r->output_count), "count outputs");
-  if (r->output_count > MOST_OUTPUTS) check(1, "run a model with that many outputs");
+  if (r->output_count > MOST_OUTPUTS) fail("the model has too many outputs");
 
   check(LiteRtGetSignatureInputTensorByIndex(r->signature, 0, &tensor), "find the input");
   check(LiteRtGetCompiledModelInputBufferRequirements(r->compiled, 0, 0, &needs), "size the input");
@@ -97,7 +99,7 @@ static LiteRtTensorBuffer find_output(const runner *r, const char *wanted) {
     check(LiteRtGetSignatureOutputName(r->signature, i, &name), "name an output");
     if (strcmp(name, wanted) == 0) return r->outputs[i];
   }
-  check(1, "find an output of that name");
+  fail("the model lacks an output of that name");
   return NULL;
 }
 
@@ -124,6 +126,7 @@ static void show(const runner *r, const quantdet_model *model) {
   const void *raw_scores = open_output(r, model->scores.name);
   int32_t count =
       quantdet_decode_ssd(model, raw_boxes, raw_scores, candidates, MOST_CANDIDATES, boxes);
+  if (count < 0) fail("this example knows SSD models with 8 bit or float outputs");
   for (int32_t i = 0; i < count; i++) {
     const quantdet_box *box = &boxes[i];
     if (box->score < model->thresholds[box->label]) continue;
@@ -134,7 +137,6 @@ static void show(const runner *r, const quantdet_model *model) {
   check(LiteRtUnlockTensorBuffer(find_output(r, model->scores.name)), "close an output");
   free(candidates);
   free(boxes);
-  if (count < 0) check(1, "decode: this example knows 8 bit and float SSD models");
 }
 
 /* Read all pixels; for a uint8 model of quantdet they are the input as they are. */

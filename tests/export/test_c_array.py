@@ -104,6 +104,15 @@ def test_pair_says_what_file_and_contract_say(tiny, kind, tmp_path):
     assert lines == expected
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_headers_are_for_cplusplus_too(tiny, tmp_path):
+    export_file_formats(tiny["ssd"], ["c-array"], tmp_path)
+    source = tmp_path / "main.cc"
+    source.write_text('#include "ssd.h"\n#include "quantdet_decode.h"\nint main() { return 0; }\n')
+    strict = ("-std=c++11", *STRICT[1:], "-fsyntax-only")
+    subprocess.run(["g++", *strict, "-I", tmp_path, "-I", EXAMPLES, source], check=True)
+
+
 def position(file, name):
     """Return where LiteRT's interpreter, which knows no names here, gives an output."""
     from ai_edge_litert.interpreter import Interpreter

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from quantdet import pipeline
+from quantdet.config import load_config
 from quantdet.errors import ConfigError, ExportError, ModelError
+from quantdet.export.contract import write_contract
 from quantdet.export.file_formats import export_file_formats
 from quantdet.runtime.contract import contract_path, load_contract
 
@@ -53,6 +55,17 @@ def test_labels_that_do_not_fit_the_outputs(tiny, name):
     change(tiny["ssd"], labels=("red", "blue", "unicorn"))
     with pytest.raises(ModelError, match=r"ssd\.tflite: scores have 2 classes.*3 labels"):
         pipeline.export_model(tiny["ssd"], [name])
+
+
+def test_labels_that_do_not_fit_when_a_run_is_exported(plain, tmp_path):
+    file = tmp_path / "model.tflite"
+    file.write_bytes(plain["single"].read_bytes())
+    config = load_config(preset="note")
+    with pytest.raises(ModelError, match=r"scores have 3 classes.*3 labels and background"):
+        write_contract(file, config, ("red", "blue", "unicorn"), "")
+    assert not contract_path(file).exists()
+    assert file.read_bytes() == plain["single"].read_bytes()
+    assert write_contract(file, config, ("red", "blue"), "") == load_contract(file)
 
 
 def test_model_without_contract(plain):

@@ -16,8 +16,6 @@ from quantdet.runtime.contract import (
     InputSpec,
     TensorSpec,
 )
-from quantdet.runtime.engine import Engine
-from quantdet.runtime.fit import check_fit
 
 _MAX_DETECTIONS = 100
 
@@ -76,7 +74,6 @@ def write_contract(
         background_index=background,
         data_fingerprint=data_fingerprint,
     )
-    check_fit(model_file, contract, Engine(model_file))
     return embed_contract(model_file, contract)
 
 

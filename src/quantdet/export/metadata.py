@@ -32,6 +32,8 @@ from quantdet.export.source import output_parts
 from quantdet.runtime.contract import Contract, contract_path
 from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.embedded import CONTRACT_NAME
+from quantdet.runtime.engine import Engine
+from quantdet.runtime.fit import check_fit
 
 LABELS_NAME = "labels.txt"
 _FIELD = "TFLITE_METADATA"
@@ -73,8 +75,9 @@ def embed_contract(model_file: Path, contract: Contract) -> Contract:
         The contract beside the file, with the sha256 of the new file.
 
     Raises:
-        ExportError: the file lacks an output of the contract.
+        ModelError: the contract does not fit the file.
     """
+    check_fit(model_file, contract, Engine(model_file, signature=contract.signature))
     content = with_metadata(model_file.read_bytes(), contract)
     with atomic_path(model_file) as temporary:
         temporary.write_bytes(content)

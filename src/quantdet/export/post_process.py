@@ -22,8 +22,6 @@ from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode_ssd import contract_anchors
 
 _OPERATOR = "TFLite_Detection_PostProcess"
-_OUTPUTS = ("boxes", "classes", "scores", "count")
-"""In the order of the operator."""
 
 
 def post_process(source: ModelSource) -> dict[str, bytes]:
@@ -37,7 +35,7 @@ def post_process(source: ModelSource) -> dict[str, bytes]:
     """
     _check(source)
     model = read_model(source.content)
-    contract = _contract(source.contract, len(model.signatureDefs or []) > 0)
+    contract = _contract(source.contract)
     _append(model, source)
     content = with_metadata(pack_model(model), contract)
     name = f"{source.name}-postprocess"
@@ -66,23 +64,27 @@ def _check(source: ModelSource) -> None:
         )
 
 
-def _contract(contract: Contract, named: bool) -> Contract:
-    """Return the contract of the new file; ``named``: its signature names the outputs."""
-    most = contract.decoder.max_detections
-    shapes = {"boxes": (1, most, 4), "classes": (1, most), "scores": (1, most), "count": (1,)}
+def _contract(contract: Contract) -> Contract:
+    """Return the contract of the new file."""
+    named = bool(contract.signature)
     specs = {
-        part: TensorSpec(
-            name=part if named else _tensor_name(part), shape=shapes[part], dtype="float32"
-        )
-        for part in _OUTPUTS
+        part: TensorSpec(name=part if named else _tensor_name(part), shape=shape, dtype="float32")
+        for part, shape in _shapes(contract).items()
     }
     decoder = contract.decoder.model_copy(update={"kind": "post_processed", "anchors": ()})
     return contract.model_copy(update={**specs, "decoder": decoder, "background_index": None})
 
 
+def _shapes(contract: Contract) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each output, in the order of the operator."""
+    most = contract.decoder.max_detections
+    return {"boxes": (1, most, 4), "classes": (1, most), "scores": (1, most), "count": (1,)}
+
+
 def _tensor_name(part: str) -> str:
-    number = _OUTPUTS.index(part)
-    return f"{_OPERATOR}:{number}" if number else _OPERATOR
+    """Return the name that files with this operator use."""
+    number = {"boxes": "", "classes": ":1", "scores": ":2", "count": ":3"}
+    return _OPERATOR + number[part]
 
 
 def _append(model: Any, source: ModelSource) -> None:
@@ -94,14 +96,16 @@ def _append(model: Any, source: ModelSource) -> None:
     scores = graph.tensor("scores/sigmoid", graph.shape(logits))
     graph.operator("LOGISTIC", [logits], [scores])
     anchors = contract_anchors(source.contract.decoder.anchors)
-    specs = _contract(source.contract, named=False)
-    results = [graph.tensor(_tensor_name(part), getattr(specs, part).shape) for part in _OUTPUTS]
+    results = {
+        part: graph.tensor(_tensor_name(part), shape)
+        for part, shape in _shapes(source.contract).items()
+    }
     graph.custom(
         [boxes, scores, graph.tensor("anchors", anchors.shape, anchors)],
-        results,
+        list(results.values()),
         _options(source.contract),
     )
-    graph.set_outputs(dict(zip(_OUTPUTS, results, strict=True)), source.contract.signature)
+    graph.set_outputs(results, source.contract.signature)
 
 
 def _options(contract: Contract) -> dict[str, Any]:
@@ -157,8 +161,8 @@ class _Graph:
         if tensor.type == self._schema.TensorType.FLOAT32:
             return index
         real = self.tensor(f"{bytes(tensor.name).decode()}/real", self.shape(index))
-        # Version 2 knows int8.
-        self.operator("DEQUANTIZE", [index], [real], version=2)
+        # Version 3 knows uint8, int8 and int16.
+        self.operator("DEQUANTIZE", [index], [real], version=3)
         return real
 
     def operator(self, name: str, inputs: list[int], outputs: list[int], version: int = 1) -> Any:

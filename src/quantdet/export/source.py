@@ -54,7 +54,7 @@ def output_parts(model: Any, contract: Contract) -> tuple[str, ...]:
     names = {int(index): bytes(graph.tensors[index].name).decode() for index in graph.outputs}
     for signature in model.signatureDefs or []:
         if bytes(signature.signatureKey).decode() == contract.signature:
-            names = {int(i.tensorIndex): bytes(i.name).decode() for i in signature.outputs}
+            names |= {int(i.tensorIndex): bytes(i.name).decode() for i in signature.outputs}
     parts = {spec.name: part for part, spec in output_specs(contract).items()}
     missing = sorted(set(parts) - set(names.values()))
     if missing:

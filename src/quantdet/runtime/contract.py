@@ -177,7 +177,7 @@ def _load_embedded(model_file: Path) -> Contract:
             "export again"
         )
     contract = _parse(text, f"{model_file}, the contract inside")
-    if contract.sha256 != model_sha256(model_file):
+    if contract.sha256 and contract.sha256 != model_sha256(model_file):
         raise ModelError(
             f"{model_file}: is damaged (sha256 differs from that of the contract inside); copy "
             "it again, or export again"
