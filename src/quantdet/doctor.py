@@ -20,6 +20,7 @@ _PARTS = (
     ("torch", "torch", "train (optional)", "pip install torch"),
     ("opencv-python-headless", "cv2", "video, augmentation", 'pip install "quantdet[video]"'),
     ("kagglehub", "kagglehub", "data download", 'pip install "quantdet[train]"'),
+    ("uvicorn", "uvicorn", "web page", 'pip install "quantdet[web]"'),
     ("tflite-micro", "tflite_micro", "verify", "pip install --pre tflite-micro"),
     ("ethos-u-vela", "ethosu", "verify", "pip install ethos-u-vela"),
     ("playwright", "playwright", "verify", "pip install playwright"),

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,8 +14,11 @@ from quantdet.errors import DependencyError
 from quantdet.runtime.contract import contract_path, load_contract
 from quantdet.runtime.pretrained import pretrained_file
 from quantdet.web.litertjs import litertjs_folder
+from tests.web.helpers import SCENES, open_page, scene
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -87,8 +91,21 @@ def browser():
 
 @pytest.fixture
 def context(browser):
-    """A fresh browser profile that may ask this machine only, and raises what a page throws."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    """A browser profile of its own."""
+    with profile(browser) as context:
+        yield context
+
+
+@pytest.fixture(scope="module")
+def shared_context(browser):
+    with profile(browser) as context:
+        yield context
+
+
+@contextmanager
+def profile(browser):
+    """A browser profile that may ask this machine only, and raises what a page throws."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(WAIT_MS)
     hosts, errors = set(), []
     context.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
@@ -100,12 +117,19 @@ def context(browser):
 
 
 @pytest.fixture
-def page(context, address):
-    return open_page(context, address)
+def page(shared_context, address):
+    page = open_page(shared_context, address)
+    yield page
+    page.close()
 
 
-def open_page(context, url):
-    page = context.new_page()
-    page.goto(url)
-    page.locator("#status", has_text="Ready").wait_for()
-    return page
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """PNG, so that every decoder reads the same pixels; also a grey one, and a tall one."""
+    folder = tmp_path_factory.mktemp("pictures")
+    images = {f"scene-{index}": scene(seed, index) for seed, index in SCENES}
+    images["grey"] = images["scene-99"].convert("L")
+    images["tall"] = images["scene-99"].crop((80, 40, 330, 560))
+    for name, image in images.items():
+        image.save(folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in images]

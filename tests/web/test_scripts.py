@@ -76,19 +76,17 @@ def test_resize_is_pillows(script, sizes):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "scale", "zero_point", "offset", "divisor"),
+    ("tensor", "offset", "divisor"),
     [
-        ("uint8", 1 / 127.5, 128, 128.0, 127.5),
-        ("uint8", 0.0078125, 128, 127.5, 127.5),
-        ("uint8", 0.0093, 101, 0.0, 255.0),
-        ("float32", 0.0, 0, 127.5, 127.5),
-        ("float32", 0.0, 0, 0.0, 255.0),
+        ({"dtype": "uint8", "scale": 1 / 127.5, "zero_point": 128}, 128.0, 127.5),
+        ({"dtype": "uint8", "scale": 0.0078125, "zero_point": 128}, 127.5, 127.5),
+        ({"dtype": "uint8", "scale": 0.0093, "zero_point": 101}, 0.0, 255.0),
+        ({"dtype": "float32"}, 127.5, 127.5),
+        ({"dtype": "float32"}, 0.0, 255.0),
     ],
 )
-def test_input_is_what_the_contract_says(script, dtype, scale, zero_point, offset, divisor):
-    tensor = TensorSpec(
-        name="x", shape=(1, 1, 256, 3), dtype=dtype, scale=scale, zero_point=zero_point
-    )
+def test_input_is_what_the_contract_says(script, tensor, offset, divisor):
+    tensor = TensorSpec(name="x", shape=(1, 1, 256, 3), **tensor)
     spec = InputSpec(tensor=tensor, size_hw=(1, 256), pixel_offset=offset, pixel_scale=divisor)
     body = """
         const { makeQuantizer } = await import("/tensors.js");
@@ -126,7 +124,9 @@ def quantized(contract, dtype):
         return contract
     zero_point = {"uint8": 121, "int8": -7}[dtype]
     change = {"dtype": dtype, "scale": 0.047, "zero_point": zero_point}
-    parts = {part: getattr(contract, part).model_copy(update=change) for part in ("boxes", "scores")}
+    parts = {
+        part: getattr(contract, part).model_copy(update=change) for part in ("boxes", "scores")
+    }
     return contract.model_copy(update=parts)
 
 
@@ -222,7 +222,9 @@ def test_suppression_is_that_of_the_runtime(script, most):
 def test_numbers_are_rounded_as_python_does(script):
     rng = np.random.default_rng(5)
     ties = [0.125, 0.375, 12.625, 0.03125, 2.5, 1.005, 99.995]
-    values = [float(np.float32(v)) for v in (*ties, *rng.uniform(0, 999, 300), *rng.uniform(0, 1, 99))]
+    values = [
+        float(np.float32(v)) for v in (*ties, *rng.uniform(0, 999, 300), *rng.uniform(0, 1, 99))
+    ]
     body = """
         const { roundTo } = await import("/numbers.js");
         return given.values.map((value) => [roundTo(value, 2), roundTo(value, 4)]);"""
@@ -240,9 +242,7 @@ def test_two_models_are_compared(script):
         const { compare } = await import("/compare.js");
         return compare(given.first, given.second);"""
     pairs = script(body, first=first, second=second)
-    seen = [
-        (pair["kind"], *(pair[key]["label"] for key in "ab" if key in pair)) for pair in pairs
-    ]
+    seen = [(pair["kind"], *(pair[key]["label"] for key in "ab" if key in pair)) for pair in pairs]
     assert seen == [
         ("first", "cat"),
         ("second", "car"),

@@ -102,7 +102,13 @@ def test_unknown_model(address, model):
     "path",
     [
         *("/../pyproject.toml", "/models/1/../../config.json/..", "/..%2f..%2fetc/passwd"),
-        *("/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/static/index.html", "/models/", "/\\..\\x"),
+        *(
+            "/%2e%2e/%2e%2e/etc/passwd",
+            "//etc/passwd",
+            "/static/index.html",
+            "/models/",
+            "/\\..\\x",
+        ),
     ],
 )
 def test_only_files_of_the_page_are_served(address, path):

@@ -48,6 +48,10 @@ WASM_UTILS = NpmFiles(
     "e0e20bc28ab001ac732cf40d15b6eebd24fb0deaeb95eeba5100f51eebf015f2",
     _REMEDY,
 )
+NOTICE = f"""LiteRT.js {VERSION} (npm {CORE.package}, {WASM_UTILS.package})
+Copyright Google LLC, Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0
+"""
+_CHANGED = f"// LiteRT.js {VERSION} of Google LLC, Apache-2.0; quantdet changed one import.\n"
 _PARTS = {"core": CORE, "wasm-utils": WASM_UTILS}
 
 
@@ -79,7 +83,7 @@ def _write_entry(root: Path) -> None:
     """Write the entry: npm's, but importing a file, because a worker resolves no package name."""
     text = (root / "core" / "index.js").read_text("utf-8")
     entry = text.replace('"@litertjs/wasm-utils"', '"./wasm-utils/index.js"')
-    entry = entry.replace("//# sourceMappingURL=index.js.map", "")
+    entry = _CHANGED + entry.replace("//# sourceMappingURL=index.js.map", "")
     path = root / ENTRY
     if not path.is_file() or path.read_text("utf-8") != entry:
         write_text(path, entry)

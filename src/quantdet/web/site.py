@@ -13,7 +13,7 @@ from quantdet.runtime.contract import contract_path
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.draw import PALETTE
 from quantdet.runtime.preprocess import MAX_PIXELS
-from quantdet.web.litertjs import litertjs_files
+from quantdet.web.litertjs import NOTICE, litertjs_files
 
 CONFIG = "config.json"
 MAX_BYTES = 32 * 2**20
@@ -66,9 +66,12 @@ def load_models(files: Sequence[Path]) -> list[Shown]:
 
 
 def _name(model_file: Path) -> str:
-    """Return the file's own name, or that of its run for RUN/export/model.tflite."""
+    """Return the file's own name; that of its run for RUN/export/model.tflite and its like."""
     file = model_file.resolve()
-    return file.parents[1].name if file.parent.name == "export" else file.stem
+    if file.parent.name != "export":
+        return file.stem
+    kind = file.stem.removeprefix("model").removeprefix("-")
+    return " ".join(part for part in (file.parents[1].name, kind) if part)
 
 
 def make_site(models: Sequence[Shown], litertjs: Path | None, *, server: bool) -> Files:
@@ -86,6 +89,7 @@ def make_site(models: Sequence[Shown], litertjs: Path | None, *, server: bool) -
     if litertjs is not None:
         for path in litertjs_files(litertjs):
             files[f"{_LITERTJS}{path.relative_to(litertjs).as_posix()}"] = path
+        files[f"{_LITERTJS}NOTICE.txt"] = NOTICE.encode()
     shown = []
     for index, model in enumerate(models):
         file = model.detector.model_file

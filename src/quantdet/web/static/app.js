@@ -13,6 +13,7 @@ import { differencesTable, objectsTable, speedTable } from "./tables.js";
 
 const SAMPLES_KEPT = 200;
 const MEASUREMENTS = 20;
+const BITMAPS_KEPT = 24; // each takes up to 10 MB
 const byId = (id) => document.getElementById(id);
 const call = startWorker();
 
@@ -48,7 +49,7 @@ function foundBy(index, picture = state.current) {
 /** Draw the current picture again; costs no inference. */
 function show() {
   const picture = state.current;
-  const ready = Boolean(picture?.results);
+  const ready = Boolean(picture?.bitmap);
   byId("empty").hidden = Boolean(picture);
   byId("panels").hidden = byId("found").hidden = !ready;
   byId("measure").disabled = !picture?.file || !ready;
@@ -104,6 +105,17 @@ function select(picture) {
   complain(picture.error ? `${picture.name}: ${picture.error}` : "");
   show();
   describe();
+  if (picture.results && !picture.bitmap) enqueue(() => look(picture).then(show));
+}
+
+/** Forget what the oldest pictures look like; it is read again where one is selected. */
+function dropBitmaps() {
+  const kept = state.pictures.filter(({ bitmap }) => bitmap);
+  for (const picture of kept.slice(0, -BITMAPS_KEPT)) {
+    if (picture === state.current) continue;
+    picture.bitmap.close();
+    picture.bitmap = null;
+  }
 }
 
 /** Run the models on a picture and keep what they answer. */
@@ -125,13 +137,22 @@ async function look(picture, source = picture.file) {
 
 // One after the other, so that no picture's time holds another's.
 let queue = Promise.resolve();
+let waiting = 0;
 function enqueue(task) {
-  queue = queue.then(task).catch((error) => complain(error.message));
+  const setBusy = (change) => {
+    waiting += change;
+    byId("look").setAttribute("aria-busy", String(waiting > 0));
+  };
+  setBusy(1);
+  queue = queue
+    .then(task)
+    .catch((error) => complain(error.message))
+    .finally(() => setBusy(-1));
   return queue;
 }
 
-async function takePictures(files) {
-  await stopCamera();
+function takePictures(files) {
+  stopCamera();
   const fresh = files.map((file) => ({ name: file.name, file }));
   for (const picture of fresh) {
     enqueue(async () => {
@@ -140,9 +161,10 @@ async function takePictures(files) {
       state.pictures.push(picture);
       if (picture === fresh[0]) select(picture);
       else show();
+      dropBitmaps();
     });
   }
-  await enqueue(() => {
+  enqueue(() => {
     const failed = fresh.filter(({ error }) => error);
     complain(failed.map(({ name, error }) => `${name}: ${error}`).join("\n"));
     if (failed.length) say(`${failed.length} of ${fresh.length} could not be shown`);
@@ -179,7 +201,7 @@ function setCameraButton(running) {
   byId("camera").setAttribute("aria-pressed", String(running));
 }
 
-async function stopCamera() {
+function stopCamera() {
   state.stopCamera?.();
   state.stopCamera = null;
   setCameraButton(false);

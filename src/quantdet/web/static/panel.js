@@ -65,10 +65,11 @@ export class Panel {
     const context = canvas.getContext("2d");
     context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     const scale = width / sizeHw[1];
-    const boxes = found.map(({ box }) => box.map((value) => value * scale));
-    const line = Math.max(2, Math.min(width / 320, 2.5 * window.devicePixelRatio));
+    // Whole pixels and an even width, so that lines are sharp.
+    const boxes = found.map(({ box }) => box.map((value) => Math.round(value * scale)));
+    const line = 2 * Math.max(1, Math.round(Math.min(width / 640, 1.25 * window.devicePixelRatio)));
     for (let i = found.length - 1; i >= 0; i--) {
-      this.#frame(context, boxes[i], found[i], line * (found[i] === highlighted ? 2.2 : 1));
+      this.#frame(context, boxes[i], found[i], line * (found[i] === highlighted ? 2 : 1));
     }
     this.#labels(context, found, boxes);
   }
