@@ -1,12 +1,14 @@
 """The page's own arithmetic against Pillow and quantdet.runtime, in the browser that runs it."""
 
 import base64
+import io
 import json
 import math
 
 import numpy as np
 import PIL
 import pytest
+from PIL import Image
 
 from quantdet.runtime.contract import AnchorMap, InputSpec, TensorSpec
 from quantdet.runtime.decode import decode
@@ -217,6 +219,43 @@ def test_suppression_is_that_of_the_runtime(script, most):
         return classWiseNms(found, 0.45, given.most).map(({ index }) => index);"""
     got = script(body, boxes=boxes.tolist(), ids=class_ids.tolist(), most=most)
     assert got == expected.tolist()
+
+
+FILES = {
+    "JPEG": {"format": "JPEG"},
+    "JPEG, progressive, much before the size": {
+        "format": "JPEG",
+        "progressive": True,
+        "icc_profile": bytes(150_000),
+        "comment": bytes(50_000),
+    },
+    "PNG": {"format": "PNG"},
+    "GIF": {"format": "GIF"},
+    "BMP": {"format": "BMP"},
+    "WebP, lossy": {"format": "WEBP"},
+    "WebP, lossless": {"format": "WEBP", "lossless": True},
+    "WebP, extended": {"format": "WEBP", "xmp": b"<x/>"},
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_size_is_known_before_decoding(script, kind):
+    stream = io.BytesIO()
+    Image.new("RGB", (321, 123), "red").save(stream, **FILES[kind])
+    body = (
+        UNPACK
+        + """
+        const { checkPicture } = await import("/sniff.js");
+        const bytes = unpack(given.text);
+        const limits = [321 * 123, 321 * 123 - 1];
+        return limits.map((limit) => {
+          try { return checkPicture(bytes, limit); } catch (error) { return error.message; }
+        });"""
+    )
+    content = np.frombuffer(stream.getvalue(), np.uint8)
+    allowed, refused = script(body, text=packed(content))
+    assert allowed == f"image/{FILES[kind]['format'].lower()}"
+    assert refused.startswith("too many pixels, 321 x 123; make it smaller")
 
 
 def test_numbers_are_rounded_as_python_does(script):

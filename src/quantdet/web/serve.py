@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -60,8 +61,10 @@ def serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket()
-    # A server that was just stopped leaves its port waiting for a minute.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":
+        # A server that was just stopped leaves its port waiting for a minute. (On Windows this
+        # would take the port from a running one.)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
         listener.listen(_WAITING_CONNECTIONS)

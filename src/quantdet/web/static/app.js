@@ -5,6 +5,7 @@ import { startWorker } from "./client.js";
 import { compare } from "./compare.js";
 import { setUpClasses, setUpThreshold, setUpWhere } from "./controls.js";
 import { listenForPictures } from "./inputs.js";
+import { showModels } from "./models.js";
 import { Panel } from "./panel.js";
 import { predictions, saveAsFile } from "./predictions.js";
 import { allLabels, inWords, shown } from "./shown.js";
@@ -17,7 +18,7 @@ const BITMAPS_KEPT = 24; // each takes up to 10 MB
 const byId = (id) => document.getElementById(id);
 const call = startWorker();
 
-/** Models as {name, contract, problem}; pictures as {name, file, frame, sizeHw, bitmap, results}. */
+/** Models as {name, bytes, contract, problem}; pictures as {name, file, frame, sizeHw, bitmap, results}. */
 const state = {
   models: [],
   panels: [],
@@ -26,6 +27,7 @@ const state = {
   filter: { threshold: null, hidden: new Set() },
   onServer: false,
   samples: [],
+  shownNow: [],
   highlighted: [],
   stopCamera: null,
   server: false,
@@ -41,9 +43,11 @@ function complain(text) {
   byId("problem").hidden = !text;
 }
 
-function foundBy(index, picture = state.current) {
-  const { contract } = state.models[index];
-  return shown(picture.results[index].detections, contract, state.filter);
+/** What people see of the current picture, model by model. */
+function foundNow() {
+  return state.models.map(({ contract }, index) =>
+    shown(state.current.results[index].detections, contract, state.filter),
+  );
 }
 
 /** Draw the current picture again; costs no inference. */
@@ -56,22 +60,18 @@ function show() {
   showStrip(state.pictures, picture, select);
   byId("speed").replaceChildren(speedTable(state.models.map(({ name }) => name), state.samples));
   if (!ready) return;
-  const found = state.models.map((_, index) => foundBy(index));
-  state.shownNow = found;
+  state.shownNow = foundNow();
   drawPanels();
-  const counts = new Map();
-  for (const { label } of found[0]) counts.set(label, (counts.get(label) ?? 0) + 1);
-  showCounts(counts);
-  showTables(found);
+  showCounts(state.shownNow);
+  showTables(state.shownNow);
 }
 
 function drawPanels() {
-  const { bitmap, sizeHw, results, name } = state.current;
   state.panels.forEach((panel, index) => {
     const found = state.shownNow[index];
     const highlighted = found.find((item) => state.highlighted.includes(item));
-    const ms = results[index].times.inference;
-    panel.show({ bitmap, sizeHw, found, highlighted, ms, name });
+    const ms = state.current.results[index].times.inference;
+    panel.show({ picture: state.current, found, highlighted, ms });
   });
 }
 
@@ -91,12 +91,14 @@ function showTables(found) {
 
 function describe() {
   const picture = state.current;
-  if (!picture?.results) return;
-  const each = state.models.map(({ name }, index) => {
-    const words = inWords(foundBy(index));
-    return state.models.length > 1 ? `${name}: ${words}` : words;
-  });
-  say(`${picture.name}: ${each.join(" · ")}`);
+  if (!picture) return;
+  if (!picture.results) {
+    say(`${picture.name} could not be shown`);
+    return;
+  }
+  const words = foundNow().map(inWords);
+  const each = words.map((text, index) => `${state.models[index].name}: ${text}`);
+  say(`${picture.name}: ${words.length > 1 ? each.join(" · ") : words[0]}`);
 }
 
 function select(picture) {
@@ -210,6 +212,7 @@ function stopCamera() {
 async function toggleCamera() {
   if (state.stopCamera) return stopCamera();
   const live = { name: "camera:0", frame: 0 };
+  byId("camera").disabled = true;
   try {
     await queue;
     complain("");
@@ -226,6 +229,8 @@ async function toggleCamera() {
     setCameraButton(true);
   } catch (error) {
     complain(error.message);
+  } finally {
+    byId("camera").disabled = false;
   }
 }
 
@@ -237,27 +242,6 @@ function download(index) {
 }
 
 let colorOf = () => "#888888";
-
-function describeModels(config) {
-  const lines = config.models.map(({ name, bytes }, index) => {
-    const { input, labels } = state.models[index].contract;
-    const line = document.createElement("li");
-    const title = Object.assign(document.createElement("strong"), { textContent: name });
-    const size = `${(bytes / 1e6).toFixed(2)} MB`;
-    line.append(title, ` ${size}, ${input.tensor.dtype}, ${input.size_hw.join(" × ")}, `,
-      `${labels.length} ${labels.length === 1 ? "class" : "classes"}`);
-    return line;
-  });
-  byId("models").replaceChildren(...lines);
-  const buttons = config.models.map(({ name }, index) => {
-    const button = Object.assign(document.createElement("button"), { type: "button" });
-    button.className = "small";
-    button.textContent = config.models.length > 1 ? `Save ${name}` : "Save";
-    button.addEventListener("click", () => download(index));
-    return button;
-  });
-  byId("downloads").replaceChildren(...buttons);
-}
 
 async function start() {
   const config = await (await fetch("config.json")).json();
@@ -271,7 +255,7 @@ async function start() {
     config: { ...config, models, litertjs: absolute(config.litertjs) },
   });
   state.server = config.server;
-  state.models = ready.models.map((model, index) => ({ ...model, name: config.models[index].name }));
+  state.models = ready.models.map((model, index) => ({ ...config.models[index], ...model }));
   state.samples = state.models.map(() => []);
   const contracts = state.models.map(({ contract }) => contract);
   const labels = allLabels(contracts);
@@ -279,7 +263,7 @@ async function start() {
   state.panels = state.models.map(({ name }) => new Panel(name, colorOf));
   byId("panels").replaceChildren(...state.panels.map(({ element }) => element));
   byId("panels").classList.toggle("two", state.panels.length > 1);
-  describeModels(config);
+  showModels(state.models, download);
   setUpThreshold(contracts, (threshold) => {
     state.filter.threshold = threshold;
     show();

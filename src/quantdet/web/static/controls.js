@@ -47,7 +47,7 @@ export function setUpThreshold(contracts, choose, settle) {
  * A box to tick for each class.
  *
  * @param {Set<string>} hidden labels left out; changed here.
- * @returns {(counts: Map<string, number>) => void} shows how many of each are in the picture.
+ * @returns {(found: object[][]) => void} shows how many of each the models found.
  */
 export function setUpClasses(contracts, hidden, colorOf, changed) {
   const counters = new Map();
@@ -79,8 +79,11 @@ export function setUpClasses(contracts, hidden, colorOf, changed) {
   byId("classes").addEventListener("change", read);
   byId("all-classes").addEventListener("click", setAll(true));
   byId("no-classes").addEventListener("click", setAll(false));
-  return (counts) => {
-    for (const [label, count] of counters) count.textContent = counts.get(label) || "";
+  return (found) => {
+    for (const [label, counter] of counters) {
+      const counts = found.map((items) => items.filter((item) => item.label === label).length);
+      counter.textContent = counts.some(Boolean) ? counts.join(" / ") : "";
+    }
   };
 }
 

@@ -22,7 +22,7 @@ export function listenForPictures(take) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     setDepth(0);
-    take([...event.dataTransfer.files]);
+    if (event.dataTransfer.files.length) take([...event.dataTransfer.files]);
   });
   document.addEventListener("paste", (event) => {
     if (event.clipboardData.files.length) take([...event.clipboardData.files]);

@@ -43,18 +43,19 @@ export class Panel {
     window.addEventListener("resize", () => this.#draw()); // its height bounds the picture's
   }
 
-  /** @param {{bitmap, sizeHw, found: object[], highlighted, ms: number, name: string}} view */
+  /** @param {{picture, found: object[], highlighted, ms: number}} view */
   show(view) {
     this.view = view;
     const words = inWords(view.found);
     this.words.textContent = `${words.split(":")[0]} · ${view.ms.toFixed(1)} ms`;
-    this.canvas.setAttribute("aria-label", `${view.name}, ${words}`);
+    this.canvas.setAttribute("aria-label", `${view.picture.name}, ${words}`);
     this.#draw();
   }
 
   #draw() {
-    if (!this.view) return;
-    const { bitmap, sizeHw, found, highlighted } = this.view;
+    if (!this.view?.picture.bitmap) return;
+    const { picture, found, highlighted } = this.view;
+    const { bitmap, sizeHw } = picture;
     const { canvas } = this;
     const aspect = sizeHw[1] / sizeHw[0];
     this.element.style.maxWidth = `${Math.round(HIGHEST_SHARE * window.innerHeight * aspect)}px`;
