@@ -48,13 +48,13 @@ HEAD = f"""# What can be quantized
 `benchmarks/keras_applications.py`, {time.strftime("%Y-%m-%d")}, Keras {keras.__version__}: every
 net with random weights, {SIZE}×{SIZE} pixels, prepared with `static_wi8_ai8`, exported, run on
 LiteRT's reference kernels and compared integer by integer, each layer on the integers that LiteRT
-fed to it (2 pictures). "two steps": with LiteRT's rounding modelled
-([why](decisions/004-two-step-rounding.md)).
+fed to it (2 pictures). "exact": with the integer rounding of these kernels modelled
+([how](decisions/007-exact-rounding.md)).
 
 TFMOT: `quantize_model` and conversion of the same net in legacy Keras to an all-integer file
 (`benchmarks/quantizers/rivals/tfmot_coverage.py`), or the layer that stops it.
 
-| net | layers compared | MB | identical | two steps | largest difference | seconds | TFMOT 0.8.1 |
+| net | layers compared | MB | identical | exact | largest difference | seconds | TFMOT 0.8.1 |
 |---|---|---|---|---|---|---|---|"""
 
 

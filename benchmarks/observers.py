@@ -23,8 +23,7 @@ from quantdet.evaluate.predictors import keras_outputs
 from quantdet.quant.bias_correction import correct_biases
 from quantdet.quant.calibrate import calibrate
 from quantdet.quant.observers import OBSERVERS
-from quantdet.quant.prepare import insert_fake_quant
-from quantdet.quant.recipes import find_recipe
+from quantdet.quant.prepare import Scheme, insert_fake_quant
 from quantdet.runs import Run
 from quantdet.train.float_stage import build_task, load_float_model
 from quantdet.train.qat_stage import PIXEL_RANGE, calibration_batches
@@ -44,7 +43,7 @@ def main() -> None:
     floats = keras_outputs(model, pixels)["scores"]
     print(f"{time.strftime('%Y-%m-%d')}, {len(pixels)} pictures: same class % / noise in 1/256")
     for observer in OBSERVERS:
-        prepared = insert_fake_quant(model, find_recipe(config.qat.recipe), PIXEL_RANGE)
+        prepared = insert_fake_quant(model, Scheme(config.qat.recipe), PIXEL_RANGE)
         batches = calibration_batches(config, task, None)
         sample = calibrate(prepared, batches, observer=observer)
         plain = compare(prepared, pixels, floats)

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from compare import RIVALS, THEIRS, slug, spread
+from compare import RIVALS, slug, spread
 from environments import make_environment
 from exchange import Pictures, write_job
 
@@ -41,10 +41,18 @@ from quantdet.train.float_stage import load_float_model
 SIZE, SMALLEST = 96, 24
 FLOAT_EPOCHS, FLOAT_RATE = 8, 1e-4
 EPOCHS, BATCH, RATE = 3, 32, 1e-5
+RIVAL_WORKERS = {
+    "litert-quantizer PTQ, min-max": ("ai_edge", "ai_edge_ptq.py", "minmax"),
+    "litert-quantizer PTQ, OCTAV": ("ai_edge", "ai_edge_ptq.py", "octav"),
+    "TFMOT QAT": ("tfmot", "tfmot_qat.py", "default"),
+}
 OURS = {
     "quantdet PTQ": "ptq",
+    "quantdet PTQ, per tensor": "ptq_per_tensor",
     "quantdet QAT": "qat",
     "quantdet QAT, per tensor": "qat_per_tensor",
+    "quantdet QAT, distilled": "qat_distilled",
+    "quantdet QAT, distilled, per tensor": "qat_distilled_per_tensor",
 }
 
 
@@ -65,7 +73,7 @@ def main() -> None:
     print_row("float", [judged(job / "float.tflite", test_x, test_y) for job in jobs])
     workers = {
         name: (make_environment(environment, arguments.out / "environments"), script, variant)
-        for name, (environment, script, variant) in THEIRS.items()
+        for name, (environment, script, variant) in RIVAL_WORKERS.items()
     } | {name: (sys.executable, "quantdet_worker.py", variant) for name, variant in OURS.items()}
     print_row("TFLiteConverter PTQ", [converter_ptq(job, test_x, test_y) for job in jobs])
     for name, worker in workers.items():
@@ -129,6 +137,10 @@ def real(pixels: np.ndarray) -> np.ndarray:
     return ((pixels.astype(np.float32) - 128) / 127.5).astype(np.float32)
 
 
+def signed(pixels: np.ndarray) -> np.ndarray:
+    return (pixels ^ 128).view(np.int8)
+
+
 def converter_ptq(job: Path, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     with np.load(job / "calibration.npz") as file:
         calibration = real(file["x"])
@@ -154,7 +166,7 @@ def measured(
 
 def judged(path: Path, x: np.ndarray, y: np.ndarray, **more: float) -> dict[str, Any]:
     engine = Engine(path, num_threads=2)
-    inputs = real(x) if engine.input.dtype == "float32" else x
+    inputs = {"float32": real, "int8": signed, "uint8": np.asarray}[engine.input.dtype](x)
     answers = [next(iter(engine.run(picture[None]).values())).argmax() for picture in inputs]
     accuracy = float((np.array(answers) == y).mean())
     return {"top1": 100 * accuracy, "bytes": path.stat().st_size, **more}

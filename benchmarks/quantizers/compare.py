@@ -1,14 +1,17 @@
-"""quantdet beside other quantizers: one float localizer, the same pictures, steps and measuring.
+"""quantdet beside other quantizers: one float detector, the same pictures, steps and measuring.
 
     python benchmarks/quantizers/compare.py runs/note --out bench --seeds 3
+    python benchmarks/quantizers/compare.py runs/ssd --out bench-ssd --seeds 3
 
-RUN is a trained run with head "global" (preset note). Every row ends as a .tflite that is measured
-by the run's own judge on the test split. What is done already in --out is not done again; each
-rival has an environment of its own there. Prints Markdown for docs/quantizers.md.
+RUN is a trained run: a localizer with head "global" (preset note), or an ssdlite. Every row ends as
+a .tflite that is measured by the run's own judge on the test split. What is done already in --out
+is not done again; each rival has an environment of its own there. Prints Markdown for
+docs/quantizers.md.
 
-QAT trains all layers, for the same epochs, batch, rate and seeds, on the labels alone but where a
-row says that it is distilled: 90 % of the loss asks for the float model's answers. Latency:
-XNNPACK on one thread, all files in turns. Memory and speed of training: speed.py.
+QAT trains all layers, for the same epochs, batch and seeds, on the same pictures without
+augmentation. TFMOT's learns the labels; quantdet's does so for a localizer, and follows the float
+model for an ssdlite, as the presets do. Rates are in the rows. Latency: XNNPACK on one thread, all
+files in turns. Memory and speed of training: speed.py.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +41,59 @@ from quantdet.train.float_stage import build_task, load_float_model
 from quantdet.train.qat_stage import calibration_pictures
 
 RIVALS = Path(__file__).parent / "rivals"
-EPOCHS, BATCH, RATE = 5, 32, 1e-5
 LATENCY_TURNS = 5
-LOSSES = {"boxes": "mse", "scores": "sparse_categorical_crossentropy"}
+PER_TENSOR = 'qat.recipe="static_wi8_ai8_per_tensor"'
+# Rates of QAT: the reference note's, and the best of 1e-5, 2e-6 on the validation split.
+NOTE_RATE, LOW_RATE = 1e-5, 2e-6
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the rows of one kind of detector have in common.
+
+    Attributes:
+        losses: output name → name of its loss (rivals/losses.py, or Keras').
+        epochs: of QAT.
+        batch: pictures a step.
+        figures: (title, key in the metrics, factor, digits).
+        distill: share of the loss of our QAT that asks for the float model's answers.
+    """
+
+    losses: dict[str, str]
+    epochs: int
+    batch: int
+    figures: tuple[tuple[str, str, float, int], ...]
+    distill: float = 0.0
+
+
+LOCALIZER = Bench(
+    losses={"boxes": "mse", "scores": "sparse_categorical_crossentropy"},
+    epochs=5,
+    batch=32,
+    figures=(("class accuracy %", "class_accuracy", 100, 1), ("mean IoU", "mean_iou", 1, 3)),
+)
+SSD = Bench(
+    losses={"boxes": "huber", "scores": "focal"},
+    epochs=2,
+    batch=16,
+    figures=(("VOC07 mAP", "map_voc07", 100, 1), ("VOC10 mAP", "map_voc10", 100, 1)),
+    distill=0.9,
+)
+BENCHES = {"localizer": LOCALIZER, "ssd": SSD, "ssdlite": SSD}
 # Row → overrides of our run; epochs = 0 is post-training quantization.
 OURS = {
     "quantdet PTQ": ["qat.epochs=0"],
     "quantdet PTQ, second order": ["qat.epochs=0", 'qat.rounding="second_order"'],
-    "quantdet PTQ, per tensor": ["qat.epochs=0", 'qat.recipe="static_wi8_ai8_per_tensor"'],
-    "quantdet QAT": [],
-    "quantdet QAT, per tensor": ['qat.recipe="static_wi8_ai8_per_tensor"'],
-    "quantdet QAT, distilled": ["qat.distill=0.9"],
-    "quantdet QAT, distilled, per tensor": [
-        "qat.distill=0.9",
-        'qat.recipe="static_wi8_ai8_per_tensor"',
-    ],
+    "quantdet PTQ, per tensor": ["qat.epochs=0", PER_TENSOR],
+    "quantdet QAT, 2e-6": [],
+    "quantdet QAT, 2e-6, per tensor": [PER_TENSOR],
 }
-# Row → (environment, worker, variant).
+# Row → (environment, worker, variant, rate).
 THEIRS = {
-    "litert-quantizer PTQ, min-max": ("ai_edge", "ai_edge_ptq.py", "minmax"),
-    "litert-quantizer PTQ, OCTAV": ("ai_edge", "ai_edge_ptq.py", "octav"),
-    "TFMOT QAT": ("tfmot", "tfmot_qat.py", "default"),
+    "litert-quantizer PTQ, min-max": ("ai_edge", "ai_edge_ptq.py", "minmax", 0.0),
+    "litert-quantizer PTQ, OCTAV": ("ai_edge", "ai_edge_ptq.py", "octav", 0.0),
+    "TFMOT QAT, 1e-5": ("tfmot", "tfmot_qat.py", "default", NOTE_RATE),
+    "TFMOT QAT, 2e-6": ("tfmot", "tfmot_qat.py", "default", LOW_RATE),
 }
 
 
@@ -70,12 +106,19 @@ def main() -> None:
     source = Run.open(arguments.run)
     seeds = range(arguments.seeds)
     print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {len(seeds)} seeds\n")
-    print("| quantizer | class accuracy % | mean IoU | MB | QAT s | export s |")
-    print("|---|---|---|---|---|---|")
+    figures = bench_of(source).figures
+    titles = ["quantizer", *(title for title, *_ in figures), "MB", "QAT s", "export s"]
+    print("|", " | ".join(titles), "|")
+    print("|---" * len(titles) + "|")
     made = rows(source, arguments.out)
     for name, make in made.items():
-        print_row(name, [measured(make, arguments.out / slug(name, seed), seed) for seed in seeds])
+        found = [measured(make, arguments.out / slug(name, seed), seed) for seed in seeds]
+        print_row(name, found, figures)
     print_latencies({name: Run(arguments.out / slug(name, 0)).model_file for name in made})
+
+
+def bench_of(run: Run) -> Bench:
+    return BENCHES[run.load_config().model.name]
 
 
 Make = Callable[[Path, int], dict[str, Any]]
@@ -87,9 +130,10 @@ def rows(source: Run, out: Path) -> dict[str, Make]:
         "float": lambda folder, seed: baseline(source, folder, "float32"),
         "TFLiteConverter PTQ": lambda folder, seed: baseline(source, folder, "int8-ptq", seed),
     }
-    for name, (environment, worker, variant) in THEIRS.items():
-        made[name] = lambda folder, seed, e=environment, w=worker, v=variant: theirs(
-            source, folder, seed, (make_environment(e, out / "environments"), w, v)
+    for name, (environment, script, variant, rate) in THEIRS.items():
+        made[name] = lambda folder, seed, e=environment, w=(script, variant), r=rate: theirs(
+            copy_run(source, folder, [f"qat.seed={seed}", f"qat.learning_rate={r or LOW_RATE}"]),
+            (make_environment(e, out / "environments"), *w),
         )
     for name, overrides in OURS.items():
         made[name] = lambda folder, seed, o=overrides: ours(source, folder, seed, o)
@@ -133,24 +177,27 @@ def baseline(source: Run, folder: Path, kind: str, seed: int = 0) -> dict[str, A
     return {"train_seconds": 0.0, "convert_seconds": seconds}
 
 
-def theirs(source: Run, folder: Path, seed: int, worker: tuple[Path, str, str]) -> dict[str, Any]:
-    run = copy_run(source, folder, [f"qat.seed={seed}"])
+def theirs(run: Run, worker: tuple[Path, str, str]) -> dict[str, Any]:
     python, script, variant = worker
-    write_run_job(run, folder / "job", seed)
-    command = [python, RIVALS / script, folder / "job", folder / "rival", "--variant", variant]
+    job, out = run.root / "job", run.root / "rival"
+    write_run_job(run, job)
+    command = [python, RIVALS / script, job, out, "--variant", variant]
     subprocess.run([str(part) for part in command], check=True, capture_output=True)
-    shutil.rmtree(folder / "job")
-    adopt(run, folder / "rival" / "model.tflite")
-    figures: dict[str, Any] = json.loads((folder / "rival" / "result.json").read_text())
+    shutil.rmtree(job)
+    adopt(run, out / "model.tflite")
+    figures: dict[str, Any] = json.loads((out / "result.json").read_text())
     return figures
 
 
 def ours(source: Run, folder: Path, seed: int, overrides: list[str]) -> dict[str, Any]:
+    bench = bench_of(source)
     shared = [
         f"qat.seed={seed}",
-        f"qat.epochs={EPOCHS}",
-        f"qat.learning_rate={RATE}",
+        f"qat.epochs={bench.epochs}",
+        f"qat.learning_rate={LOW_RATE}",
         "qat.train_backbone=true",
+        f"qat.distill={bench.distill}",
+        'train.augment="none"',
     ]
     run = copy_run(source, folder, [*shared, *overrides])
     pipeline.run_qat(run)
@@ -172,8 +219,9 @@ def adopt(run: Run, file: Path) -> None:
     write_contract(run.model_file, run.load_config(), labels, "")
 
 
-def write_run_job(run: Run, job: Path, seed: int, epochs: int = EPOCHS) -> None:
-    config = run.load_config()
+def write_run_job(run: Run, job: Path, epochs: int | None = None) -> None:
+    """Write the job of a run: its pictures, its float model, its seed and rate."""
+    config, bench = run.load_config(), bench_of(run)
     task = build_task(config, pipeline.load_configured(config.data))
     indices = np.arange(len(task.train))
     pictures = Pictures(
@@ -181,23 +229,32 @@ def write_run_job(run: Run, job: Path, seed: int, epochs: int = EPOCHS) -> None:
         task.train.targets(indices),
         pixels(calibration_pictures(config, task)),
     )
-    settings = {"epochs": epochs, "batch_size": BATCH, "learning_rate": RATE, "seed": seed}
-    model = load_float_model(run.float_dir / "model.keras")
-    write_job(model, pictures, {**settings, "losses": LOSSES}, job)
+    settings = {
+        "epochs": bench.epochs if epochs is None else epochs,
+        "batch_size": bench.batch,
+        "learning_rate": config.qat.learning_rate,
+        "seed": config.qat.seed,
+        "losses": bench.losses,
+        "output_ranges": dict(task.output_ranges),
+    }
+    write_job(load_float_model(run.float_dir / "model.keras"), pictures, settings, job)
 
 
 def pixels(inputs: np.ndarray) -> np.ndarray:
     return np.rint(inputs * 127.5 + 128).astype(np.uint8)
 
 
-def print_row(name: str, found: list[dict[str, Any]]) -> None:
-    accuracy = spread([100 * row["class_accuracy"] for row in found], 1)
-    iou = spread([row["mean_iou"] for row in found], 3)
+def print_row(
+    name: str, found: list[dict[str, Any]], figures: tuple[tuple[str, str, float, int], ...]
+) -> None:
+    cells = [
+        spread([factor * row[key] for row in found], digits) for _, key, factor, digits in figures
+    ]
     train, export = (
         np.median([row[key] for row in found]) for key in ("train_seconds", "convert_seconds")
     )
-    cells = [name, accuracy, iou, f"{found[0]['bytes'] / 1e6:.2f}", f"{train:.0f}", f"{export:.0f}"]
-    print("|", " | ".join(cells), "|", flush=True)
+    cells += [f"{found[0]['bytes'] / 1e6:.2f}", f"{train:.0f}", f"{export:.0f}"]
+    print("|", " | ".join([name, *cells]), "|", flush=True)
 
 
 def print_latencies(files: dict[str, Path]) -> None:

@@ -43,7 +43,7 @@ def main() -> None:
     job = arguments.out / "speed" / "job"
     run = Run.open(arguments.run)
     shutil.rmtree(job.parent, ignore_errors=True)
-    write_run_job(run, job, seed=0, epochs=1)
+    write_run_job(run, job, epochs=1)
     tfmot = make_environment("tfmot", arguments.out / "environments")
     workers = {
         "float, folded": (sys.executable, "quantdet_worker.py", "float"),

@@ -131,6 +131,7 @@ class QatConfig(_Section):
     calibration_images: int = Field(200, ge=1)
     epochs: int = Field(5, ge=0)
     learning_rate: float = Field(1e-5, gt=0)
+    range_learning_rate: float = Field(1e-3, gt=0)
     train_backbone: bool = False
     distill: float = Field(0.0, ge=0, le=1)
     distill_features: tuple[str, ...] = ()

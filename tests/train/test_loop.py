@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from quantdet.errors import DataError, ModelError, QuantdetError
+from quantdet.quant.prepare import prepare_qat
 from quantdet.train.batches import ArraySource, EpochBatches
 from quantdet.train.history import History
 from quantdet.train.loop import FitSettings, TrainingTask, fit
@@ -203,6 +205,30 @@ def test_layers_learn_at_their_own_rate(tmp_path):
     np.testing.assert_allclose(moved, 1e-3, rtol=1e-2)
 
 
+def test_learned_ranges_have_a_rate_of_their_own(tmp_path):
+    data = task()
+    prepared = prepare_qat(build(), [data.train.inputs], ranges="learned")
+    before = {variable.path: np.array(variable) for variable in prepared.trainable_variables}
+    settings = FitSettings(
+        epochs=1,
+        batch_size=50,
+        optimizer="adamw",
+        weight_decay=0.1,
+        learning_rate=1e-5,
+        range_rate=100.0,
+    )
+    fit(prepared, data, settings, tmp_path)
+    moved = {
+        variable.path: np.abs(np.array(variable) - before[variable.path]).max()
+        for variable in prepared.trainable_variables
+    }
+    ranges = [value for path, value in moved.items() if path.endswith(("minimum", "maximum"))]
+    kernels = [value for path, value in moved.items() if path.endswith("kernel")]
+    # Adam's first step is the rate; weights also lose 1e-6 of their size.
+    assert max(ranges) == pytest.approx(1e-3, rel=1e-2)
+    assert max(kernels) == pytest.approx(1e-5, rel=0.2)
+
+
 def test_without_validation_the_training_loss_decides(tmp_path):
     history = fit(build(), task(validation=False), SETTINGS, tmp_path)
     assert history.monitor == "loss"
@@ -322,3 +348,17 @@ def test_random_stream_of_a_batch_is_its_own():
     streams = [(s, e, i) for s in (0, 1) for e in (0, 1) for i in (0, 1)]
     assert len({draw(*stream) for stream in streams}) == len(streams)
     assert draw(1, 1, 1) == draw(1, 1, 1)
+
+
+def test_moving_averages_on_jax(tmp_path):
+    # JAX gives the memory of variables away in a step; averages that shared it were lost.
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom tests.train.test_loop import SETTINGS, build, "
+        "fit, task\nfrom dataclasses import replace\n"
+        "fit(build(), task(), replace(SETTINGS, ema=0.9), Path(sys.argv[1]))"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "history.csv").exists()

@@ -2,13 +2,15 @@
 
     python rivals/quantdet_worker.py JOB_FOLDER OUT_FOLDER --variant qat
 
-Reads float.keras beside what the others read. No distillation, no choice of the best epoch.
+Reads float.keras beside what the others read. Trains on the labels, or distilled: then 90 % of the
+loss ask for the float model's answers. No choice of the best epoch.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,14 +24,37 @@ from job import (
     versions,
     write_result,
 )
+from losses import LOSSES
 from pictures import Steps, batches
 
 from quantdet.export.integer import export_integer
+from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.prepare import prepare_qat
+from quantdet.train.distill import follow, logit_agreement, offset_agreement, with_teacher
 from quantdet.train.qat_stage import PIXEL_RANGE, load_quantized_model
 
-RECIPES = {"qat": "static_wi8_ai8", "qat_per_tensor": "static_wi8_ai8_per_tensor"}
+PER_TENSOR = "static_wi8_ai8_per_tensor"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How the net is quantized; ``None`` as recipe stays float."""
+
+    recipe: str | None = "static_wi8_ai8"
+    distill: float = 0.0
+    trained: bool = True
+
+
+VARIANTS = {
+    "qat": Variant(),
+    "qat_per_tensor": Variant(PER_TENSOR),
+    "qat_distilled": Variant(distill=0.9),
+    "qat_distilled_per_tensor": Variant(PER_TENSOR, distill=0.9),
+    "ptq": Variant(trained=False),
+    "ptq_per_tensor": Variant(PER_TENSOR, trained=False),
+    "float": Variant(recipe=None),
+}
 
 
 class Pace(Steps, keras.callbacks.Callback):
@@ -37,21 +62,23 @@ class Pace(Steps, keras.callbacks.Callback):
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__.splitlines()[0], (*RECIPES, "ptq", "float"))
+    arguments = parse_arguments(__doc__.splitlines()[0], tuple(VARIANTS))
+    variant = VARIANTS[arguments.variant]
     job = read_json(arguments.job / "job.json")
     keras.utils.set_random_seed(job["seed"])
-    model = load_quantized_model(arguments.job / "float.keras")
+    floats = load_quantized_model(arguments.job / "float.keras")
     start = time.perf_counter()
-    model = make(model, arguments)
+    model = make(floats, variant, arguments.job)
     prepare_seconds = time.perf_counter() - start
     trained = {"train_seconds": 0.0, "images_per_second": None}
-    if arguments.variant != "ptq":
-        trained = train(model, job, arguments.job / "train.npz")
+    if variant.trained:
+        learner, losses = what_to_train(model, floats, variant, job)
+        trained = train(learner, losses, job, arguments.job / "train.npz")
     peak_training = peak_memory_mb()
     start = time.perf_counter()
     arguments.out.mkdir(parents=True, exist_ok=True)
     content = b""
-    if arguments.variant != "float":
+    if variant.recipe:
         content = export_integer(model, arguments.out / "exported.tflite").read_bytes()
     result = {
         "rival": f"quantdet {arguments.variant}",
@@ -65,17 +92,15 @@ def main() -> None:
     write_result(arguments.out, content, result)
 
 
-def make(model, arguments):
+def make(floats, variant, folder):
     """Return the model to train, all layers."""
-    if arguments.variant == "float":
-        made = fold_batch_norm(model)
+    if variant.recipe is None:
+        made = fold_batch_norm(floats)
     else:
         made = prepare_qat(
-            model,
-            calibration(arguments.job),
-            recipe=RECIPES.get(arguments.variant, "static_wi8_ai8"),
-            input_range=PIXEL_RANGE,
+            floats, calibration(folder), recipe=variant.recipe, input_range=PIXEL_RANGE
         )
+        set_output_ranges(made, read_json(folder / "job.json").get("output_ranges", {}))
     made.trainable = True
     return made
 
@@ -86,13 +111,33 @@ def calibration(folder):
     return (float_inputs(pixels[start : start + 16]) for start in range(0, len(pixels), 16))
 
 
-def train(model, job, file):
+def what_to_train(model, floats, variant, job):
+    """Return the model to fit, with the float one beside it where it is followed, and losses."""
+    losses = {name: Labels(job["losses"][name]) for name in model.output}
+    if not variant.distill:
+        return model, losses
+    agreements = {"boxes": offset_agreement, "scores": logit_agreement}
+    chosen = agreements if "focal" in job["losses"].values() else {}
+    return with_teacher(model, floats), follow(losses, chosen, variant.distill)
+
+
+class Labels(keras.losses.Loss):
+    """A loss by its name in a job."""
+
+    def __init__(self, name):
+        super().__init__()
+        self._compute = LOSSES.get(name) or keras.losses.get(name)
+
+    def call(self, y_true, y_pred):
+        """Return the loss of each example, or of the batch."""
+        return self._compute(y_true, y_pred)
+
+
+def train(model, losses, job, file):
     """Train all layers; return seconds, steps and the steady rate."""
     names = list(model.output)
     model.compile(
-        optimizer=keras.optimizers.Adam(job["learning_rate"]),
-        loss={name: job["losses"][name] for name in names},
-        jit_compile=False,
+        optimizer=keras.optimizers.Adam(job["learning_rate"]), loss=losses, jit_compile=False
     )
     pictures, count = batches(job, names, file)
     if len(names) > 1:

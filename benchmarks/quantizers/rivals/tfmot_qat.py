@@ -28,6 +28,7 @@ from job import (
     versions,
     write_result,
 )
+from losses import LOSSES
 from pictures import Steps, alone_or_all, batches
 
 TOLERANCE = 1e-3
@@ -115,7 +116,7 @@ def check(model, net, reference):
 
 def train(model, job, names, file):
     """Train all layers; return seconds, steps and the steady rate."""
-    losses = [job["losses"][name] for name in names]
+    losses = [LOSSES.get(job["losses"][name], job["losses"][name]) for name in names]
     weights = [job.get("loss_weights", {}).get(name, 1.0) for name in names]
     model.compile(
         optimizer=tf_keras.optimizers.Adam(job["learning_rate"]),

@@ -48,6 +48,7 @@ class FitSettings:
         ema: momentum of the moving average of the variables, which is then what is validated
             and kept; 0 means none (Polyak and Juditsky 1992).
         layer_rates: (start of a layer's name, factor on its learning rate), first match wins.
+        range_rate: factor on the learning rate of learned ranges and scales.
         keep: "best" epoch by validation loss, or the "last".
     """
 
@@ -63,6 +64,7 @@ class FitSettings:
     mixed_precision: bool = False
     ema: float = 0.0
     layer_rates: tuple[tuple[str, float], ...] = ()
+    range_rate: float = 1.0
     keep: Literal["best", "last"] = "best"
 
 
@@ -259,6 +261,9 @@ class _Recorder(keras.callbacks.Callback):
             variables = self.model.trainable_variables
             self._raw = [keras.ops.convert_to_numpy(variable) for variable in variables]
             self.model.optimizer.finalize_variable_values(variables)
+            # Copies: JAX gives the variables' memory away in a step, and the averages shared it.
+            for variable in variables:
+                variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
 
     def _swap_out_averages(self) -> None:
         for variable, value in zip(self.model.trainable_variables, self._raw, strict=False):

@@ -11,22 +11,32 @@ if TYPE_CHECKING:
     from quantdet.train.loop import FitSettings
 
 
+# Trainable variables of fake quantization (quant/layers.py).
+_RANGES = ("minimum", "maximum", "scale")
+
+
 class LayerwiseAdamW(keras.optimizers.AdamW):
-    """AdamW with a factor on the learning rate of each layer.
+    """AdamW with a factor on the learning rate of each layer, and one for learned ranges.
 
     Adam's steps do not depend on the size of the gradient, so scaling gradients would not do.
 
     Args:
         learning_rate: rate or schedule.
         layer_rates: (start of a layer's name, factor), first match wins; no match means 1.
+        range_rate: factor for ranges and scales of fake quantization.
         **kwargs: of AdamW.
     """
 
     def __init__(
-        self, learning_rate: Any, layer_rates: Sequence[tuple[str, float]] = (), **kwargs: Any
+        self,
+        learning_rate: Any,
+        layer_rates: Sequence[tuple[str, float]] = (),
+        range_rate: float = 1.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self._layer_rates = tuple(layer_rates)
+        self._range_rate = range_rate
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable at its layer's rate."""
@@ -35,6 +45,8 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         super().update_step(gradient, variable, learning_rate * self._factor(path))
 
     def _factor(self, path: str) -> float:
+        if path.rpartition("/")[2] in _RANGES:
+            return self._range_rate
         for start, factor in self._layer_rates:
             if path.startswith(start):
                 return factor
@@ -46,6 +58,7 @@ def make_optimizer(settings: FitSettings, steps_per_epoch: int) -> Any:
     optimizer = LayerwiseAdamW(
         _learning_rate(settings, steps_per_epoch),
         settings.layer_rates,
+        settings.range_rate,
         # Adam is AdamW without decay.
         weight_decay=settings.weight_decay if settings.optimizer == "adamw" else 0.0,
         global_clipnorm=settings.clip_norm or None,
@@ -53,7 +66,7 @@ def make_optimizer(settings: FitSettings, steps_per_epoch: int) -> Any:
         # The averages are swapped in by the loop, never left to overwrite the variables.
         ema_momentum=settings.ema or 0.99,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", *_RANGES])
     return optimizer
 
 

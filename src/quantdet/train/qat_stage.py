@@ -152,6 +152,7 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
         batch_size=config.train.batch_size,
         optimizer=config.train.optimizer,
         learning_rate=config.qat.learning_rate,
+        range_rate=config.qat.range_learning_rate / config.qat.learning_rate,
         schedule=config.train.schedule,
         clip_norm=5.0,
         seed=config.qat.seed,
