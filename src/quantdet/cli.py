@@ -1,7 +1,7 @@
 """The command line: parse, call, show; errors become exit codes here and nowhere else.
 
-0 done · 1 a defect of quantdet · 2 something the user can mend. Everything heavy is imported
-inside the commands, so that ``--help`` answers at once.
+0 done · 1 a defect of quantdet · 2 something the user can mend · 3 `verify` found a target that
+fails. Everything heavy is imported inside the commands, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from quantdet.cli_analyse import analyse
 from quantdet.cli_device import benchmark, models, predict
 from quantdet.cli_evaluate import evaluate
 from quantdet.cli_output import Json, show
+from quantdet.cli_verify import verify
 from quantdet.cli_web import web
 from quantdet.errors import QuantdetError
 
@@ -333,6 +334,7 @@ def export(
 
 app.command()(evaluate)
 app.command()(analyse)
+app.command()(verify)
 app.command()(predict)
 app.command()(models)
 app.command()(benchmark)

@@ -23,6 +23,7 @@ _PARTS = (
     ("uvicorn", "uvicorn", "web page", 'pip install "quantdet[web]"'),
     ("tflite-micro", "tflite_micro", "verify", "pip install --pre tflite-micro"),
     ("ethos-u-vela", "ethosu", "verify", "pip install ethos-u-vela"),
+    ("playwright", "playwright", "verify", "pip install playwright"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The stages of a run: train, qat, export, evaluate, report; and analyse.
+"""The stages of a run: train, qat, export, evaluate, report; analyse and verify.
 
 
 Each stage reads the folder, writes its results in one step, can be run again (what is finished
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantdet.atomic import write_json
 from quantdet.config import Config, DataConfig, load_config
@@ -27,9 +27,13 @@ from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.quiet import quiet_stderr
 from quantdet.runs import Run
 
+if TYPE_CHECKING:
+    from quantdet.verify.result import Verification
+
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
 
+VERIFY_PICTURES = 50
 FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
 _PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
 
@@ -187,6 +191,64 @@ def run_analyse(
     return result
 
 
+def run_verify(
+    run: Run,
+    targets: Sequence[str] = (),
+    pictures: int = VERIFY_PICTURES,
+    data: Path | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Take the integer model of a run through targets and compare it with fake-quantized Keras.
+
+    Args:
+        run: after ``export``.
+        targets: names out of ``verify.targets.TARGETS``; none stands for all.
+        pictures: how many, spread evenly over them all.
+        data: data set or folder of pictures; None takes the run's test split.
+        progress: called with (phase, done, total).
+
+    Raises:
+        QuantdetError: run, pictures or a name are wrong. What fails on a target is in the result.
+    """
+    from quantdet.verify.models import load_checked, run_subject
+    from quantdet.verify.pictures import picture_files, read_pictures
+    from quantdet.verify.run import check_targets, verify_subject
+
+    names = check_targets(targets)
+    _, contract = load_checked(run.root)
+    _import_keras_quietly()
+    paths = _test_pictures(run) if data is None else picture_files(data)
+    chosen = read_pictures(paths, pictures, contract.input.size_hw)
+    with _recorded(run, "verify") as entry:
+        subject = run_subject(run, contract, chosen, progress or _silent)
+        result = verify_subject(subject, names, progress or _silent)
+        entry["targets"] = {item.target: item.status for item in result.targets}
+    return result
+
+
+def verify_model(
+    model: Path,
+    data: Path,
+    targets: Sequence[str] = (),
+    pictures: int = VERIFY_PICTURES,
+    progress: Progress | None = None,
+) -> Verification:
+    """Take one .tflite with its contract through targets; LiteRT's reference kernels are right.
+
+    Args and Raises are those of :func:`run_verify`.
+    """
+    from quantdet.verify.models import file_subject, load_checked
+    from quantdet.verify.pictures import picture_files, read_pictures
+    from quantdet.verify.run import check_targets, verify_subject
+
+    names = check_targets(targets)
+    model_file, contract = load_checked(model)
+    chosen = read_pictures(picture_files(data), pictures, contract.input.size_hw)
+    tick = partial(progress or _silent, "reference kernels")
+    subject = file_subject(model_file, contract, chosen, tick)
+    return verify_subject(subject, names, progress or _silent)
+
+
 def run_report(run: Run) -> Path:
     """Write the run's HTML report and return its path."""
     from quantdet.report.html import write_report
@@ -267,6 +329,16 @@ def _load(config: Config, run: Run | None = None, splits: Sequence[str] | None =
             "set it in [data]"
         )
     return dataset
+
+
+def _test_pictures(run: Run) -> list[Path]:
+    config = run.load_config()
+    split = config.data.test_split
+    return [sample.image_path for sample in _load(config, run, (split,)).splits[split]]
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    return None
 
 
 def _labels(run: Run) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """A run is a folder; this module knows what lies where in it.
 
 runs/NAME/{config.toml, manifest.json, float/, qat/, export/, metrics.json, analysis.json,
-analysis.png, report.html}
+analysis.png, verify.json, report.html}
 """
 
 from __future__ import annotations
@@ -68,6 +68,11 @@ class Run:
     def analysis_picture(self) -> Path:
         """The same as a picture."""
         return self.root / "analysis.png"
+
+    @property
+    def verify_file(self) -> Path:
+        """What the integer model answers on every target."""
+        return self.root / "verify.json"
 
     @property
     def report_file(self) -> Path:

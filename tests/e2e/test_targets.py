@@ -1,27 +1,59 @@
-"""The exported file on what else runs it."""
+"""`quantdet verify` on a run: every target against fake-quantized Keras."""
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import quantdet
 
-@pytest.mark.slow
-def test_every_operator_runs_on_the_ethos_u55(finished, tmp_path):
-    vela = shutil.which("vela", path=str(Path(sys.executable).parent)) or shutil.which("vela")
-    if vela is None:
-        pytest.skip("vela is not installed: pip install ethos-u-vela")
-    done = subprocess.run(
-        [vela, "--accelerator-config", "ethos-u55-128", "--output-dir", tmp_path,
-         finished / "export/model.tflite"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )  # fmt: skip
-    assert re.search(r"CPU operators = 0 \(0\.0%\)", done.stdout)
-    assert re.search(r"NPU operators = [1-9]\d* \(100\.0%\)", done.stdout)
+PICTURES = 3
+
+
+@pytest.fixture(scope="module")
+def verified(finished):
+    """Return the content of verify.json, and what was printed."""
+    done = quantdet("verify", finished, "--pictures", PICTURES, check=0)
+    return json.loads((finished / "verify.json").read_text()), done.stdout
+
+
+def test_what_rounds_as_told_gives_the_very_integers(verified):
+    content, _ = verified
+    assert content["baseline"] == "fake-quantized Keras"
+    assert content["pictures"] == PICTURES
+    assert content["noise_of_quantization_lsb"] > 0
+    ran = [item for item in content["targets"] if item["identical"] is not None]
+    assert {item["target"] for item in ran} >= {"litert-reference", "litert-xnnpack"}
+    for item in ran:
+        assert item["identical_exact"] == 1.0, item
+
+
+def test_every_operator_runs_on_the_npu(verified):
+    content, _ = verified
+    (ethos,) = (item for item in content["targets"] if item["target"] == "ethos-u")
+    if ethos["status"] == "skipped":
+        pytest.skip(ethos["reason"])
+    for row in ethos["details"]["accelerators"]:
+        assert row["cpu_operators"] == 0
+        assert row["npu_operators"] > 0
+
+
+def test_table_and_manifest_say_the_same(verified, finished):
+    content, printed = verified
+    manifest = json.loads((finished / "manifest.json").read_text())
+    status = {item["target"]: item["status"] for item in content["targets"]}
+    assert manifest["verify"]["targets"] == status
+    for target, how in status.items():
+        assert f"{target}: " in printed
+        assert how in printed
+
+
+def test_run_without_its_keras_model(finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "qat/model.keras").unlink()
+    done = quantdet("verify", run, "--pictures", PICTURES, check=2)
+    assert "qat/model.keras: not there to compare with; run `quantdet qat`" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -89,6 +89,16 @@ def test_files_give_the_integers_that_are_told(name, tmp_path):
             assert same >= LEAST.get((kernels, name), 1.0), (kernels, output)
 
 
+def test_xnnpack_multiplies_scales_in_float32():
+    # One integer in a million is another one so; in a net of 50 layers a third of the outputs.
+    kernels = KERNEL_SETS["xnnpack"]
+    scales = np.float32(0.06192), np.float32(0.03898), np.float32(0.09972)
+    accumulators = np.array([22744])
+    assert kernels.convolution(accumulators, kernels.multiplier(*scales)) == 550
+    exact = KERNEL_SETS["reference"].multiplier(*map(float, scales))
+    assert kernels.convolution(accumulators, exact) == 551
+
+
 def test_unknown_kernels_and_16_bits_are_refused():
     model = random_model("conv2d")
     x = random_input(model)

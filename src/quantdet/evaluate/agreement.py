@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.boxes import iou_matrix
 from quantdet.detections import Detections
@@ -13,7 +14,9 @@ SAME_IOU = 0.9
 
 
 def same_detections(
-    first: Sequence[Detections], second: Sequence[Detections], threshold: float
+    first: Sequence[Detections],
+    second: Sequence[Detections],
+    threshold: float | NDArray[np.floating],
 ) -> float:
     """Return the share of detections that the other model has too, 0 to 1.
 
@@ -24,7 +27,7 @@ def same_detections(
     Args:
         first: detections of each picture by one model, not cut by any threshold.
         second: by the other.
-        threshold: lowest score shown to people.
+        threshold: lowest score shown to people, of all classes or of each, shape (labels,).
     """
     met = np.zeros(2, np.int64)  # (same, shown)
     for a, b in zip(first, second, strict=True):

@@ -92,23 +92,39 @@ def compare_kernels(
         row: dict[str, Any] = {
             "kernels": name,
             **same,
-            **_differences(real, reference.frozen, specs),
+            **differences(real, reference.frozen, specs),
         }
         if name in reference.exact:
-            row["exact"] = _differences(real, reference.exact[name], specs)
+            row["exact"] = differences(real, reference.exact[name], specs)
         rows.append(row)
-    floats = {key: _within_range(reference.floats[key], spec) for key, spec in specs.items()}
     return {
         "pictures": len(reference.pixels),
         "simulation": agreement(simulated, simulated),
         "kernels": rows,
-        "quantization_noise_lsb": _differences(reference.frozen, floats, specs)["noise_lsb"],
+        "quantization_noise_lsb": quantization_noise(reference.frozen, reference.floats, specs),
     }
 
 
-def litert_runner(model_file: Path, contract: Contract, kernels: str) -> Runner:
+def quantization_noise(frozen: Outputs, floats: Outputs, specs: Mapping[str, TensorSpec]) -> float:
+    """Return the root mean square difference of two Keras models' outputs in integer steps.
+
+    Args:
+        frozen: outputs of the fake-quantized model, real values.
+        floats: of the float model; what is beyond the range of the integers is cut first, a
+            clipped range is no noise.
+        specs: output name → its integers.
+    """
+    within = {key: _within_range(floats[key], spec) for key, spec in specs.items()}
+    return differences(frozen, within, specs)["noise_lsb"]
+
+
+def litert_runner(
+    model_file: Path, contract: Contract, kernels: str, num_threads: int = 2
+) -> Runner:
     """Return a runner on LiteRT: "reference", "optimized" or "xnnpack" kernels."""
-    engine = Engine(model_file, kernels=kernels, num_threads=2)
+    engine = Engine(
+        model_file, kernels=kernels, num_threads=num_threads, signature=contract.signature
+    )
     return lambda picture: engine.run(quantize_input(picture, contract.input)[None])
 
 
@@ -135,8 +151,12 @@ def micro_runner(model_file: Path, contract: Contract) -> Runner:
     return run
 
 
-def _differences(a: Outputs, b: Outputs, specs: Mapping[str, TensorSpec]) -> Figures:
-    """Return how far real outputs are apart, in integer steps of all outputs together."""
+def differences(a: Outputs, b: Outputs, specs: Mapping[str, TensorSpec]) -> dict[str, float]:
+    """Return how far real outputs are apart, in integer steps of all outputs together.
+
+    Returns:
+        "identical" (share of equal integers), "noise_lsb" (root mean square), "max_lsb".
+    """
     steps = np.concatenate(
         [
             np.round((a[key].astype(np.float64) - b[key]) / spec.scale, 3).reshape(-1)

@@ -169,7 +169,8 @@ class Operators:
     def _weighted(self, node: Node, arguments: list[Any]) -> Pending:
         layer: QuantizedWeights = node.layer
         scale = ops.convert_to_numpy(layer.weight_scale()).astype(np.float64).reshape(-1)
-        step = scale * self._scale(node.inputs[0])
+        scale_in = self._scale(node.inputs[0])
+        step = scale * scale_in
         bias = np.rint(ops.convert_to_numpy(layer.bias) / step)
         (integers,) = self._integers(node, arguments)
         # Sums of integers are exact in float64.
@@ -178,7 +179,11 @@ class Operators:
         kernels = self._kernels
         own = {QuantConv2D: kernels.convolution, QuantDense: kernels.dense}
         requantize = own.get(type(layer), kernels.depthwise)
-        return Pending(lambda params: requantize(accumulators, step / params.scale))
+        return Pending(
+            lambda params: requantize(
+                accumulators, kernels.multiplier(scale_in, scale, params.scale)
+            )
+        )
 
     def _sum(self, node: Node, arguments: list[Any]) -> Pending:
         a, b = self._integers(node, arguments)
@@ -191,8 +196,13 @@ class Operators:
 
     def _product(self, node: Node, arguments: list[Any]) -> Pending:
         a, b = self._integers(node, arguments)
-        scale = math.prod(self._scale(tensor) for tensor in node.inputs)
-        return Pending(lambda params: self._kernels.product(a * b, scale / params.scale))
+        scale_a, scale_b = (self._scale(tensor) for tensor in node.inputs)
+        kernels = self._kernels
+        return Pending(
+            lambda params: kernels.product(
+                a * b, kernels.multiplier(scale_a, scale_b, params.scale)
+            )
+        )
 
     def _global_mean(self, node: Node, arguments: list[Any]) -> Pending:
         (integers,) = self._integers(node, arguments)

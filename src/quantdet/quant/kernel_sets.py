@@ -8,7 +8,8 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
 - optimized: the same, but ruy's convolutions round halves up in the second step (x86). Its mean
   over positions with kept dimensions cuts the zero point to an integer, which shifts all results
   by up to a step; that is not modelled.
-- xnnpack: ``lrint(float(accumulator) * scale)``, halves to even; sums with multipliers of 21
+- xnnpack: ``lrint(float(accumulator) * scale)``, halves to even, the scales multiplied in float32;
+  sums with multipliers of 21
   bits, leaky ReLU with 8, bilinear resizing with 11, the last not modelled.
 
 Found in the kernels' sources and by experiment; tests/quant/test_exact.py compares whole files
@@ -29,6 +30,8 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 Requantize = Callable[[Integers, Any], Integers]
 """(accumulators, real multiplier: scalar or per channel) → rounded product."""
+Multiplier = Callable[[Any, Any, float], Any]
+"""(scale of a: scalar or per channel, scale of b, scale of the result) → real multiplier."""
 AddIntegers = Callable[[Integers, Integers, float, float], Integers]
 """(a, b, scale of a / scale of the sum, scale of b / scale of the sum) → rounded sum."""
 
@@ -78,6 +81,16 @@ def add_21_bits(a: Integers, b: Integers, ratio_a: float, ratio_b: float) -> Int
         for values, ratio in ((a, ratio_a), (b, ratio_b))
     ]
     return (fine[0] + fine[1] + (1 << (shift - 1))) >> shift
+
+
+def multiply_scales(a: Any, b: Any, out: float) -> Any:
+    """Return ``a * b / out`` in float64: the multiplier of a product of two scaled integers."""
+    return a * b / out
+
+
+def multiply_scales_float32(a: Any, b: Any, out: float) -> Any:
+    """Return the same with every step rounded to float32."""
+    return np.asarray(a, np.float32) * np.asarray(b, np.float32) / np.float32(out)
 
 
 def round_8_bits(values: Integers, multiplier: Any) -> Integers:
@@ -145,6 +158,7 @@ class KernelSet:
     """How one kernel set rounds each kind of operator.
 
     Attributes:
+        multiplier: of products of two scaled integers.
         convolution: Conv2D.
         depthwise: DepthwiseConv2D and Conv2DTranspose.
         dense: Dense.
@@ -155,6 +169,7 @@ class KernelSet:
         interpolates_in_10_bits: bilinear resizing in fixed point, not in float.
     """
 
+    multiplier: Multiplier = multiply_scales
     convolution: Requantize = round_twice
     depthwise: Requantize = round_twice
     dense: Requantize = round_once
@@ -170,6 +185,7 @@ KERNEL_SETS = {
     "tflite-micro": KernelSet(dense=round_twice),
     "optimized": KernelSet(convolution=round_twice_up),
     "xnnpack": KernelSet(
+        multiplier=multiply_scales_float32,
         convolution=round_float32,
         depthwise=round_float32,
         dense=round_float32,

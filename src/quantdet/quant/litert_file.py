@@ -16,7 +16,10 @@ from quantdet.errors import ModelError
 
 @dataclass(frozen=True)
 class FileTensor:
-    """One tensor of the file; ``real = (q - zero_point) * scale`` along ``axis``."""
+    """One tensor of the file; ``real = (q - zero_point) * scale`` along ``axis``.
+
+    ``dynamic``: a size is known only when the model runs.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -24,15 +27,20 @@ class FileTensor:
     scales: NDArray[np.float32]
     zero_point: int
     data: NDArray[Any] | None
+    dynamic: bool = False
 
 
 @dataclass(frozen=True)
 class FileOp:
-    """One operator, e.g. "CONV_2D"; optional inputs that are absent are left out."""
+    """One operator, e.g. "CONV_2D"; optional inputs that are absent are left out.
+
+    ``options``: its settings as the file's schema has them, e.g. ``Conv2DOptionsT``.
+    """
 
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    options: Any = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ def read_litert(content: bytes | Path) -> FileGraph:
                 names[op.opcodeIndex],
                 tuple(int(i) for i in op.inputs if i >= 0),
                 tuple(int(i) for i in op.outputs),
+                op.builtinOptions,
             )
             for op in graph.operators
         ),
@@ -110,6 +119,7 @@ def _tensor(tensor: Any, types: dict[int, str], buffers: list[Any]) -> FileTenso
     shape = tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
     dtype = types[tensor.type].lower()
     data = _constant(buffers[tensor.buffer].data, dtype, shape)
+    dynamic = tensor.shapeSignature is not None and min(tensor.shapeSignature, default=0) < 0
     return FileTensor(
         tensor.name.decode(errors="replace"),
         shape,
@@ -117,6 +127,7 @@ def _tensor(tensor: Any, types: dict[int, str], buffers: list[Any]) -> FileTenso
         np.asarray(scales, dtype=np.float32),
         zero,
         data,
+        dynamic,
     )
 
 

@@ -1,0 +1,1 @@
+"""One exported file on everything that runs it; docs/verify.md."""

@@ -1,0 +1,107 @@
+"""What may be verified: a run folder, or a .tflite with its contract."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import ModelError
+from quantdet.evaluate.end_to_end import Outputs, litert_runner
+from quantdet.quant.litert_file import read_litert
+from quantdet.runs import Run
+from quantdet.runtime.contract import Contract
+from quantdet.runtime.detector import Detector
+from quantdet.verify.subject import (
+    KERAS,
+    REFERENCE,
+    Pictures,
+    Progress,
+    Subject,
+    Tick,
+    compared,
+    real_outputs,
+)
+
+_BATCH = 8
+
+
+def load_checked(model: Path) -> tuple[Path, Contract]:
+    """Return the .tflite that is meant and its contract, once it is sure that it can be verified.
+
+    Args:
+        model: run folder or .tflite.
+
+    Raises:
+        ModelError: file or contract missing or damaged, not of each other, not of 8 bits, or
+            without a signature.
+    """
+    detector = Detector(model)
+    model_file, contract = detector.model_file, detector.contract
+    tensors = (contract.input.tensor, *compared(contract).values())
+    others = {spec.name: spec.dtype for spec in tensors if spec.dtype not in ("uint8", "int8")}
+    if others:
+        what = ", ".join(f"{name!r} is {dtype}" for name, dtype in others.items())
+        raise ModelError(
+            f"{model_file}: is not quantized to 8 bits: {what}; verify the file of `quantdet qat` "
+            "and `quantdet export`. `quantdet predict` and `quantdet evaluate` take float files"
+        )
+    read_litert(model_file)
+    return model_file, contract
+
+
+def file_subject(model_file: Path, contract: Contract, pictures: Pictures, tick: Tick) -> Subject:
+    """Return the subject of a lone file: LiteRT's reference kernels are the baseline."""
+    run = litert_runner(model_file, contract, "reference")
+    expected = real_outputs(run, contract, pictures.pixels, tick)
+    return Subject(model_file, contract, pictures, REFERENCE, expected)
+
+
+def run_subject(run: Run, contract: Contract, pictures: Pictures, progress: Progress) -> Subject:
+    """Return the subject of a run: its frozen fake-quantized Keras model is the baseline.
+
+    Raises:
+        ModelError: the run has no quantized or no float Keras model.
+    """
+    from quantdet.evaluate.run import load_keras
+    from quantdet.quant.exact import ExactModel
+
+    paths = (run.qat_dir / "model.keras", run.float_dir / "model.keras")
+    for path, stage in zip(paths, ("qat", "train"), strict=True):
+        if not path.is_file():
+            raise ModelError(f"{path}: not there to compare with; run `quantdet {stage}` first")
+    frozen, floats = map(load_keras, paths)
+    pixels = pictures.pixels
+
+    dense = any(op.name == "FULLY_CONNECTED" for op in read_litert(run.model_file).ops)
+
+    @cache
+    def told(kernels: str) -> Outputs:
+        return _batches(ExactModel(frozen, kernels), pixels, partial(progress, f"told: {kernels}"))
+
+    def simulate(kernels: str) -> Outputs:
+        # These two differ in dense layers only.
+        return told("reference" if kernels == "tflite-micro" and not dense else kernels)
+
+    return Subject(
+        run.model_file,
+        contract,
+        pictures,
+        KERAS,
+        expected=_batches(frozen, pixels, partial(progress, "fake-quantized Keras")),
+        floats=_batches(floats, pixels, partial(progress, "float Keras")),
+        simulate=simulate,
+    )
+
+
+def _batches(model: Any, pixels: NDArray[np.uint8], tick: Tick) -> Outputs:
+    from quantdet.evaluate.predictors import keras_outputs
+
+    parts = []
+    for start in range(0, len(pixels), _BATCH):
+        parts.append(keras_outputs(model, pixels[start : start + _BATCH]))
+        tick(min(start + _BATCH, len(pixels)), len(pixels))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

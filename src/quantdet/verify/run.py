@@ -1,0 +1,64 @@
+"""Take one file through all targets; what fails on one does not stop the others."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from quantdet.errors import ConfigError, DependencyError, QuantdetError
+from quantdet.evaluate.latency import host
+from quantdet.runtime.contract import file_sha256
+from quantdet.verify.result import TargetResult, Verification
+from quantdet.verify.subject import Progress, Subject, Tick
+from quantdet.verify.targets import TARGETS
+
+
+def check_targets(names: Sequence[str]) -> list[str]:
+    """Return the targets asked for in the order of ``TARGETS``; all of them if none is named.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    unknown = [name for name in names if name not in TARGETS]
+    if unknown:
+        raise ConfigError(f"target {unknown[0]!r} is unknown; choose of {', '.join(TARGETS)}")
+    return [name for name in TARGETS if not names or name in names]
+
+
+def verify_subject(subject: Subject, targets: Sequence[str], progress: Progress) -> Verification:
+    """Verify a file on targets.
+
+    Args:
+        subject: file, pictures and what it should answer.
+        targets: names out of ``TARGETS``.
+        progress: called with (phase, done, total).
+    """
+    results = tuple(
+        _verify_one(name, subject, partial(progress, f"verify {name}")) for name in targets
+    )
+    changed = subject.quantization
+    return Verification(
+        model=str(subject.model_file),
+        sha256=file_sha256(subject.model_file),
+        baseline=subject.baseline,
+        pictures=len(subject.pictures.pixels),
+        host=host(),
+        noise_of_quantization_lsb=None if changed is None else changed.noise_lsb,
+        same_after_quantization=None if changed is None else changed.same_detections,
+        targets=results,
+    )
+
+
+def _verify_one(name: str, subject: Subject, tick: Tick) -> TargetResult:
+    try:
+        result = TARGETS[name](subject, tick)
+    except DependencyError as error:
+        result = TargetResult("skipped", str(error))
+    except QuantdetError as error:
+        result = TargetResult("failed", str(error))
+    except Exception as error:  # even a defect must not hide what the other targets say
+        reason = f"{type(error).__name__}: {error}"
+        result = TargetResult("failed", reason, details={"traceback": traceback.format_exc()})
+    return replace(result, target=name)

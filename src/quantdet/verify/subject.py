@@ -1,0 +1,131 @@
+"""What is verified: a file, the same pictures for every target, and what it should answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.detections import Detections
+from quantdet.evaluate.agreement import same_detections
+from quantdet.evaluate.end_to_end import Outputs, Runner, quantization_noise
+from quantdet.evaluate.predictors import decode_batch
+from quantdet.runtime.contract import Contract, TensorSpec
+from quantdet.runtime.decode import dequantize
+from quantdet.runtime.thresholds import label_thresholds
+
+Tick = Callable[[int, int], None]
+"""Called with (done, total)."""
+Progress = Callable[[str, int, int], None]
+"""Called with (phase, done, total)."""
+
+KERAS = "fake-quantized Keras"
+REFERENCE = "LiteRT reference kernels"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures that every target gets.
+
+    Attributes:
+        pixels: uint8 (N, H, W, 3), RGB, of the model's input size.
+        sizes: height and width of the originals.
+    """
+
+    pixels: NDArray[np.uint8]
+    sizes: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What quantization changed.
+
+    Attributes:
+        noise_lsb: root mean square difference of the outputs, in integer steps.
+        same_detections: share of detections that both models have; None without any.
+    """
+
+    noise_lsb: float
+    same_detections: float | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One file under test.
+
+    Attributes:
+        model_file: the .tflite.
+        contract: of that file.
+        pictures: see the class.
+        baseline: name of what made ``expected``: ``KERAS`` or ``REFERENCE``.
+        expected: "boxes" and "scores" of the baseline, real values, batch in front.
+        floats: outputs of the float Keras model; None where there is none.
+        simulate: kernel set → outputs of the simulation that rounds as it does; None where
+            there is none.
+    """
+
+    model_file: Path
+    contract: Contract
+    pictures: Pictures
+    baseline: str
+    expected: Outputs
+    floats: Outputs | None = None
+    simulate: Callable[[str], Outputs] | None = None
+
+    @property
+    def specs(self) -> dict[str, TensorSpec]:
+        """The outputs that are compared."""
+        return compared(self.contract)
+
+    @cached_property
+    def quantization(self) -> Quantization | None:
+        """What quantization itself changed: fake-quantized against float Keras."""
+        if self.floats is None:
+            return None
+        return Quantization(
+            quantization_noise(self.expected, self.floats, self.specs),
+            self.same_detections(self.floats),
+        )
+
+    def same_detections(self, outputs: Outputs) -> float | None:
+        """Return the share of detections shown to people that the baseline has too.
+
+        None where neither shows any.
+        """
+        return self.same_as_expected(decode_batch(outputs, self.contract, self.pictures.sizes))
+
+    def same_as_expected(self, found: list[Detections]) -> float | None:
+        """Return the same for what was found in each picture, not cut by a threshold."""
+        lowest = label_thresholds(self.contract)
+        if not any(len(item.above(lowest)) for item in (*found, *self._found)):
+            return None
+        return same_detections(found, self._found, lowest)
+
+    @cached_property
+    def _found(self) -> list[Detections]:
+        return decode_batch(self.expected, self.contract, self.pictures.sizes)
+
+
+def compared(contract: Contract) -> dict[str, TensorSpec]:
+    """Return part → tensor of the outputs that are compared."""
+    return {"boxes": contract.boxes, "scores": contract.scores}
+
+
+def real_outputs(
+    run: Runner,
+    contract: Contract,
+    pixels: NDArray[np.uint8],
+    tick: Tick,
+) -> Outputs:
+    """Return "boxes" and "scores" of every picture, real values, batch in front."""
+    rows: dict[str, list[NDArray[np.float32]]] = {part: [] for part in compared(contract)}
+    for done, picture in enumerate(pixels, start=1):
+        answer = run(picture)
+        for part, spec in compared(contract).items():
+            rows[part].append(dequantize(answer[spec.name], spec)[0])
+        tick(done, len(pixels))
+    return {part: np.stack(values) for part, values in rows.items()}

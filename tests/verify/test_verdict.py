@@ -1,0 +1,124 @@
+"""What passes and what fails, and that a failure is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from quantdet.verify.run import verify_subject
+from quantdet.verify.targets import TARGETS
+from quantdet.verify.verdict import judge
+from quantdet.verify_text import verify_table
+from tests.verify.conftest import silent
+
+
+def moved(outputs, subject, steps, every=1):
+    """Return outputs with every n-th value so many integer steps away."""
+    parts = {}
+    for part, values in outputs.items():
+        parts[part] = values.copy()
+        parts[part].reshape(-1)[::every] += steps * subject.specs[part].scale
+    return parts
+
+
+def told(subject, outputs):
+    """Return the subject of a run whose simulation gives ``outputs``."""
+    floats = moved(subject.expected, subject, 1)
+    return replace(subject, simulate=lambda _kernels: outputs, floats=floats)
+
+
+def test_outputs_of_the_simulation_pass_however_far_from_the_baseline(subject):
+    far = moved(subject.expected, subject, 30)
+    result = judge(told(subject, far), far, "reference")
+    assert result.status == "passed"
+    assert (result.identical, result.identical_exact) == (0.0, 1.0)
+
+
+def test_one_value_of_a_thousand_is_a_fault_where_the_rounding_is_known(subject):
+    odd = moved(subject.expected, subject, 1, every=1000)
+    result = judge(told(subject, subject.expected), odd, "reference")
+    assert result.status == "failed"
+    assert result.identical_exact == pytest.approx(0.999, abs=1e-5)
+
+
+def test_where_rounding_is_not_known_no_more_than_quantization_may_change(subject):
+    run = replace(told(subject, subject.expected), simulate=None)
+    near = moved(subject.expected, subject, 1, every=4)
+    assert run.quantization.noise_lsb == pytest.approx(1.0, abs=1e-4)
+    assert judge(run, near, "reference").status == "passed"
+    result = judge(run, moved(subject.expected, subject, 9), "reference")
+    assert result.status == "failed"
+    assert "of quantization itself" in result.reason
+
+
+def test_lone_file_may_differ_by_rounding_only(subject):
+    assert judge(subject, moved(subject.expected, subject, 2), "xnnpack").status == "passed"
+    result = judge(subject, moved(subject.expected, subject, 10), "xnnpack")
+    assert result.status == "failed"
+    assert result.noise_lsb == pytest.approx(10, abs=0.01)
+
+
+def test_a_defect_in_one_target_is_told_and_stops_no_other(subject, monkeypatch):
+    def broken(_subject, _tick):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setitem(TARGETS, "ethos-u", broken)
+    result = verify_subject(subject, ["litert-reference", "ethos-u", "edgetpu"], silent)
+    assert [item.status for item in result.targets] == ["passed", "failed", "passed"]
+    assert result.targets[1].reason == "ZeroDivisionError: division by zero"
+    assert "in broken" in result.targets[1].details["traceback"]
+    assert not result.ok
+
+
+def test_content_of_verify_json_is_the_one_described(subject):
+    content = verify_subject(subject, ["litert-reference", "edgetpu"], silent).to_dict()
+    again = json.loads(json.dumps(content))
+    assert again["version"] == 1
+    assert again["baseline"] == "LiteRT reference kernels"
+    assert again["pictures"] == 3
+    assert again["noise_of_quantization_lsb"] is None
+    assert set(again["targets"][0]) == {
+        "target", "status", "reason", "version", "identical", "identical_exact", "max_lsb",
+        "noise_lsb", "same_detections", "latency_ms", "details",
+    }  # fmt: skip
+    text = verify_table(again)
+    assert "3 pictures, against LiteRT reference kernels" in text
+    assert "edgetpu: 10 of 10 published rules hold" in text
+
+
+def test_a_kernel_that_answers_wrongly_ends_with_exit_code_3(
+    quantdet, folder, tmp_path, monkeypatch
+):
+    from quantdet.verify.targets import litert_xnnpack
+
+    real = litert_xnnpack.litert_runner
+
+    def wrong(*arguments, **options):
+        run = real(*arguments, **options)
+        return lambda picture: {name: values ^ 16 for name, values in run(picture).items()}
+
+    monkeypatch.setattr(litert_xnnpack, "litert_runner", wrong)
+    out = tmp_path / "verify.json"
+    options = ["--data", folder, "--pictures", 3, "--out", out]
+    targets = ["--target", "litert-xnnpack", "--target", "litert-compiled"]
+    code, said, err = quantdet("verify", "voc-ssd300", *options, *targets)
+    assert code == 3, err
+    content = json.loads(out.read_text())
+    status = {item["target"]: item["status"] for item in content["targets"]}
+    assert status == {"litert-xnnpack": "failed", "litert-compiled": "passed"}
+    assert "failed" in said
+
+
+def test_skipped_targets_do_not_fail(quantdet, folder, monkeypatch):
+    monkeypatch.setattr("quantdet.verify.targets.ethos_u.find_spec", lambda _: None)
+    options = ["--data", folder, "--pictures", 1, "--json"]
+    code, said, err = quantdet(
+        "verify", "voc-ssd300", *options, "--target", "ethos-u", "--target", "edgetpu"
+    )
+    assert code == 0, err
+    skipped, passed = json.loads(said)["targets"]
+    assert skipped["status"] == "skipped"
+    assert "pip install ethos-u-vela" in skipped["reason"]
+    assert passed["status"] == "passed"
