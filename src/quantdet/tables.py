@@ -71,6 +71,9 @@ def predictions_text(results: Sequence[Any]) -> str:
             lines += [f"{where}: {len(objects)} objects {time}", *(f"  {text}" for text in objects)]
         else:
             lines.append(f"{where}: {objects[0] if objects else 'nothing found'} {time}")
+    failed = sum(bool(result.error) for result in results)
+    if failed:
+        lines.append(f"{failed} of {len(results)} could not be read")
     return "\n".join(lines)
 
 

@@ -7,25 +7,31 @@ Training, evaluation and ``predict`` all use these functions, so they see the sa
 from __future__ import annotations
 
 import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from quantdet.errors import DataError, ModelError
 from quantdet.runtime.contract import InputSpec
 
 _INTEGER_RANGE = {"uint8": (0, 255), "int8": (-128, 127)}
+# What Python warns of is one setting for all threads.
+_warnings_lock = threading.Lock()
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode a picture file.
 
     EXIF rotation is applied. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB;
-    transparent parts show white.
+    transparent parts show white. Of an animation the first frame is taken.
 
     Args:
         path: a file of any format that Pillow reads.
@@ -37,7 +43,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         DataError: missing, not a picture, truncated, or too large to be meant.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             image.load()
             return rgb_pixels(image)
     except FileNotFoundError:
@@ -47,18 +53,40 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             f"{path}: cannot be opened ({error.strerror}); give a picture file that may be read"
         ) from None
     except UnidentifiedImageError:
+        if not path.stat().st_size:
+            raise DataError(f"{path}: is empty; copy it again or leave it out") from None
         raise DataError(
             f"{path}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
             "files out"
         ) from None
     except Image.DecompressionBombError as error:
-        raise DataError(
-            f"{path}: too many pixels to be a real picture ({error}); make it smaller"
-        ) from None
+        raise DataError(f"{path}: too many pixels ({error}); make it smaller") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise DataError(
             f"{path}: picture is truncated or damaged ({error}); replace it or leave it out"
         ) from None
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """Open a picture file; its pixels are not decoded yet.
+
+    Raises:
+        Image.DecompressionBombError: more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, where Pillow
+            only warns (89 megapixels unless a program sets it). A decoded picture takes 3 bytes a
+            pixel, several times over.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path)
+    with image:
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and image.width * image.height > limit:
+            raise Image.DecompressionBombError(
+                f"{image.width} x {image.height} are {image.width * image.height / 1e6:.0f} "
+                f"megapixels, at most {limit / 1e6:.0f} are read"
+            )
+        yield image
 
 
 def rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -67,7 +95,10 @@ def rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
     Raises:
         ValueError: floating-point pixels.
     """
-    return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    # Pillow copies the picture even where there is nothing to turn.
+    upright = ImageOps.exif_transpose(image) if turned else image
+    return np.array(_to_rgb(upright), dtype=np.uint8)
 
 
 def resize(image_rgb: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -137,7 +168,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_integers(grey: NDArray[np.int64], *, wide: bool) -> Image.Image:

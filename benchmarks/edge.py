@@ -1,0 +1,164 @@
+"""What the core install takes on a device: space, import time, a cold `quantdet predict`, memory.
+
+    python benchmarks/edge.py PICTURES
+    python benchmarks/edge.py PICTURES --install . --install ".[small]" --install ../before
+
+Each --install is what pip gets, in a virtual environment of its own; all are measured in turns, and
+the ratio is of medians, to the first. Every run is a new process. CPU time is of all threads and
+holds on a busy machine; peak memory is the kernel's maximum resident set. Linux and macOS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_TOOLS = ("pip", "setuptools", "wheel")
+# Runs in the measured environment, prints {package: [bytes, bytes of compiled .pyc]}.
+_SIZES = """
+import importlib.metadata as m, json
+sizes = {}
+for part in m.distributions():
+    files = [(f.suffix == ".pyc", part.locate_file(f)) for f in part.files or ()]
+    there = [(pyc, path.stat().st_size) for pyc, path in files if path.is_file()]
+    plain, compiled = (sum(n for c, n in there if c is k) for k in (False, True))
+    sizes[part.metadata["Name"].lower()] = [plain, compiled]
+print(json.dumps(sizes))
+"""
+_HOST = "import json; from quantdet.evaluate.latency import host; print(json.dumps(host()))"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process."""
+
+    wall_ms: float
+    cpu_ms: float
+    peak_mb: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--install", action="append", dest="installs")
+    parser.add_argument("--python", default=sys.executable, help="makes the environments")
+    parser.add_argument("--runs", type=int, default=20)
+    arguments = parser.parse_args()
+    installs = arguments.installs or ["."]
+    with tempfile.TemporaryDirectory() as work:
+        bins = [
+            environment(arguments.python, item, Path(work) / str(number))
+            for number, item in enumerate(installs)
+        ]
+        host = output(bins[0] / "python", "-c", _HOST)
+        print(f"{time.strftime('%Y-%m-%d')}, Python {output(bins[0] / 'python', '-V')[7:]}, {host}")
+        print_sizes(installs, [json.loads(output(b / "python", "-c", _SIZES)) for b in bins])
+        print_times(installs, bins, arguments.pictures[0], arguments.runs)
+        print_answers(installs, bins, arguments.pictures)
+
+
+def environment(python: str, what: str, folder: Path) -> Path:
+    """Make a virtual environment with only ``what`` in it; return its folder of programs."""
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *shlex.split(what)], check=True, stderr=subprocess.DEVNULL)
+    return folder / "bin"
+
+
+def output(*command) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def print_sizes(installs, sizes) -> None:
+    """Print megabytes of each package, without .pyc, and sums."""
+    plain = [
+        {name: both[0] / 1e6 for name, both in found.items() if name not in _TOOLS}
+        for found in sizes
+    ]
+    compiled = [
+        sum(both[1] for name, both in found.items() if name not in _TOOLS) / 1e6 for found in sizes
+    ]
+    names = sorted(set().union(*plain), key=lambda name: -max(p.get(name, 0) for p in plain))
+    rows = [(name, *(f"{p[name]:.2f}" if name in p else "–" for p in plain)) for name in names]
+    for title, left_out in (
+        ("**all**", ()),
+        ("**all but numpy**", ("numpy",)),
+        ("**all but numpy and LiteRT**", ("numpy", "ai-edge-litert")),
+    ):
+        sums = [sum(mb for name, mb in p.items() if name not in left_out) for p in plain]
+        rows.append((title, *(f"**{mb:.1f}**" for mb in sums)))
+    rows.append(("compiled .pyc on top", *(f"{mb:.1f}" for mb in compiled)))
+    print_table(("package, MB", *installs), rows)
+
+
+def print_times(installs, bins, picture: Path, runs: int) -> None:
+    """Print time and memory of commands, measured in turns."""
+    with tempfile.TemporaryDirectory() as out:
+        predict = ("predict", picture, "--out", out)
+        commands = {
+            "python -c pass": ("python", "-c", "pass"),
+            "import quantdet": ("python", "-c", "import quantdet"),
+            "from quantdet import Detector": ("python", "-c", "from quantdet import Detector"),
+            "quantdet --help": ("quantdet", "--help"),
+            "quantdet predict PICTURE": ("quantdet", *predict),
+        }
+        rows = []
+        for title, (program, *rest) in commands.items():
+            turns = [[measure(b / program, *rest) for b in bins] for _ in range(runs + 1)][1:]
+            medians = [
+                Run(*(statistics.median(getattr(r, f) for r in column) for f in Run.__match_args__))
+                for column in zip(*turns, strict=True)
+            ]
+            for install, run in zip(installs, medians, strict=True):
+                ratio = f"{run.cpu_ms / medians[0].cpu_ms:.2f}"
+                numbers = (f"{run.wall_ms:.0f}", f"{run.cpu_ms:.0f}", ratio, f"{run.peak_mb:.0f}")
+                rows.append((f"`{title}`", f"`{install}`", *numbers))
+    print_table(("process", "install", "wall ms", "CPU ms", "ratio of CPU", "peak MB"), rows)
+
+
+def measure(*command) -> Run:
+    """Run a process to its end."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{shlex.join(map(str, command))}: exit code {process.returncode}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    cpu = usage.ru_utime + usage.ru_stime
+    return Run(1000 * wall, 1000 * cpu, usage.ru_maxrss * unit / 1e6)
+
+
+def print_answers(installs, bins, pictures) -> None:
+    """Print how many pictures have exactly the boxes and scores of the first install."""
+    answers = []
+    for folder in bins:
+        with tempfile.TemporaryDirectory() as out:
+            options = ("--out", out, "--threshold", "0.05", "--json")
+            answers.append(json.loads(output(folder / "quantdet", "predict", *pictures, *options)))
+    rows = []
+    for install, found in zip(installs, answers, strict=True):
+        pairs = zip(found, answers[0], strict=True)
+        same = sum(a["detections"] == b["detections"] for a, b in pairs)
+        fastest = min(item["inference_ms"] for item in found)
+        rows.append((f"`{install}`", f"{same} of {len(found)}", f"{fastest:.2f}"))
+    print_table(("install", "same boxes and scores as the first", "fastest inference, ms"), rows)
+
+
+def print_table(header, rows) -> None:
+    lines = [header, ["---"] * len(header), *rows]
+    print("\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+if __name__ == "__main__":
+    main()
