@@ -72,7 +72,7 @@ def predictions_text(results: Sequence[Any]) -> str:
         else:
             lines.append(f"{where}: {objects[0] if objects else 'nothing found'} {time}")
     failed = sum(bool(result.error) for result in results)
-    if failed:
+    if failed and len(results) > 1:
         lines.append(f"{failed} of {len(results)} could not be read")
     return "\n".join(lines)
 
