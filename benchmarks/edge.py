@@ -2,10 +2,14 @@
 
     python benchmarks/edge.py PICTURES
     python benchmarks/edge.py PICTURES --install . --install ".[small]" --install ../before
+    python benchmarks/edge.py --machine aarch64
 
 Each --install is what pip gets, in a virtual environment of its own; all are measured in turns, and
 the ratio is of medians, to the first. Every run is a new process. CPU time is of all threads and
 holds on a busy machine; peak memory is the kernel's maximum resident set. Linux and macOS.
+
+With --machine only sizes are printed, of the wheels for Linux with glibc 2.36 on that machine
+(64-bit Raspberry Pi OS: aarch64).
 """
 
 from __future__ import annotations
@@ -20,20 +24,11 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 _TOOLS = ("pip", "setuptools", "wheel")
-# Runs in the measured environment, prints {package: [bytes, bytes of compiled .pyc]}.
-_SIZES = """
-import importlib.metadata as m, json
-sizes = {}
-for part in m.distributions():
-    files = [(f.suffix == ".pyc", part.locate_file(f)) for f in part.files or ()]
-    there = [(pyc, path.stat().st_size) for pyc, path in files if path.is_file()]
-    plain, compiled = (sum(n for c, n in there if c is k) for k in (False, True))
-    sizes[part.metadata["Name"].lower()] = [plain, compiled]
-print(json.dumps(sizes))
-"""
+_GLIBC_MINORS = range(17, 37)
 _HOST = "import json; from quantdet.evaluate.latency import host; print(json.dumps(host()))"
 
 
@@ -48,20 +43,30 @@ class Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("pictures", type=Path, nargs="*")
     parser.add_argument("--install", action="append", dest="installs")
     parser.add_argument("--python", default=sys.executable, help="makes the environments")
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--machine", help="print sizes for another machine, e.g. aarch64")
     arguments = parser.parse_args()
+    if not arguments.pictures and not arguments.machine:
+        parser.error("give pictures, or --machine")
     installs = arguments.installs or ["."]
     with tempfile.TemporaryDirectory() as work:
+        folders = [Path(work) / str(number) for number in range(len(installs))]
+        if arguments.machine:
+            for item, folder in zip(installs, folders, strict=True):
+                unpack(arguments.python, item, arguments.machine, folder)
+            print(f"{time.strftime('%Y-%m-%d')}, wheels for {arguments.machine}")
+            print_sizes(installs, [sizes(folder) for folder in folders])
+            return
         bins = [
-            environment(arguments.python, item, Path(work) / str(number))
-            for number, item in enumerate(installs)
+            environment(arguments.python, item, folder)
+            for item, folder in zip(installs, folders, strict=True)
         ]
         host = output(bins[0] / "python", "-c", _HOST)
-        print(f"{time.strftime('%Y-%m-%d')}, Python {output(bins[0] / 'python', '-V')[7:]}, {host}")
-        print_sizes(installs, [json.loads(output(b / "python", "-c", _SIZES)) for b in bins])
+        print(f"{time.strftime('%Y-%m-%d')}, {output(bins[0] / 'python', '-V')}, {host}")
+        print_sizes(installs, [sizes(next(f.glob("lib/python*/site-packages"))) for f in folders])
         print_times(installs, bins, arguments.pictures[0], arguments.runs)
         print_answers(installs, bins, arguments.pictures)
 
@@ -69,24 +74,42 @@ def main() -> None:
 def environment(python: str, what: str, folder: Path) -> Path:
     """Make a virtual environment with only ``what`` in it; return its folder of programs."""
     subprocess.run([python, "-m", "venv", folder], check=True)
-    pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *shlex.split(what)], check=True, stderr=subprocess.DEVNULL)
+    pip_install(folder / "bin" / "python", *shlex.split(what))
     return folder / "bin"
+
+
+def unpack(python: str, what: str, machine: str, folder: Path) -> None:
+    """Put ``what`` for another machine into ``folder``."""
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in _GLIBC_MINORS]
+    options = [part for name in platforms for part in ("--platform", name)]
+    options += ["--platform", f"manylinux2014_{machine}", "--only-binary", ":all:"]
+    pip_install(python, *options, "--target", folder, *shlex.split(what))
+
+
+def pip_install(python, *arguments) -> None:
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *arguments], check=True, stderr=subprocess.DEVNULL)
+
+
+def sizes(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return package → (bytes without .pyc, bytes of .pyc)."""
+    found = {}
+    for part in metadata.distributions(path=[str(folder)]):
+        files = [(path.suffix == ".pyc", part.locate_file(path)) for path in part.files or ()]
+        there = [(pyc, path.stat().st_size) for pyc, path in files if path.is_file()]
+        plain, compiled = (sum(n for pyc, n in there if pyc is kind) for kind in (False, True))
+        found[part.metadata["Name"].lower()] = (plain, compiled)
+    return {name: both for name, both in found.items() if name not in _TOOLS}
 
 
 def output(*command) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def print_sizes(installs, sizes) -> None:
+def print_sizes(installs, found) -> None:
     """Print megabytes of each package, without .pyc, and sums."""
-    plain = [
-        {name: both[0] / 1e6 for name, both in found.items() if name not in _TOOLS}
-        for found in sizes
-    ]
-    compiled = [
-        sum(both[1] for name, both in found.items() if name not in _TOOLS) / 1e6 for found in sizes
-    ]
+    plain = [{name: both[0] / 1e6 for name, both in item.items()} for item in found]
+    compiled = [sum(both[1] for both in item.values()) / 1e6 for item in found]
     names = sorted(set().union(*plain), key=lambda name: -max(p.get(name, 0) for p in plain))
     rows = [(name, *(f"{p[name]:.2f}" if name in p else "–" for p in plain)) for name in names]
     for title, left_out in (
