@@ -33,7 +33,7 @@ def test_camera_loop_prints_and_draws_every_frame(model, tmp_path):
 
 
 def test_camera_loop_ends_cleanly_on_ctrl_c(model, tmp_path):
-    frames = 3000
+    frames = 8000  # more lines than a pipe holds, so that it cannot end before it is stopped
     write_video(tmp_path / "v.mp4", [(255, 0, 0)] * frames)
     command = [*CAMERA_LOOP, "--source", tmp_path / "v.mp4", "--model", model]
     with subprocess.Popen(
