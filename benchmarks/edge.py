@@ -6,7 +6,8 @@
 
 Each --install is what pip gets, in a virtual environment of its own; all are measured in turns, and
 the ratio is of medians, to the first. Every run is a new process. CPU time is of all threads and
-holds on a busy machine; peak memory is the kernel's maximum resident set. Linux and macOS.
+holds on a busy machine; peak memory is the kernel's maximum resident set, and never less than this
+script's own. Linux and macOS.
 
 With --machine only sizes are printed, of the wheels for Linux with glibc 2.36 on that machine
 (64-bit Raspberry Pi OS: aarch64).
@@ -29,6 +30,7 @@ from pathlib import Path
 
 _TOOLS = ("pip", "setuptools", "wheel")
 _GLIBC_MINORS = range(17, 37)
+_SPEED_TURNS = 5
 _HOST = "import json; from quantdet.evaluate.latency import host; print(json.dumps(host()))"
 
 
@@ -137,15 +139,19 @@ def print_times(installs, bins, picture: Path, runs: int) -> None:
         rows = []
         for title, (program, *rest) in commands.items():
             turns = [[measure(b / program, *rest) for b in bins] for _ in range(runs + 1)][1:]
-            medians = [
-                Run(*(statistics.median(getattr(r, f) for r in column) for f in Run.__match_args__))
-                for column in zip(*turns, strict=True)
-            ]
-            for install, run in zip(installs, medians, strict=True):
-                ratio = f"{run.cpu_ms / medians[0].cpu_ms:.2f}"
-                numbers = (f"{run.wall_ms:.0f}", f"{run.cpu_ms:.0f}", ratio, f"{run.peak_mb:.0f}")
-                rows.append((f"`{title}`", f"`{install}`", *numbers))
-    print_table(("process", "install", "wall ms", "CPU ms", "ratio of CPU", "peak MB"), rows)
+            columns = list(zip(*turns, strict=True))
+            first = median(columns[0], "cpu_ms")
+            for install, column in zip(installs, columns, strict=True):
+                fastest = min(run.wall_ms for run in column)
+                wall, cpu, peak = (median(column, f) for f in ("wall_ms", "cpu_ms", "peak_mb"))
+                numbers = (f"{wall:.0f}", f"{fastest:.0f}", f"{cpu:.0f}", f"{cpu / first:.2f}")
+                rows.append((f"`{title}`", f"`{install}`", *numbers, f"{peak:.0f}"))
+    header = ("process", "install", "wall ms", "fastest", "CPU ms", "ratio of CPU", "peak MB")
+    print_table(header, rows)
+
+
+def median(runs, field: str) -> float:
+    return statistics.median(getattr(run, field) for run in runs)
 
 
 def measure(*command) -> Run:
@@ -163,19 +169,22 @@ def measure(*command) -> Run:
 
 
 def print_answers(installs, bins, pictures) -> None:
-    """Print how many pictures have exactly the boxes and scores of the first install."""
-    answers = []
-    for folder in bins:
-        with tempfile.TemporaryDirectory() as out:
-            options = ("--out", out, "--threshold", "0.05", "--json")
-            answers.append(json.loads(output(folder / "quantdet", "predict", *pictures, *options)))
+    """Print how many pictures have exactly the boxes and scores of the first install, and speed."""
+    turns = [[answer(folder, pictures) for folder in bins] for _ in range(_SPEED_TURNS)]
     rows = []
-    for install, found in zip(installs, answers, strict=True):
-        pairs = zip(found, answers[0], strict=True)
+    for install, found in zip(installs, zip(*turns, strict=True), strict=True):
+        pairs = zip(found[0], turns[0][0], strict=True)
         same = sum(a["detections"] == b["detections"] for a, b in pairs)
-        fastest = min(item["inference_ms"] for item in found)
-        rows.append((f"`{install}`", f"{same} of {len(found)}", f"{fastest:.2f}"))
-    print_table(("install", "same boxes and scores as the first", "fastest inference, ms"), rows)
+        fastest = min(item["inference_ms"] for turn in found for item in turn)
+        rows.append((f"`{install}`", f"{same} of {len(pictures)}", f"{fastest:.2f}"))
+    header = ("install", "same boxes and scores as the first", "fastest inference, ms, 1 thread")
+    print_table(header, rows)
+
+
+def answer(folder: Path, pictures) -> list[dict]:
+    with tempfile.TemporaryDirectory() as out:
+        options = ("--out", out, "--threshold", "0.05", "--threads", "1", "--json")
+        return json.loads(output(folder / "quantdet", "predict", *pictures, *options))
 
 
 def print_table(header, rows) -> None:
