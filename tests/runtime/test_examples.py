@@ -37,7 +37,12 @@ def test_camera_loop_ends_cleanly_on_ctrl_c(model, tmp_path):
     write_video(tmp_path / "v.mp4", [(255, 0, 0)] * frames)
     command = [*CAMERA_LOOP, "--source", tmp_path / "v.mp4", "--model", model]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where tests run in the background, Ctrl-C is ignored and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
