@@ -32,17 +32,20 @@ def test_camera_loop_prints_and_draws_every_frame(model, tmp_path):
     assert [path.name for path in tmp_path.glob("*.jpg")] == ["now.jpg"]
 
 
-def test_camera_loop_ends_cleanly_on_ctrl_c(model, tmp_path):
+@pytest.fixture
+def ctrl_c_works():
+    """Where tests run in the background, Ctrl-C is ignored, and child processes inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_camera_loop_ends_cleanly_on_ctrl_c(model, tmp_path, ctrl_c_works):
     frames = 8000  # more lines than a pipe holds, so that it cannot end before it is stopped
     write_video(tmp_path / "v.mp4", [(255, 0, 0)] * frames)
     command = [*CAMERA_LOOP, "--source", tmp_path / "v.mp4", "--model", model]
     with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where tests run in the background, Ctrl-C is ignored and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
