@@ -131,6 +131,8 @@ def print_times(installs, bins, picture: Path, runs: int) -> None:
         predict = ("predict", picture, "--out", out)
         commands = {
             "python -c pass": ("python", "-c", "pass"),
+            "import numpy": ("python", "-c", "import numpy"),
+            "import pydantic": ("python", "-c", "import pydantic; pydantic.BaseModel"),
             "import quantdet": ("python", "-c", "import quantdet"),
             "from quantdet import Detector": ("python", "-c", "from quantdet import Detector"),
             "quantdet --help": ("quantdet", "--help"),
