@@ -64,13 +64,17 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a new folder beside ``target``; rename it to ``target`` on success.
+
+    Args:
+        target: what it will be called.
+        replace: remove a folder that has the name, once the new one is complete.
 
     Raises:
         QuantdetError: ``target`` exists and is not an empty folder, or cannot be written.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if not replace and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise QuantdetError(
             f"{target}: is not empty, and nothing is overwritten; choose another folder"
         )
@@ -80,6 +84,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             whole = Path(name) / "content"
             whole.mkdir()
             yield whole
+            if replace and target.exists():
+                _move(target, Path(name) / "old")
             _move(whole, target)
     except OSError as error:
         raise QuantdetError(

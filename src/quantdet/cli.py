@@ -19,6 +19,7 @@ from quantdet.cli_analyse import analyse
 from quantdet.cli_device import benchmark, models, predict
 from quantdet.cli_evaluate import evaluate
 from quantdet.cli_output import Json, show
+from quantdet.cli_web import web
 from quantdet.errors import QuantdetError
 
 app = typer.Typer(
@@ -322,6 +323,7 @@ app.command()(analyse)
 app.command()(predict)
 app.command()(models)
 app.command()(benchmark)
+app.command()(web)
 
 
 @app.command()

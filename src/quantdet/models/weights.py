@@ -23,6 +23,7 @@ from quantdet.errors import ConfigError, ModelError
 from quantdet.models.backbones import BACKBONES, Backbone, PackagedFile
 from quantdet.models.weight_files import WeightSet, read_weight_file
 from quantdet.runtime.contract import file_sha256
+from quantdet.user_cache import user_cache_dir
 
 SOURCE_VARIABLE = "QUANTDET_WEIGHTS_SOURCE"
 """Environment variable that names the only source of SOURCES to try."""
@@ -38,8 +39,7 @@ class Unavailable(Exception):  # noqa: N818 - not an error of its own, caught in
 
 def default_cache_dir() -> Path:
     """Return where downloaded weights are kept: $XDG_CACHE_HOME/quantdet/weights."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "quantdet" / "weights"
+    return user_cache_dir() / "weights"
 
 
 def find_backbone(name: str) -> Backbone:

@@ -16,7 +16,7 @@ from quantdet.runtime.label_places import LabelPlaces, Rectangle
 # The first seven: Okabe & Ito, "Color Universal Design" (2008), without black, told apart by
 # colour-blind people. Each further one is the farthest from all before it in OKLab (lightness
 # counting 0.8) among colours light enough for dark pictures; then "person" of VOC got a bright one.
-_PALETTE = (
+PALETTE = (
     *("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
     *("#9600FF", "#FFD2FF", "#FF0FF0", "#786900", "#00D200", "#B40069", "#1E3CFF"),
     *("#00FFD2", "#8778F0", "#FF2D69", "#785A78", "#96C396", "#FF87FF", "#96FF00", "#B43CC3"),
@@ -41,7 +41,7 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 def class_color(class_id: int) -> tuple[int, int, int]:
     """Return the RGB colour of a class, always the same; colours repeat after 22 classes."""
-    red, green, blue = ImageColor.getrgb(_PALETTE[class_id % len(_PALETTE)])[:3]
+    red, green, blue = ImageColor.getrgb(PALETTE[class_id % len(PALETTE)])[:3]
     return red, green, blue
 
 

