@@ -21,6 +21,7 @@ _PUBLIC = {
     "contact_sheet": "quantdet.data.show",
     "describe_model": "quantdet.runtime.foreign",
     "download": "quantdet.data.sources",
+    "draw_detections": "quantdet.runtime.draw",
     "export_integer": "quantdet.export.integer",
     "generate_scenes": "quantdet.data.scenes",
     "load_config": "quantdet.config",

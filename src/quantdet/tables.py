@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return an aligned text table; the first column is left-aligned, the others right."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
+    """Return an aligned text table; the first ``words`` columns are left-aligned, others right."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+            cell.ljust(width) if i < words else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
@@ -71,6 +71,9 @@ def predictions_text(results: Sequence[Any]) -> str:
             lines += [f"{where}: {len(objects)} objects {time}", *(f"  {text}" for text in objects)]
         else:
             lines.append(f"{where}: {objects[0] if objects else 'nothing found'} {time}")
+    failed = sum(bool(result.error) for result in results)
+    if failed and len(results) > 1:
+        lines.append(f"{failed} of {len(results)} could not be read")
     return "\n".join(lines)
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from quantdet import cli
 from quantdet.runtime import pretrained
 from quantdet.runtime.contract import contract_path
 from tests.runtime.helpers import NAMES, convert, make_contract, solid
@@ -76,3 +79,22 @@ def package(registry, monkeypatch) -> Path:
     """The same folder in the place of the package's."""
     monkeypatch.setattr(pretrained, "FOLDER", registry)
     return registry
+
+
+@pytest.fixture
+def quantdet(monkeypatch, tmp_path, capsys):
+    """Run the command line in an empty folder; return (exit code, output, errors)."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        Image.fromarray(solid(color, (40, 80))).save(folder / f"{name}.png")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["quantdet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    return run

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from quantdet.errors import DataError
-from quantdet.runtime.preprocess import read_image, resize
+from quantdet.runtime.preprocess import open_picture, read_image, resize
 
 __all__ = ["IMAGE_SUFFIXES", "picture_size", "read_image", "resize"]
 
@@ -24,7 +24,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         DataError: missing, or not a picture.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             width, height = image.size
             turned = image.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS
     except FileNotFoundError:

@@ -181,8 +181,9 @@ def _load(model_file: Path, num_threads: int, resolver: str, preserve_all_tensor
             )
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())  # LiteRT may say it in several lines
         raise ModelError(
-            f"{model_file}: not a .tflite that LiteRT can run, or truncated ({error}); "
+            f"{model_file}: not a .tflite that LiteRT can run, or truncated ({reason}); "
             "copy or export it again"
         ) from None
     return interpreter

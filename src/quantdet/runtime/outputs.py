@@ -104,7 +104,7 @@ def open_canvas(source: Source, target: Path | None) -> Iterator[Canvas]:
 
 def _save_jpeg(picture: NDArray[np.uint8], target: Path) -> None:
     with atomic_path(target) as temporary:
-        Image.fromarray(picture).save(temporary, format="JPEG", quality=_JPEG_QUALITY)
+        Image.fromarray(picture).save(temporary, quality=_JPEG_QUALITY)
 
 
 class _Video:

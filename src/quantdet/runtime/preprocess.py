@@ -7,13 +7,17 @@ Training, evaluation and ``predict`` all use these functions, so they see the sa
 from __future__ import annotations
 
 import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from quantdet.errors import DataError, ModelError
 from quantdet.runtime.contract import InputSpec
@@ -22,13 +26,15 @@ MAX_PIXELS = 89_478_485
 """Most pixels of a picture: where Pillow starts to warn of a decompression bomb."""
 
 _INTEGER_RANGE = {"uint8": (0, 255), "int8": (-128, 127)}
+# What Python warns of is one setting for all threads.
+_warnings_lock = threading.Lock()
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode a picture file.
 
     EXIF rotation is applied. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB;
-    transparent parts show white.
+    transparent parts show white. Of an animation the first frame is taken.
 
     Args:
         path: a file of any format that Pillow reads.
@@ -56,13 +62,7 @@ def decode_image(
         DataError: as :func:`read_image`.
     """
     try:
-        with Image.open(source, formats=formats) as image:
-            # Before anything is decoded: Pillow itself only warns up to twice as many.
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"{name}: too many pixels, {image.width} x {image.height}; make it smaller, "
-                    f"at most {MAX_PIXELS / 1e6:.0f} megapixels"
-                )
+        with open_picture(source, formats) as image:
             image.load()
             return rgb_pixels(image)
     except FileNotFoundError:
@@ -72,18 +72,39 @@ def decode_image(
             f"{name}: cannot be opened ({error.strerror}); give a picture file that may be read"
         ) from None
     except UnidentifiedImageError:
+        if isinstance(source, Path) and not source.stat().st_size:
+            raise DataError(f"{name}: is empty; copy it again or leave it out") from None
         raise DataError(
             f"{name}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
             "files out"
         ) from None
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{name}: too many pixels to be a real picture ({error}); make it smaller"
+            f"{name}: too many pixels, {error}; make it smaller, at most {MAX_PIXELS / 1e6:.0f} "
+            "megapixels"
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise DataError(
             f"{name}: picture is truncated or damaged ({error}); replace it or leave it out"
         ) from None
+
+
+@contextmanager
+def open_picture(
+    source: Path | BinaryIO, formats: tuple[str, ...] | None = None
+) -> Iterator[Image.Image]:
+    """Open a picture; its pixels are not decoded yet.
+
+    Raises:
+        Image.DecompressionBombError: more than :data:`MAX_PIXELS`, where Pillow only warns.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(source, formats=formats)
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError(f"{image.width} x {image.height}")
+        yield image
 
 
 def rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -92,7 +113,10 @@ def rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
     Raises:
         ValueError: floating-point pixels.
     """
-    return np.array(_to_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    # Pillow copies the picture even where there is nothing to turn.
+    upright = ImageOps.exif_transpose(image) if turned else image
+    return np.array(_to_rgb(upright), dtype=np.uint8)
 
 
 def resize(image_rgb: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -162,7 +186,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_integers(grey: NDArray[np.int64], *, wide: bool) -> Image.Image:

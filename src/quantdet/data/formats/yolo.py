@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from quantdet.atomic import write_text
 from quantdet.data.images import IMAGE_SUFFIXES, picture_size
 from quantdet.data.labels import read_label_file
@@ -32,7 +30,7 @@ from quantdet.data.records import (
     read_text,
 )
 from quantdet.data.sample import ObjectAnnotation, Sample
-from quantdet.errors import DataError
+from quantdet.errors import DataError, DependencyError
 
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _CLASS_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")
@@ -82,6 +80,7 @@ def write_yolo(folder: Path, labels: Sequence[str], splits: Mapping[str, Sequenc
 
     The format cannot mark difficult objects: they are left out, as is usual for VOC.
     """
+    yaml = _load_yaml()
     left_out = 0
     for samples in splits.values():
         for sample in samples:
@@ -140,8 +139,9 @@ def _from_yaml(file: Path) -> tuple[tuple[str, ...], _Pictures]:
 
 
 def _parse(file: Path) -> dict[str, Any]:
+    yaml, text = _load_yaml(), read_text(file, "data.yaml")
     try:
-        content = yaml.safe_load(read_text(file, "data.yaml"))
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f", line {mark.line + 1}"
@@ -150,6 +150,17 @@ def _parse(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{file}: holds no keys; expected names, train and val")
     return content
+
+
+def _load_yaml() -> Any:
+    """Return the module ``yaml``, which a device that only runs models does without."""
+    try:
+        import yaml
+    except ImportError:
+        raise DependencyError(
+            'data.yaml of YOLO data needs PyYAML: pip install "quantdet[evaluate]"'
+        ) from None
+    return yaml
 
 
 def _names(file: Path, names: Any) -> tuple[str, ...]:
