@@ -6,12 +6,12 @@ Every threshold of the report stands in these files, and is printed in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from quantdet.report.metrics import Latency, LayerParity, Metrics, Variant
 from quantdet.report.numbers import megabytes, percent, plain, times
-from quantdet.report.results import Latency, LayerParity, Metrics, Variant
 
 Tone = Literal["good", "fair", "bad"]
 
@@ -44,6 +44,7 @@ class Tile:
     before: str
     after: str
     change: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,31 @@ class Check:
     wanted: str
     measured: str
     met: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to ship the uint8 file; what, besides the verdict, speaks against it."""
+
+    ship: bool
+    reasons: tuple[str, ...]
+
+
+def decide(verdict: Verdict, checks: Sequence[Check], doubts: Sequence[str]) -> Decision:
+    """Return "ship" only if accuracy is kept, every check is met, and nothing is in doubt.
+
+    Args:
+        verdict: on accuracy.
+        checks: what must hold.
+        doubts: further reasons to look closer, e.g. figures that may be of earlier files.
+    """
+    reasons = [
+        f"{check.name}: {check.measured}, wanted {check.wanted}."
+        for check in checks
+        if not check.met
+    ]
+    reasons += doubts
+    return Decision(verdict.tone == "good" and not reasons, tuple(reasons))
 
 
 FLOATS = ("float_keras", "float_tflite")
