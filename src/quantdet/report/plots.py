@@ -28,7 +28,7 @@ def learning_curves(epochs: Epochs) -> list[Chart]:
 
 def _learning_curve(epochs: Epochs, name: str) -> Chart:
     title = name.replace("sparse_categorical_", "").replace("_", " ")
-    lines = [("training", name, 1), ("validation", f"val_{name}", 0)]
+    lines = [("validation", f"val_{name}", 0), ("training", name, 1)]
     shown = [(word, [row.get(key) for row in epochs.rows], style) for word, key, style in lines]
     shown = [item for item in shown if None not in item[1]]
 
