@@ -20,13 +20,12 @@ from tests.report.made_up_run import (
 )
 
 
-@pytest.fixture
-def run(tmp_path):
-    return complete_detector(tmp_path / "runs" / "voc")
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return report(complete_detector(tmp_path_factory.mktemp("runs") / "voc"))
 
 
-def test_every_section_is_there(run):
-    page = report(run)
+def test_every_section_is_there(page):
     assert page.all_closed
     assert page.headings == [
         *("summary", "checks", "targets", "accuracy", "classes", "errors", "pictures", "latency"),
@@ -37,8 +36,8 @@ def test_every_section_is_there(run):
     assert page.words.count(HOSTILE) > 8
 
 
-def test_ship(run):
-    words = report(run).words
+def test_ship(page):
+    words = page.words
     assert "✓ Ship uint8 keeps the accuracy of float: VOC07 mAP −0.10 points" in words
     assert "every check is met" in words
     assert "80.0 % → 79.9 % −0.10 points 95 % interval 75.0–85.0" in words
@@ -53,8 +52,7 @@ def test_look_closer_says_why(tmp_path):
     assert "The targets were given another model.tflite than the one that lies here" in words
 
 
-def test_targets(run):
-    page = report(run)
+def test_targets(page):
     assert page.row("tflite-micro 1.2") == [
         "✓ passed", "80.00", "99.999", "3", "0.50", "98.0", "4.12 (1)",
     ]  # fmt: skip
@@ -62,8 +60,7 @@ def test_targets(run):
     assert "arena bytes: 123456" in page.words
 
 
-def test_errors_and_confusion(run):
-    page = report(run)
+def test_errors_and_confusion(page):
     meaning = "right class, but IoU with the object only 0.1 to 0.5"
     assert page.row("localisation") == [meaning, "1", "1", "±0", "2.00", "2.00"]
     # What was not counted, or costs nothing, is told apart.
@@ -76,8 +73,7 @@ def test_errors_and_confusion(run):
     assert "threshold of their class, 0.4 to 0.5" in page.words
 
 
-def test_pictures_of_every_group(run):
-    page = report(run)
+def test_pictures_of_every_group(page):
     for part in ("differ most", "makes most errors", "Not chosen by result", "2 wrong, 1 missed"):
         assert part in page.words
     texts = [image["alt"] for image in page.images]
@@ -85,8 +81,7 @@ def test_pictures_of_every_group(run):
     assert len(texts) == 3 * 3 + 2
 
 
-def test_layers_data_and_classes(run):
-    page = report(run)
+def test_layers_data_and_classes(page):
     layer = page.row("layer_3")
     assert layer[-2:] == ["0.01 … 3.2", "323.4"]
     assert layer[4:6] == ["−3 … 6", "−20 … 5.5"]
@@ -135,7 +130,7 @@ def test_inner_names_of_charts_differ():
     def paint(panel):
         panel.plot([0, 1], [0, 1])
 
-    charts = [draw_chart("t", text, (200, 100), paint) for text in ("one", "two")]
+    charts = [draw_chart("t", text, (200, 100), paint) for text in ("same", "same")]
     names = [set(re.findall('id="([^"]*)"', chart.svg)) for chart in charts]
     assert names[0]
     assert not names[0] & names[1]

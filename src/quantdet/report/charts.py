@@ -7,6 +7,7 @@ light and dark. Text stays text: it takes the font of the page and can be search
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import warnings
 from collections.abc import Callable
@@ -51,6 +52,8 @@ _SETTINGS: dict[str, Any] = {
     "legend.fontsize": 11,
     "lines.linewidth": 1.9,
 }
+# Inner names of a drawing are found in the whole page: no two drawings have the same.
+_NUMBERS = itertools.count()
 # Matplotlib's unit is the point, 72 to an inch; in the page one point is one pixel.
 _PER_INCH = 72
 
@@ -82,7 +85,7 @@ def draw_chart(
     """Return what ``paint`` draws.
 
     Args:
-        title: of the chart, part of what tells its inner names from those of other charts.
+        title: what stands above it.
         text: what it shows, in words.
         size: width and height in pixels.
         paint: gets the matplotlib panel; with ``panels``, the list of them.
@@ -92,7 +95,7 @@ def draw_chart(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_SETTINGS | {"svg.hashsalt": f"{title} {text}"}):
+    with matplotlib.rc_context(_SETTINGS | {"svg.hashsalt": f"chart {next(_NUMBERS)}"}):
         width, height = size
         figure = Figure(figsize=(width / _PER_INCH, height / _PER_INCH), layout="constrained")
         FigureCanvasSVG(figure)
