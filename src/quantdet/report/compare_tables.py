@@ -41,7 +41,7 @@ def headline_table(compared: Sequence[Compared]) -> Table:
     sizes = [_of(item, "bytes") for item in compared]
     texts = [megabytes(size) if size else NOTHING for size in sizes]
     rows.append(row("file, MB", *_best([-(size or np.inf) for size in sizes], texts), first=True))
-    return Table("Runs side by side", ("", *(item.name for item in compared)), tuple(rows))
+    return Table("Runs side by side", ("figure", *(item.name for item in compared)), tuple(rows))
 
 
 def difference_table(compared: Sequence[Compared]) -> Table | None:
