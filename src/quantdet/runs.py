@@ -75,11 +75,6 @@ class Run:
         return self.root / "data.json"
 
     @property
-    def verify_file(self) -> Path:
-        """What the consumers of the model file made of it."""
-        return self.root / "verify.json"
-
-    @property
     def analysis_file(self) -> Path:
         """What quantization does to every layer."""
         return self.root / "analysis.json"
@@ -88,6 +83,11 @@ class Run:
     def analysis_picture(self) -> Path:
         """The same as a picture."""
         return self.root / "analysis.png"
+
+    @property
+    def verify_file(self) -> Path:
+        """What the integer model answers on every target."""
+        return self.root / "verify.json"
 
     @property
     def report_file(self) -> Path:

@@ -19,7 +19,7 @@ from quantdet.report.plots import box_sizes, learning_curves
 from quantdet.report.results import Results
 from quantdet.report.side_files import Epochs
 from quantdet.report.targets import target_notes, target_table
-from quantdet.report.verdict import Check
+from quantdet.report.verdict import DISTURBED, Check, disturbed
 from quantdet.report.views import View
 from quantdet.runs import Run
 
@@ -108,7 +108,9 @@ def _measured(source: Source) -> Iterator[Section]:
     yield Section("errors", "Where boxes go wrong", errors or {}, None if errors else again)
     yield _pictures(source)
     if metrics.latency:
-        data = {"table": tables.latency_table(metrics), "host": metrics.host}
+        busy = sum(disturbed(item) for item in metrics.latency)
+        table = tables.latency_table(metrics)
+        data = {"table": table, "host": metrics.host, "busy": busy, "bound": DISTURBED}
         yield Section("latency", "Latency", data)
 
 

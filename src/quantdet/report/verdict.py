@@ -17,6 +17,8 @@ Tone = Literal["good", "fair", "bad"]
 
 # Layer by layer, with LiteRT's kernel rounding modelled.
 LAYERS_IDENTICAL, LAYERS_MAX_LSB = 0.999, 1
+# Median over the fastest of the same runs: 1.0 to 1.2 on a quiet machine.
+DISTURBED = 1.5
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,13 @@ def _speed(metrics: Metrics[Any]) -> Tile | None:
     now = f"{plain(after.median_ms, 2)} ms"
     if before is None:
         return Tile(title, "", now, "")
-    return Tile(title, f"{plain(before.median_ms, 2)} ms", now, faster(before, after))
+    note = "measured on a busy machine" if disturbed(before) or disturbed(after) else ""
+    return Tile(title, f"{plain(before.median_ms, 2)} ms", now, faster(before, after), note)
+
+
+def disturbed(row: Latency) -> bool:
+    """Tell whether so many runs were slowed down that the median says little of the model."""
+    return row.min_ms is not None and row.median_ms > DISTURBED * row.min_ms
 
 
 def faster(before: Latency, after: Latency) -> str:
