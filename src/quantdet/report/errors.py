@@ -58,6 +58,7 @@ def error_section(details: Details, metrics: AnyMetrics) -> dict[str, Any] | Non
     matrices = {name: item.confusion for name, item in shown.items() if item.confusion}
     return {
         "table": error_table({name: item.errors for name, item in shown.items()}, costs),
+        "kinds": _KINDS,
         "costs": bool(costs),
         "thresholds": sorted(set(details.thresholds.values())),
         "mixed_up": mixed_up_table(details.labels, matrices),
@@ -76,7 +77,7 @@ def error_table(
     """
     most = max((value for item in costs.values() for value in item.values()), default=0.0)
     rows = []
-    for kind, meaning in _KINDS.items():
+    for kind in _KINDS:
         numbers = [item.get(kind) for item in counts.values()]
         cells: list[str | Cell] = [plain(value, 0) for value in numbers]
         if len(numbers) > 1:
@@ -87,12 +88,12 @@ def error_table(
             value = item.get(kind)
             bar = max(value, 0.0) / most if value is not None and most > 0 else None
             cells.append(Cell(plain(100 * value, 2) if value is not None else NOTHING, bar=bar))
-        rows.append(row(kind, meaning, *cells, main=kind == "right"))
-    header = ["kind", "what it is", *(f"{name}, count" for name in counts)]
+        rows.append(row(kind, *cells, main=kind == "right"))
+    header = ["kind", *(f"{name}, count" for name in counts)]
     if len(counts) > 1:
         header.append("change")
-    header += [f"{name}, costs points of mAP" for name in costs]
-    return Table("Errors by kind", tuple(header), tuple(rows), texts=2)
+    header += [f"{name}, points of mAP lost" for name in costs]
+    return Table("Errors by kind", tuple(header), tuple(rows))
 
 
 def mixed_up_table(
