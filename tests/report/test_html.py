@@ -67,9 +67,18 @@ def test_tables(run):
     assert page.row("Float: all layers") == ["3", "2", "0.5625", "1.1250", "3"]
     assert page.row("python") == ["3.11"]
     two_threads = [row for row in page.rows if row[0] == "XNNPACK, 2 threads"]
-    assert two_threads == [["XNNPACK, 2 threads", "the uint8_tflite", "2.00", "3.00", "1.00", "–"]]
+    assert two_threads == [["XNNPACK, 2 threads", "the uint8_tflite", "2.00", "3.00", "1.80", "–"]]
     assert "3.12 steps" in page.words
     assert "tflite-micro was left out: not installed" in page.words
+
+
+def test_busy_machine_is_pointed_out(tmp_path):
+    metrics = made_up_metrics()
+    for row in metrics["latency"][:2]:
+        row["min_ms"] = row["median_ms"] / 2
+    words = report(complete_run(tmp_path / "r", metrics)).words
+    assert "In 2 of these rows the median is more than 1.5 times the fastest run" in words
+    assert "1.5× faster measured on a busy machine" in words
 
 
 def test_facts_and_how_to_do_it_again(run):
