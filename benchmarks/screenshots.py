@@ -69,7 +69,7 @@ def main() -> None:
 
 def _taken(browser: Browser, report: Path, shot: Shot) -> bytes:
     size: Any = {"width": shot.width, "height": shot.height}
-    page = browser.new_page(viewport=size, color_scheme=shot.scheme, reduced_motion="reduce")
+    page = browser.new_page(viewport=size, color_scheme=shot.scheme)
     page.goto(f"{report.as_uri()}#{shot.section}")
     taken = page.screenshot()
     page.close()
