@@ -74,7 +74,7 @@ def test_unfinished_run_beside_a_finished_one(runs, tmp_path):
     third = Run.create(tmp_path / "three", runs[0].load_config())
     page = _page([*runs, third], tmp_path / "c.html")
     assert page.row("VOC07 mAP of uint8, %") == ["79.9", "83.9 ◂ best", "–"]
-    assert "three: stage “qat” is not finished" in page.words
+    assert "three: Stage “qat” is not finished" in page.words
 
 
 def test_localizers(tmp_path):

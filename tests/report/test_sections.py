@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 
 import pytest
 
 from quantdet.atomic import write_json
 from quantdet.config import Config
-from quantdet.report.charts import draw_chart
+from quantdet.report.charts import VARIABLES, Drawing, draw_chart
 from quantdet.runs import Run
 from tests.report.made_up_run import (
     HOSTILE,
@@ -114,10 +115,10 @@ def test_class_names_are_no_formulas_and_no_colours():
     """Matplotlib takes $…$ for a formula; a class may be called like a stand-in colour."""
 
     def paint(panel):
-        panel.set_title("$x #0a0001 <b>")
+        panel.set_title("$x #0067a5 <b>")
 
-    chart = draw_chart("t", "t", (200, 100), paint)
-    assert "$x #0a0001 &lt;b&gt;" in chart.svg
+    chart = draw_chart(Drawing("t", "t", (200, 100), paint))
+    assert "$x #0067a5 &lt;b&gt;" in chart.svg
     assert "var(--soft)" in chart.svg
     assert "<style" not in chart.svg
     assert "xmlns" not in chart.svg
@@ -129,7 +130,14 @@ def test_inner_names_of_charts_differ():
     def paint(panel):
         panel.plot([0, 1], [0, 1])
 
-    charts = [draw_chart("t", text, (200, 100), paint) for text in ("same", "same")]
+    charts = [draw_chart(Drawing("t", "t", (200, 100), paint)) for _ in range(2)]
     names = [set(re.findall('id="([^"]*)"', chart.svg)) for chart in charts]
     assert names[0]
     assert not names[0] & names[1]
+
+
+def test_colours_of_charts_are_those_of_the_light_scheme():
+    css = (resources.files("quantdet.report") / "templates" / "report.css").read_text("utf-8")
+    light = css.partition("@media")[0]
+    for color, variable in VARIABLES.items():
+        assert f"--{variable}: {color};" in light

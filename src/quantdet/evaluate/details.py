@@ -4,7 +4,7 @@ pictures       how many, and a fingerprint of pictures and truth: runs with the 
                saw the same test, and their draws belong together
 labels         class names, the order of the confusion matrices
 thresholds     label → lowest score that people see; errors and confusion are of what they see
-draws          how the pictures were drawn (bootstrap)
+bootstrap      how the pictures were drawn
 variants       variant → errors (kind → count), confusion (rows truth, columns answers, last
                of both: nothing), draws (figure → one value a draw)
 """

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from quantdet.report import compare_tables
 from quantdet.report.charts import Chart
+from quantdet.report.classes import class_section
 from quantdet.report.compared import Compared, read_compared
-from quantdet.report.html import STAGES
+from quantdet.report.html import unfinished
 from quantdet.report.metrics import DetectionVariant
 from quantdet.report.page import require_libraries, write_page
-from quantdet.report.plots import class_dots, overlaid_losses, precision_recall
+from quantdet.report.plots import overlaid_losses
 from quantdet.report.sections import Missing, Section, ordered
 from quantdet.report.tables import Table
 from quantdet.runs import Run
@@ -46,15 +47,11 @@ def write_comparison(runs: Sequence[Run], out: Path) -> Path:
 
 
 def _missing(item: Compared) -> Iterator[Missing]:
-    folder = shlex.quote(str(item.run.root))
-    config = shlex.quote(str(item.run.config_file))
-    for stage, command in STAGES.items():
-        if stage not in item.results.stages:
-            what = f"{item.name}: stage “{stage}” is not finished"
-            yield Missing(what, command.format(run=folder, config=config))
+    for missing in unfinished(item.run, item.results):
+        yield Missing(f"{item.name}: {missing.what}", missing.command)
     if item.metrics is not None and item.results.details is None:
-        what = f"{item.name}: errors and draws were not measured"
-        yield Missing(what, f"quantdet evaluate {folder}")
+        command = f"quantdet evaluate {shlex.quote(str(item.run.root))}"
+        yield Missing(f"{item.name}: errors and draws were not measured", command)
 
 
 def _plain(
@@ -81,28 +78,14 @@ def _differences(compared: Sequence[Compared]) -> Iterator[Section]:
 
 
 def _classes(compared: Sequence[Compared]) -> Iterator[Section]:
-    shown = [
+    models = [
         (item.name, item.uint8)
         for item in compared
         if isinstance(item.uint8, DetectionVariant) and item.uint8.per_class
     ]
-    if not shown:
-        return
-    models = [(name, variant.per_class) for name, variant in shown]
-    names = [name for name, _ in shown]
-    dots = class_dots(models)
-    table = compare_tables.class_table(models)
-    yield Section(
-        "classes",
-        "Classes",
-        {
-            "dots": dots,
-            "changes": None,
-            "table": table,
-            "names": names,
-            "curves": precision_recall(models, [variant.map_voc07 for _, variant in shown]),
-        },
-    )
+    if models:
+        table = compare_tables.class_table(models)
+        yield Section("classes", "Classes", class_section(models, table))
 
 
 def _errors(compared: Sequence[Compared]) -> Iterator[Section]:

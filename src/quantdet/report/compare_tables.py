@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from quantdet.intervals import paired_difference
+from quantdet.report.classes import Models
 from quantdet.report.compared import Compared, same_test
-from quantdet.report.metrics import ClassFigures, DetectionVariant, Latency, LocalizerVariant
+from quantdet.report.metrics import DetectionVariant, Latency, LocalizerVariant
 from quantdet.report.numbers import NOTHING, difference, megabytes, percent, plain
 from quantdet.report.tables import Cell, Row, Table, row
 from quantdet.report.verdict import setting
@@ -66,13 +67,13 @@ def difference_table(compared: Sequence[Compared]) -> Table | None:
     return Table("Differences", header, tuple(rows), texts=2) if rows else None
 
 
-def class_table(models: Sequence[tuple[str, Mapping[str, ClassFigures]]]) -> Table:
+def class_table(models: Models) -> Table:
     """Return AP of each class in each run, and the change against the first."""
-    first = models[0][1]
-    labels = dict.fromkeys(label for _, item in models for label in item)
+    figures = [model.per_class for _, model in models]
+    first = figures[0]
     rows = []
-    for label in labels:
-        values = [item[label].ap_voc07 if label in item else None for _, item in models]
+    for label in dict.fromkeys(label for item in figures for label in item):
+        values = [item[label].ap_voc07 if label in item else None for item in figures]
         objects = first[label].objects if label in first else None
         changes = [_points(value, values[0]) for value in values[1:]]
         rows.append(row(label, plain(objects, 0), *map(percent, values), *changes))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantdet.config import Config
+from quantdet.report.classes import class_section
 from quantdet.report.metrics import (
     Bounds,
     DetectionMetrics,
@@ -14,7 +15,6 @@ from quantdet.report.metrics import (
     EndToEnd,
 )
 from quantdet.report.numbers import NOTHING, difference, megabytes, percent
-from quantdet.report.plots import class_changes, class_dots, precision_recall
 from quantdet.report.tables import Cell, Table, kernel_table, row
 from quantdet.report.verdict import (
     FLOATS,
@@ -107,18 +107,11 @@ class DetectionView:
             "difficult": metrics.difficult,
         }
 
-    def classes(self, metrics: DetectionMetrics) -> dict[str, Any] | None:
+    def classes(self, metrics: DetectionMetrics) -> dict[str, Any]:
         """Return what the template of the classes shows: float and uint8, or what there is."""
         before, after = metrics.variant(*FLOATS), metrics.variant("uint8_tflite")
         shown = [item for item in (before, after) if item is not None] or [metrics.variants[-1]]
-        models = [(item.name, item.per_class) for item in shown]
-        return {
-            "names": [item.name for item in shown],
-            "dots": class_dots(models),
-            "changes": class_changes(models[0][1], models[-1][1]) if len(models) > 1 else None,
-            "table": class_table(shown),
-            "curves": precision_recall(models, [item.map_voc07 for item in shown]),
-        }
+        return class_section([(item.name, item) for item in shown], class_table(shown))
 
     def kernels(self, whole: EndToEnd) -> Table:
         """Return every kernel set against fake-quantized Keras."""

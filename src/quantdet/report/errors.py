@@ -81,9 +81,7 @@ def error_table(
         numbers = [item.get(kind) for item in counts.values()]
         cells: list[str | Cell] = [plain(value, 0) for value in numbers]
         if len(numbers) > 1:
-            first, last = numbers[0], numbers[-1]
-            known = first is not None and last is not None
-            cells.append(difference(last - first, 0) if known else NOTHING)  # type: ignore[operator]
+            cells.append(_change(numbers[0], numbers[-1]))
         for item in costs.values():
             value = item.get(kind)
             bar = max(value, 0.0) / most if value is not None and most > 0 else None
@@ -94,6 +92,10 @@ def error_table(
         header.append("change")
     header += [f"{name}, points of mAP lost" for name in costs]
     return Table("Errors by kind", tuple(header), tuple(rows))
+
+
+def _change(before: int | None, after: int | None) -> str:
+    return NOTHING if before is None or after is None else difference(after - before, 0)
 
 
 def mixed_up_table(

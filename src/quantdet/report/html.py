@@ -113,14 +113,18 @@ def _decide(verdict: Verdict | None, source: Source, stale: list[Missing]) -> De
     return decide(verdict, source.checks, [f"{item.what}." for item in stale])
 
 
+def unfinished(run: Run, results: Results) -> Iterator[Missing]:
+    """Yield the stages that every run needs and this one has not finished."""
+    folder, config = shlex.quote(str(run.root)), shlex.quote(str(run.config_file))
+    for stage, command in STAGES.items():
+        if stage not in results.stages:
+            what = f"Stage “{stage}” is not finished"
+            yield Missing(what, command.format(run=folder, config=config))
+
+
 def _missing(run: Run, results: Results, folder: str) -> list[Missing]:
     """Return stages that were not finished, then files that evaluation did not find."""
-    config = shlex.quote(str(run.config_file))
-    missing = [
-        Missing(f"Stage “{stage}” is not finished", command.format(run=folder, config=config))
-        for stage, command in STAGES.items()
-        if stage not in results.stages
-    ]
+    missing = list(unfinished(run, results))
     if missing or results.metrics is None:
         return missing
     for variant, (what, name) in _BASELINES.items():

@@ -5,43 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantdet.report.charts import HURTS, SERIES, SOFT, Chart, draw_chart
+from quantdet.report.charts import HURTS, SERIES, SOFT, Drawing
 from quantdet.report.numbers import percent, plain
 from quantdet.report.side_files import Analysis, LayerNoise, WeightFigures
 
 # Quantizing nothing but pixels is exact; the axis ends here.
 _TOP_DB = 70.0
 _PER_LAYER = 11
-_LEAST_WIDTH = 640
-_NAME_SIZE = 9
+_LEAST_WIDTH, _MOST_WIDTH = 640, 1850
+# All names fit below a net of so many layers; of larger ones only those that hurt are named.
+_MOST_NAMES = 160
 # Beyond this, ranges are drawn on a logarithmic scale: one wide layer would flatten the others.
 _LINEAR = 8.0
 _TICKS = (-1000, -300, -100, -30, -10, -5, 0, 5, 10, 30, 100, 300, 1000)
 
 
-def layer_noise(analysis: Analysis) -> Chart:
+def noise_drawing(analysis: Analysis) -> Drawing:
     """Return each layer's own and accumulated SQNR, and its share of the noise at the outputs."""
     layers = analysis.layers
     hurts = {finding.layer for finding in analysis.findings}
-    measured = all(item.sensitivity is not None for item in layers)
+    shares = [100 * item.sensitivity.share for item in layers if item.sensitivity]
+    measured = len(shares) == len(layers)
 
     def paint(panels: Any) -> None:
-        panel = panels[0]
-        panel.plot(
-            range(len(layers)),
-            [min(item.sqnr_db, _TOP_DB) for item in layers],
-            color=SOFT,
-            label="all noise up to here",
-        )
-        own = {place: min(item.sqnr_own_db, _TOP_DB) for place, item in enumerate(layers)}
-        _dots(panel, own, SERIES[0], "o", "noise of this layer alone")
-        worst = {place: own[place] for place, item in enumerate(layers) if item.layer in hurts}
-        if worst:
-            _dots(panel, worst, HURTS, "X", "layers that hurt")
-        panel.set_ylabel("signal / noise, dB\n(more is better)")
-        panel.figure.legend(loc="outside upper left", ncols=3)
+        _draw_noise(panels[0], layers, hurts)
         if measured:
-            shares = [100 * (item.sensitivity.share if item.sensitivity else 0) for item in layers]
             colors = [HURTS if item.layer in hurts else SERIES[0] for item in layers]
             panels[1].bar(range(len(layers)), shares, color=colors, width=0.75)
             panels[1].set_ylabel("share of noise\nat outputs, %")
@@ -54,11 +42,11 @@ def layer_noise(analysis: Analysis) -> Chart:
     if hurts:
         text += f"; layers that hurt: {', '.join(sorted(hurts))}"
     heights = (2, 1) if measured else (1,)
-    title = "Signal to noise of every layer"
-    return draw_chart(title, text, (_width(layers), 230 + 130 * len(heights)), paint, heights)
+    size = _width(layers), 230 + 130 * len(heights)
+    return Drawing("Signal to noise of every layer", text, size, paint, heights)
 
 
-def layer_ranges(analysis: Analysis) -> Chart:
+def ranges_drawing(analysis: Analysis) -> Drawing:
     """Return the range of each layer's integers beside the values seen, and of its weights."""
     layers = analysis.layers
     weighted = [
@@ -82,7 +70,19 @@ def layer_ranges(analysis: Analysis) -> Chart:
         text += f"; weights of channels differ most in {name}: {plain(weights.spread, 0)} times"
     heights = (3, 2) if weighted else (1,)
     size = _width(layers), 200 + 150 * len(heights)
-    return draw_chart("Ranges of every layer", text, size, paint, heights)
+    return Drawing("Ranges of every layer", text, size, paint, heights)
+
+
+def _draw_noise(panel: Any, layers: Sequence[LayerNoise], hurts: set[str]) -> None:
+    accumulated = [min(item.sqnr_db, _TOP_DB) for item in layers]
+    panel.plot(range(len(layers)), accumulated, color=SOFT, label="all noise up to here")
+    own = {place: min(item.sqnr_own_db, _TOP_DB) for place, item in enumerate(layers)}
+    _dots(panel, own, SERIES[0], "o", "noise of this layer alone")
+    worst = {place: own[place] for place, item in enumerate(layers) if item.layer in hurts}
+    if worst:
+        _dots(panel, worst, HURTS, "X", "layers that hurt")
+    panel.set_ylabel("signal / noise, dB\n(more is better)")
+    panel.figure.legend(loc="outside upper left", ncols=3)
 
 
 def _draw_activations(panel: Any, layers: Sequence[LayerNoise]) -> None:
@@ -125,14 +125,17 @@ def _dots(panel: Any, points: Mapping[int, float], color: str, marker: str, labe
 
 
 def _width(layers: Sequence[LayerNoise]) -> int:
-    return max(_LEAST_WIDTH, 90 + _PER_LAYER * len(layers))
+    return min(max(_LEAST_WIDTH, 90 + _PER_LAYER * len(layers)), _MOST_WIDTH)
 
 
 def _name_layers(panels: Any, layers: Sequence[LayerNoise], hurts: set[str]) -> None:
     for panel in panels:
         panel.set_xlim(-0.8, len(layers) - 0.2)
     names = [item.layer for item in layers]
-    panels[-1].set_xticks(range(len(names)), names, rotation=90, fontsize=_NAME_SIZE)
+    shown = [
+        place for place, name in enumerate(names) if len(names) <= _MOST_NAMES or name in hurts
+    ]
+    panels[-1].set_xticks(shown, [names[place] for place in shown], rotation=90, fontsize=9)
     for label in panels[-1].get_xticklabels():
         if label.get_text() in hurts:
             label.set_color(HURTS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantdet.report.layer_plots import layer_noise, layer_ranges
+from quantdet.report.charts import draw_chart
+from quantdet.report.layer_plots import noise_drawing, ranges_drawing
 from quantdet.report.numbers import NOTHING, percent, plain
 from quantdet.report.side_files import Analysis, LayerNoise
 from quantdet.report.tables import Table, row
@@ -17,8 +18,8 @@ def layer_section(analysis: Analysis) -> dict[str, Any]:
     """Return what the section shows."""
     return {
         "analysis": analysis,
-        "noise": layer_noise(analysis),
-        "ranges": layer_ranges(analysis),
+        "noise": draw_chart(noise_drawing(analysis)),
+        "ranges": draw_chart(ranges_drawing(analysis)),
         "table": noise_table(analysis),
     }
 
