@@ -268,6 +268,9 @@ def details(draws=(0.75, 0.8, 0.85), fingerprint="f00d"):
     }
 
 
+_NPU = {"npu": "u55-128", "all": True, "inference_ms": 12.25, "cpu_operators": 0}
+
+
 def verified(sha256=SHA256, status="passed"):
     measured = {"identical": 0.8, "identical_exact": 0.99999, "max_lsb": 3, "noise_lsb": 0.5}
     return {
@@ -278,7 +281,7 @@ def verified(sha256=SHA256, status="passed"):
             {
                 **{"target": "tflite-micro", "status": status, "version": "1.2", **measured},
                 **{"same_detections": 0.98, "latency_ms": {"1": 4.125}},
-                "details": {"arena_bytes": 123456, "operators": ["CONV_2D"]},
+                "details": {"arena_bytes": 123456, "operators": ["CONV_2D"], "npus": [_NPU]},
             },
             {"target": HOSTILE, "status": "skipped", "reason": "pip install something"},
         ],

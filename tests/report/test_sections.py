@@ -55,10 +55,11 @@ def test_look_closer_says_why(tmp_path):
 
 def test_targets(page):
     assert page.row("tflite-micro 1.2") == [
-        "✓ passed", "80.00", "99.999", "3", "0.50", "98.0", "4.12 (1)",
+        "✓\u00a0passed", "80.00", "99.999", "3", "0.50", "98.0", "4.12 (1)",
     ]  # fmt: skip
     assert "pip install something" in page.words
-    assert "arena bytes: 123456" in page.words
+    assert "arena bytes: 123,456, operators: CONV_2D" in page.words
+    assert page.row("u55-128") == ["yes", "12.25", "0"]
 
 
 def test_errors_and_confusion(page):

@@ -18,7 +18,7 @@ from quantdet.report.pictures import embed_examples, embed_predictions
 from quantdet.report.plots import box_sizes, learning_curves
 from quantdet.report.results import Results
 from quantdet.report.side_files import Epochs
-from quantdet.report.targets import target_notes, target_table
+from quantdet.report.targets import detail_tables, target_notes, target_table
 from quantdet.report.verdict import DISTURBED, Check, disturbed
 from quantdet.report.views import View
 from quantdet.runs import Run
@@ -124,6 +124,7 @@ def _targets(source: Source) -> Section:
         "verified": verified,
         "table": target_table(verified),
         "notes": target_notes(verified),
+        "details": detail_tables(verified),
     }
     return Section("targets", "Targets", data)
 

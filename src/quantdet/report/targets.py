@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantdet.report.numbers import NOTHING, percent, plain
@@ -10,10 +10,10 @@ from quantdet.report.side_files import TargetResult, Verified
 from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import Check
 
-_WORDS = {"passed": "✓ passed", "failed": "✗ failed", "skipped": "– skipped"}
+_WORDS = {"passed": "✓\u00a0passed", "failed": "✗\u00a0failed", "skipped": "–\u00a0skipped"}
 _TONES = {"passed": "met", "failed": "failed", "skipped": ""}
-# Long values (lists of operators) stand in verify.json.
-_LONGEST_DETAIL = 80
+# Longer texts stand in verify.json.
+_LONGEST_DETAIL = 120
 
 
 def target_table(verified: Verified) -> Table:
@@ -49,6 +49,32 @@ def target_notes(verified: Verified) -> list[tuple[str, str]]:
     return notes
 
 
+def detail_tables(verified: Verified) -> list[Table]:
+    """Return a table for each list of records in the details, e.g. the NPUs of a compiler."""
+    found = []
+    for item in verified.targets:
+        for key, value in (item.details or {}).items():
+            if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+                found.append(_record_table(f"{item.target}: {_readable(key)}", value))
+    return found
+
+
+def _record_table(caption: str, records: list[dict[str, Any]]) -> Table:
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    words = [key for key in columns if all(_is_word(record.get(key)) for record in records)]
+    figures = [key for key in columns if key not in words]
+    rows = [
+        row(*(_value(record.get(key)) or NOTHING for key in (*words, *figures)))
+        for record in records
+    ]
+    header = tuple(_readable(key) for key in (*words, *figures))
+    return Table(caption, header, tuple(rows), texts=len(words))
+
+
+def _is_word(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool)
+
+
 def target_checks(verified: Verified | None) -> Iterator[Check]:
     """Yield what must hold of the targets, if any ran."""
     if verified is None:
@@ -69,15 +95,23 @@ def _latency(item: TargetResult) -> str:
     return ", ".join(f"{plain(ms, 2)} ({threads})" for threads, ms in item.latency_ms.items())
 
 
-def _in_words(details: dict[str, Any] | Any) -> str:
-    parts = []
-    for key, value in details.items():
-        if isinstance(value, float):
-            text = f"{value:,.4g}"
-        elif isinstance(value, str | int):
-            text = str(value)
-        else:
-            continue
-        if len(text) <= _LONGEST_DETAIL:
-            parts.append(f"{key.replace('_', ' ')}: {text}")
-    return ", ".join(parts)
+def _in_words(details: Mapping[str, Any]) -> str:
+    texts = {key: _value(value) for key, value in details.items()}
+    return ", ".join(f"{_readable(key)}: {text}" for key, text in texts.items() if text)
+
+
+def _value(value: Any) -> str:
+    """Return a value in a few words, "" for what is none or needs many."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = "; ".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value if isinstance(value, str) and len(value) <= _LONGEST_DETAIL else ""
+
+
+def _readable(key: str) -> str:
+    return key.replace("_", " ")
