@@ -55,6 +55,7 @@ def test_other_test_pictures_are_not_paired(runs, tmp_path):
     page = _page(runs, tmp_path / "c.html")
     (row,) = [row for row in page.rows if row[:2] == ["two", "VOC07 mAP"]]
     assert row[2:] == ["+4.00", "other test pictures"]
+    assert page.row("VOC07 mAP of uint8, %") == ["79.9", "83.9"]
     runs[1].details_file.unlink()
     page = _page(runs, tmp_path / "c.html")
     assert "not known: evaluate again" in page.words

@@ -29,12 +29,16 @@ def headline_table(compared: Sequence[Compared]) -> Table:
         row("pictures trained on", *(_trained_on(item) for item in compared)),
         row("test pictures", *(plain(_of(item, "pictures"), 0) for item in compared)),
     ]
+    tested = [item for item in compared if item.uint8 is not None]
+    # Of figures from different pictures none is the best.
+    comparable = all(same_test(tested[0], item) for item in tested[1:])
     for key, title in _figures(compared).items():
         values = [_of(item, key) for item in compared]
         texts = [percent(value) for value in values]
+        shown = _best(values, texts) if comparable else texts
         between = [_between(_of(item, f"{key}_interval")) for item in compared]
         floats = [getattr(item.floats, key, None) for item in compared]
-        rows.append(row(f"{title} of uint8, %", *_best(values, texts), main=True, first=True))
+        rows.append(row(f"{title} of uint8, %", *shown, main=True, first=True))
         rows.append(row("95 % interval", *between))
         rows.append(row(f"{title} of float, %", *(percent(value) for value in floats)))
         changes = [_points(a, b) for a, b in zip(values, floats, strict=True)]
