@@ -32,6 +32,7 @@ _PUBLIC = {
     "prepare_voc": "quantdet.data.prepare",
     "run_all": "quantdet.pipeline",
     "run_analyse": "quantdet.pipeline",
+    "run_comparison": "quantdet.pipeline",
     "run_evaluate": "quantdet.pipeline",
     "run_export": "quantdet.pipeline",
     "run_qat": "quantdet.pipeline",

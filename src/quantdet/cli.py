@@ -342,15 +342,25 @@ app.command()(web)
 
 
 @app.command()
-def report(run_dir: RunDir) -> None:
-    """Write the run's report.html: one file, no network.
+def report(
+    run_dirs: Annotated[
+        list[Path], typer.Argument(help="Run folder; two or more are compared.", metavar="RUN...")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File; default: in the (first) run folder.")
+    ] = None,
+) -> None:
+    """Write report.html of a run, or comparison.html of several: one file, no network.
 
     Example: quantdet report runs/voc
     """
     from quantdet import pipeline
     from quantdet.runs import Run
 
-    typer.echo(str(pipeline.run_report(Run.open(run_dir))))
+    runs = [Run.open(path) for path in run_dirs]
+    several = len(runs) > 1
+    written = pipeline.run_comparison(runs, out) if several else pipeline.run_report(runs[0], out)
+    typer.echo(str(written))
 
 
 @app.command()
@@ -363,7 +373,7 @@ def run(  # noqa: PLR0913, PLR0917 - options of the command line
     weights: Weights = None,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Do everything: train, qat, export, evaluate, report.
+    """Do everything: train, qat, export, evaluate, analyse, report.
 
     Example: quantdet run --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
     """

@@ -12,6 +12,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +22,9 @@ from quantdet.atomic import write_json
 from quantdet.config import Config, DataConfig, load_config
 from quantdet.data.configured import load_configured
 from quantdet.data.dataset import fingerprint
+from quantdet.data.facts import dataset_facts
 from quantdet.data.sample import Dataset
-from quantdet.errors import ConfigError, DataError, DependencyError, ModelError
+from quantdet.errors import ConfigError, DataError, DependencyError, ModelError, QuantdetError
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.quiet import quiet_stderr
 from quantdet.runs import Run
@@ -48,6 +50,7 @@ def run_train(config: Config, out: Path, progress: Progress | None = None) -> Ru
     dataset = _load(config)
     run = Run.create(out, config)
     with _recorded(run, "train") as entry:
+        _write_data_facts(run, config, dataset)
         trained = stage(config, dataset, run.float_dir, progress)
         entry.update(trained.summary, data_fingerprint=fingerprint(dataset))
     return run
@@ -123,13 +126,17 @@ def run_evaluate(
         progress: called with (phase, done, total).
 
     Returns:
-        What is written to ``metrics.json``.
+        What is written to ``metrics.json``; ``details.json`` and ``data.json`` lie beside it.
     """
     _import_keras_quietly()
     from quantdet.evaluate.run import evaluate_run
 
     config = run.load_config()
     dataset = _load(config, run, splits=(config.data.test_split,))
+    if not run.data_file.exists():
+        # Of a run trained elsewhere only the test pictures may be here.
+        with suppress(QuantdetError):
+            _write_data_facts(run, config, _load(config, run))
     with _recorded(run, "evaluate") as entry:
         metrics = evaluate_run(run, config, dataset, parity_pictures, progress)
         entry["metrics"] = run.metrics_file.name
@@ -249,19 +256,35 @@ def verify_model(
     return verify_subject(subject, names, progress or _silent)
 
 
-def run_report(run: Run) -> Path:
-    """Write the run's HTML report and return its path."""
+def run_report(run: Run, out: Path | None = None) -> Path:
+    """Write the run's HTML report, ``report.html`` in its folder or ``out``; return its path."""
     from quantdet.report.html import write_report
 
-    return write_report(run)
+    return write_report(run, out)
+
+
+def run_comparison(runs: Sequence[Run], out: Path | None = None) -> Path:
+    """Write one HTML report about several runs and return its path.
+
+    Args:
+        runs: two or more of one kind of model; the others are compared with the first.
+        out: the file; None: ``comparison.html`` in the folder of the first.
+
+    Raises:
+        QuantdetError: a run cannot be read, or the runs cannot be compared.
+    """
+    from quantdet.report.compare import write_comparison
+
+    return write_comparison(runs, out or runs[0].root / "comparison.html")
 
 
 def run_all(config: Config, out: Path, progress: Progress | None = None) -> Run:
-    """Run every stage: train, qat, export with baselines, evaluate, report."""
+    """Run every stage: train, qat, export with baselines, evaluate, analyse, report."""
     run = run_train(config, out, progress)
     run_qat(run, progress)
     run_export(run, ("uint8", "int8-ptq", "float32"), progress)
     run_evaluate(run, progress=progress)
+    run_analyse(run, sensitivity=False, progress=progress)
     run_report(run)
     return run
 
@@ -339,6 +362,12 @@ def _test_pictures(run: Run) -> list[Path]:
 
 def _silent(_phase: str, _done: int, _total: int) -> None:
     return None
+
+
+def _write_data_facts(run: Run, config: Config, dataset: Dataset) -> None:
+    wanted = (config.data.train_split, config.data.val_split, config.data.test_split)
+    splits = {name: dataset.splits[name] for name in wanted if name in dataset.splits}
+    write_json(run.data_file, dataset_facts(replace(dataset, splits=splits)))
 
 
 def _labels(run: Run) -> tuple[str, ...]:

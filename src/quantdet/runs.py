@@ -1,7 +1,7 @@
 """A run is a folder; this module knows what lies where in it.
 
-runs/NAME/{config.toml, manifest.json, float/, qat/, export/, metrics.json, analysis.json,
-analysis.png, verify.json, report.html}
+runs/NAME/{config.toml, manifest.json, data.json, float/, qat/, export/, metrics.json,
+details.json, examples/, analysis.json, analysis.png, verify.json, report.html}
 """
 
 from __future__ import annotations
@@ -58,6 +58,21 @@ class Run:
     def metrics_file(self) -> Path:
         """Measured accuracy, parity, latency of every variant."""
         return self.root / "metrics.json"
+
+    @property
+    def details_file(self) -> Path:
+        """What evaluation found beside that: errors, confusion, draws."""
+        return self.root / "details.json"
+
+    @property
+    def examples_dir(self) -> Path:
+        """Test pictures with truth and answers."""
+        return self.root / "examples"
+
+    @property
+    def data_file(self) -> Path:
+        """Facts of the data set."""
+        return self.root / "data.json"
 
     @property
     def analysis_file(self) -> Path:

@@ -62,7 +62,30 @@ def test_every_variant_is_measured_and_the_file_is_the_simulation(run):
     assert kernels.keys() >= {"reference", "xnnpack", "tflite-micro"}
     for row in kernels.values():
         assert row["exact"]["identical"] == 1.0, row
-    assert "<svg" in (run / "report.html").read_text("utf-8")
+
+
+def test_details_belong_to_the_figures(run):
+    details = json.loads((run / "details.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert list(details["variants"]) == [row["variant"] for row in metrics["variants"]]
+    for row in metrics["variants"]:
+        found = details["variants"][row["variant"]]
+        objects = sum(map(sum, found["confusion"][:-1]))
+        assert objects == metrics["objects"]
+        assert len(found["draws"]["map_voc07"]) == details["bootstrap"]["resamples"]
+        assert set(row["error_costs"]) == set(found["errors"]) - {"right"}
+    counted = json.loads((run / "data.json").read_text())["splits"]
+    assert counted["test"]["pictures"] == metrics["pictures"]
+    assert counted["test"]["objects"] == metrics["objects"] + metrics["difficult"]
+    assert "train" in counted
+
+
+def test_report_has_every_section(run):
+    page = (run / "report.html").read_text("utf-8")
+    for section in ("accuracy", "classes", "errors", "pictures", "layers", "training", "data"):
+        assert f'<h2 id="{section}">' in page
+    # Only what `quantdet verify` makes is not there yet.
+    assert page.count('class="todo"') - page.count("the machine was busy") == 1
 
 
 def test_file_is_integer_from_end_to_end(run):

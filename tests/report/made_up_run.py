@@ -12,6 +12,7 @@ from quantdet.atomic import write_json
 from quantdet.config import Config
 from quantdet.report.html import write_report
 from quantdet.runs import Run
+from tests.report.test_analysis import made_up as made_up_analysis
 
 HOSTILE = "<script>alert('x')</script>"
 SHA256 = "ab" * 32
@@ -27,6 +28,7 @@ class Page(HTMLParser):
         self.text = text
         self.tags, self.links, self.ids, self.images = [], [], [], []
         self.attributes, self.parts, self.rows, self._open = [], [], [], []
+        self.drawings, self.regions, self.headings = [], 0, []
         self.feed(text)
         self.close()
         self.words = " ".join(" ".join(self.parts).split())
@@ -39,12 +41,23 @@ class Page(HTMLParser):
         self.ids += [values["id"]] if "id" in values else []
         if tag == "img":
             self.images.append(values)
+        if values.get("role") == "img":
+            self.drawings.append(values)
+        self.regions += values.get("role") == "region"
+        if tag == "h2":
+            self.headings.append(values["id"])
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
             self.rows[-1].append("")
         if tag not in self.VOID:
             self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        """An SVG element that closes itself."""
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.handle_endtag(tag)
 
     def handle_endtag(self, tag):
         assert self._open.pop() == tag
@@ -91,7 +104,7 @@ def latency(name, kernels, threads, milliseconds):
         "threads": threads,
         "median_ms": milliseconds,
         "p90_ms": milliseconds + 1,
-        "min_ms": milliseconds - 1,
+        "min_ms": 0.9 * milliseconds,
         "runs": 40,
         "bytes": 1,
     }
@@ -189,9 +202,132 @@ def save_predictions(folder, names, model_sha256=SHA256):
     )
 
 
-def complete_run(root, metrics=None):
+_PER_CLASS = {
+    "cat": {"objects": 9, "ap_voc07": 0.9, "ap_voc10": 0.9, "precision": [1.0, 0.9, 0.5]},
+    HOSTILE: {"objects": 4, "ap_voc07": 0.7, "ap_voc10": 0.7, "precision": [1.0, 0.6, 0.2]},
+    "no objects": {"objects": 0, "ap_voc07": None, "ap_voc10": None, "precision": [None] * 3},
+}
+
+
+def detector_variant(name, map_voc07=0.8):
+    return {
+        **{"variant": name, "name": f"the {name}", "file": "x", "bytes": 3_000_000},
+        **{"pictures": 200, "map_voc07": map_voc07, "map_voc07_interval": [0.75, 0.85]},
+        **{"map_voc10": 0.81, "map_voc10_interval": [0.76, 0.86], "coco": {"ap": 0.5}},
+        "error_costs": {"localisation": 0.02, "class": 0.1, "missed": 0.0},
+        "per_class": _PER_CLASS,
+    }
+
+
+def detector_metrics(after=0.799):
+    """Metrics of a detector; the latency and operators of the localizer's."""
+    change = {"map_voc07": after - 0.8, "map_voc07_interval": [-0.01, 0.01]}
+    return {
+        "task": "ssdlite",
+        "split": "test",
+        "host": _METRICS["host"],
+        "objects": 13,
+        "difficult": 2,
+        "variants": [
+            detector_variant("float_keras"),
+            detector_variant("float_tflite"),
+            detector_variant("ptq_tflite"),
+            detector_variant("uint8_tflite", after),
+        ],
+        "differences": [
+            {
+                **{"variant": "uint8_tflite", "against": "float_keras", **change},
+                **{"map_voc10": -0.001, "map_voc10_interval": [-0.01, 0.01]},
+            }
+        ],
+        "latency": _METRICS["latency"],
+        "operators": _METRICS["operators"],
+        "float_tensors": 0,
+        "parity": {
+            **_METRICS["parity"],
+            "end_to_end": {
+                **_METRICS["parity"]["end_to_end"],
+                "kernels": [{**_KERNELS, "same_detections": 0.97, "map_voc07": 0.8}],
+            },
+        },
+    }
+
+
+def details(draws=(0.75, 0.8, 0.85), fingerprint="f00d"):
+    errors = {"right": 9, "localisation": 1, "class": 2, "missed": 1}
+    variant_details = {
+        "errors": errors,
+        "confusion": [[5, 2, 0], [0, 4, 2], [1, 0, 0]],
+        "draws": {"map_voc07": list(draws), "map_voc10": list(draws)},
+    }
+    return {
+        "test_fingerprint": fingerprint,
+        "labels": ["cat", HOSTILE],
+        "thresholds": {"cat": 0.4, HOSTILE: 0.5},
+        "variants": {"float_keras": variant_details, "uint8_tflite": variant_details},
+    }
+
+
+_NPU = {"npu": "u55-128", "all": True, "inference_ms": 12.25, "cpu_operators": 0}
+
+
+def verified(sha256=SHA256, status="passed"):
+    measured = {"identical": 0.8, "identical_exact": 0.99999, "max_lsb": 3, "noise_lsb": 0.5}
+    return {
+        **{"version": 1, "model": "model.tflite", "sha256": sha256, "pictures": 50},
+        "baseline": "fake-quantized Keras",
+        "noise_of_quantization_lsb": 3.2,
+        "targets": [
+            {
+                **{"target": "tflite-micro", "status": status, "version": "1.2", **measured},
+                **{"same_detections": 0.98, "latency_ms": {"1": 4.125}},
+                "details": {"arena_bytes": 123456, "operators": ["CONV_2D"], "npus": [_NPU]},
+            },
+            {"target": HOSTILE, "status": "skipped", "reason": "pip install something"},
+        ],
+    }
+
+
+def data_facts():
+    split = {
+        **{"pictures": 20, "without_objects": 1, "objects": 30, "difficult": 3, "truncated": 6},
+        **{"per_class": {"cat": 18, HOSTILE: 12}, "sides": [1, 9, 10, 10], "median_side": 0.4},
+        "median_size_hw": [375, 500],
+    }
+    return {"labels": ["cat", HOSTILE], "splits": {"train": split, HOSTILE: split}}
+
+
+def save_examples(run):
+    """Write one picture of each group, in three columns."""
+    cells = [{"file": f"01-{column}.jpg", "text": "cat"} for column in range(3)]
+    for cell in cells:
+        save_picture(run.examples_dir / cell["file"])
+    groups = {"differ": "scores differ by 0.90 in all", "errors": "2 wrong, 1 missed", "spread": ""}
+    pictures = [
+        {"image_id": f"picture-{group}", "group": group, "note": note, "cells": cells}
+        for group, note in groups.items()
+    ]
+    columns = ["annotated", "float Keras", "uint8 .tflite"]
+    write_json(run.examples_dir / "examples.json", {"columns": columns, "pictures": pictures})
+
+
+def complete_detector(root, after=0.799, draws=(0.75, 0.8, 0.85)):
+    """Write every result file, those of the extra stages too."""
+    run = complete_run(root, detector_metrics(after), Config.model_validate(_DETECTOR))
+    write_json(run.details_file, details(draws))
+    write_json(run.analysis_file, made_up_analysis(12))
+    write_json(run.data_file, data_facts())
+    write_json(run.verify_file, verified())
+    save_examples(run)
+    return run
+
+
+_DETECTOR = {"model": {"name": "ssdlite", "input_size": 192}}
+
+
+def complete_run(root, metrics=None, config=None):
     """Write every result file of a finished run."""
-    run = Run.create(root, Config())
+    run = Run.create(root, config or Config())
     common = {"seconds": 12.0, "versions": {"python": "3.11", "quantdet": "0.1.0"}}
     identity = {
         "labels": ["cat", HOSTILE],
@@ -207,7 +343,6 @@ def complete_run(root, metrics=None):
     write_json(run.metrics_file, metrics or made_up_metrics())
     for folder in ("float/frozen", "float/finetune", "qat/finetune"):
         write_json(root / folder / "history.json", history([1.5, 1.125, 1.25]))
-        save_picture(root / folder / "curves.png")
     write_json(run.export_dir / "model.contract.json", contract())
     run.model_file.write_bytes(b"12345")
     save_predictions(root / "predictions", ["one.jpg", "two.jpg"])

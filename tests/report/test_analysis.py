@@ -20,7 +20,11 @@ def made_up(count, shares=True, findings=("layer_3",)):
             "cosine": 0.999,
             "clipped": 0.00012,
             "range_use": 0.5,
-            "weights": {"spread": 323.4} if number % 2 else None,
+            "minimum": -3.0,
+            "maximum": 6.0,
+            "seen_minimum": -20.0,
+            "seen_maximum": 5.5,
+            "weights": {"spread": 323.4, "largest": 3.2, "smallest": 0.01} if number % 2 else None,
             "sensitivity": {"output_sqnr_db": 30.0, "share": 0.9 if number == 3 else 0.001}
             if shares
             else None,

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from quantdet.report.pictures import MOST_PICTURES, embed_curves, embed_predictions
+from quantdet.report.pictures import MOST_PICTURES, embed_predictions
 from quantdet.runs import Run
 from tests.report.made_up_run import SHA256, complete_run, save_picture, save_predictions
 
@@ -61,16 +61,6 @@ def test_unreadable_pictures_are_named(tmp_path):
 
 def test_no_folder(tmp_path):
     assert embed_predictions(Run(tmp_path / "nowhere"), "").pictures == ()
-
-
-def test_curves_keep_their_colours(tmp_path):
-    pixels = np.full((80, 2000, 3), 255, np.uint8)
-    pixels[:, :900] = (31, 95, 168)
-    Image.fromarray(pixels).save(tmp_path / "curves.png")
-    shown = _decoded(embed_curves(tmp_path / "curves.png").uri).convert("RGB")
-    assert shown.width == 1640
-    # Palette of 64 colours: measured difference 0.
-    assert np.abs(np.subtract(shown.getpixel((10, 10)), (31, 95, 168))).max() <= 2
 
 
 def test_report_of_noisy_pictures_stays_under_three_megabytes(tmp_path):

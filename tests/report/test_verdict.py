@@ -6,7 +6,7 @@ import pytest
 
 from quantdet.report import numbers
 from quantdet.report.localizer import LocalizerView, half_interval
-from quantdet.report.results import LocalizerMetrics
+from quantdet.report.metrics import LocalizerMetrics
 from tests.report.made_up_run import latency, made_up_metrics, variant
 
 VIEW = LocalizerView()

@@ -41,15 +41,18 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a judge found; all JSON-ready.
+    """What a judge found.
 
     Attributes:
-        metrics: variant → its figures.
-        together: figures of several variants, e.g. their differences.
+        metrics: variant → its figures, JSON-ready.
+        together: figures of several variants, e.g. their differences; JSON-ready.
+        drawn: variant → figure → its value in every draw of ``bootstrap.picture_draws``, for
+            intervals of differences between runs.
     """
 
     metrics: Mapping[str, dict[str, Any]]
     together: dict[str, Any] = field(default_factory=dict)
+    drawn: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
 
 
 class Judge(Protocol):

@@ -40,7 +40,8 @@ RECALL_LEVELS: Floats = np.arange(51) / 50
 # 0.7, so that 3 of 10 objects do not reach the fourth. With few objects in a class that costs up to
 # half a point of mean AP, in published figures too; exact levels would flatter beside them.
 _VOC07_LEVELS: Floats = np.arange(11) * np.float64(0.1)
-_WRONG, _RIGHT, _IGNORED = 0, 1, -1
+WRONG, RIGHT, IGNORED = 0, 1, -1
+"""Outcomes of :func:`judge_picture`."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +78,55 @@ def match_detections(
     Returns:
         One entry for each class.
     """
-    parts = [_judge(found, truth, iou) for found, truth in zip(answers, truths, strict=True)]
+    parts = [judge_picture(found, truth, iou) for found, truth in zip(answers, truths, strict=True)]
     outcome = np.concatenate([np.zeros(0, np.int8), *parts])
     scores = np.concatenate([np.zeros(0, np.float32), *(found.scores for found in answers)])
     class_ids = np.concatenate([np.zeros(0, np.int64), *(found.class_ids for found in answers)])
     pictures = np.repeat(np.arange(len(answers)), [len(found) for found in answers])
-    order = np.argsort(-scores, kind="stable")
-    order = order[outcome[order] != _IGNORED]
+    counted = outcome != IGNORED
+    judged = JudgedDetections(
+        scores[counted], class_ids[counted], pictures[counted], outcome[counted] == RIGHT
+    )
+    return judged.by_class(count_objects(truths, num_classes))
+
+
+def count_objects(truths: Sequence[Truth], num_classes: int) -> Counts:
+    """Return how many objects that are not difficult there are, shape (classes, pictures)."""
     objects = np.zeros((num_classes, len(truths)), np.int64)
     for picture, truth in enumerate(truths):
         objects[:, picture] = np.bincount(truth.class_ids[~truth.difficult], minlength=num_classes)
-    by_class = (order[class_ids[order] == class_id] for class_id in range(num_classes))
-    return [
-        ClassMatches(scores[rows], pictures[rows], outcome[rows] == _RIGHT, objects[class_id])
-        for class_id, rows in enumerate(by_class)
-    ]
+    return objects
 
 
-def _judge(found: Detections, truth: Truth, iou: float) -> NDArray[np.int8]:
-    """Return right, wrong or ignored for each detection of a picture."""
-    outcome = np.full(len(found), _WRONG, np.int8)
+@dataclass(frozen=True)
+class JudgedDetections:
+    """Detections of all pictures that count, in the order of pictures.
+
+    Attributes:
+        scores: (M,).
+        class_ids: (M,).
+        pictures: (M,), index of the picture of each.
+        right: (M,), true or false positive.
+    """
+
+    scores: NDArray[np.float32]
+    class_ids: Counts
+    pictures: Counts
+    right: NDArray[np.bool_]
+
+    def by_class(self, objects: Counts) -> list[ClassMatches]:
+        """Return one entry for each row of ``objects``, see :func:`count_objects`."""
+        order = np.argsort(-self.scores, kind="stable")
+        by_class = (order[self.class_ids[order] == class_id] for class_id in range(len(objects)))
+        return [
+            ClassMatches(self.scores[rows], self.pictures[rows], self.right[rows], objects[number])
+            for number, rows in enumerate(by_class)
+        ]
+
+
+def judge_picture(found: Detections, truth: Truth, iou: float = MATCH_IOU) -> NDArray[np.int8]:
+    """Return ``RIGHT``, ``WRONG`` or ``IGNORED`` for each detection of a picture."""
+    outcome = np.full(len(found), WRONG, np.int8)
     if not len(found) or not len(truth.class_ids):
         return outcome
     overlap = iou_matrix(found.boxes_xyxy, truth.boxes_xyxy)
@@ -107,8 +137,8 @@ def _judge(found: Detections, truth: Truth, iou: float) -> NDArray[np.int8]:
     claims = order[enough[order]]
     # The first, that is the best, claim of each object is right.
     _, first = np.unique(best[claims], return_index=True)
-    outcome[claims[first]] = _RIGHT
-    outcome[enough & truth.difficult[best]] = _IGNORED
+    outcome[claims[first]] = RIGHT
+    outcome[enough & truth.difficult[best]] = IGNORED
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from quantdet.data.cache import build_cache
 from quantdet.data.sample import Dataset
 from quantdet.detections import Detections
 from quantdet.errors import DataError, DependencyError, ModelError
+from quantdet.evaluate.details import describe_details
 from quantdet.evaluate.end_to_end import (
     Outputs,
     Reference,
@@ -66,6 +68,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Measure accuracy, size, latency and parity; write and return ``metrics.json``.
 
+    Beside it lies ``details.json``, see :mod:`quantdet.evaluate.details`.
+
     Accuracy is what the model's judge (:data:`quantdet.evaluate.tasks.JUDGES`) says. A few test
     pictures are drawn into ``examples/`` of the run, with the truth beside the answers.
 
@@ -109,8 +113,10 @@ def evaluate_run(
         metrics["float_tensors"] = sum("float" in tensor.dtype for tensor in file.tensors)
         if parity_pictures and len(present) > 1:
             metrics["parity"] = _parity(run, judge, parity_pictures, progress)
+    lowest = label_thresholds(contract)
+    write_json(run.details_file, describe_details(judge.test, answers, judged, lowest))
     write_json(run.metrics_file, metrics)
-    _draw_examples(run, judge.test, answers, contract)
+    _draw_examples(run, judge.test, answers, lowest)
     return metrics
 
 
@@ -172,27 +178,31 @@ def _draw_examples(
     run: Run,
     test: EvaluationSet,
     answers: Mapping[str, Sequence[Detections]],
-    contract: Contract,
+    lowest: NDArray[np.float64],
 ) -> None:
     drawn = [next((key for key in group if key in answers), None) for group in _DRAWN]
-    lowest = label_thresholds(contract)
     shown = {
         VARIANTS[key][1]: [found.above(lowest) for found in answers[key]]
         for key in drawn
         if key is not None
     }
-    write_examples(run.root / "examples", test, shown)
+    write_examples(run.examples_dir, test, shown)
 
 
 def _latency(present: dict[str, Path], progress: Progress | None) -> list[dict[str, Any]]:
     rows = []
     files = {key: path for key, path in present.items() if path.suffix == ".tflite"}
     for number, (key, path) in enumerate(files.items(), start=1):
-        results = benchmark(path, threads=(1, 2), warmup=5, runs=40)
+        results = benchmark(path, threads=_threads(), warmup=5, runs=40)
         rows += [{"variant": key, **result.to_dict()} for result in results]
         if progress is not None:
             progress("measure latency", number, len(files))
     return rows
+
+
+def _threads() -> tuple[int, ...]:
+    """Return 1, 2, 4 … up to what the machine has, 2 at least and 8 at most."""
+    return tuple(count for count in (1, 2, 4, 8) if count <= max(2, os.cpu_count() or 1))
 
 
 def _parity(run: Run, judge: Judge, count: int, progress: Progress | None) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from quantdet.data.cache import ImageCache
 from quantdet.data.selection import single_object_targets
 from quantdet.detections import Detections
 from quantdet.errors import DataError
+from quantdet.evaluate.bootstrap import picture_draws
 from quantdet.evaluate.judge import EvaluationSet, Figures, Judged
 from quantdet.evaluate.truth import Truth
+from quantdet.intervals import interval
 
 HIT_IOU = 0.5
 
@@ -69,12 +71,23 @@ class SingleObjectJudge:
         self.facts = {"target": config.target.model_dump()}
 
     def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
-        """Return the metrics of each variant."""
-        metrics = {
-            variant: single_object_metrics(found, *_targets(self.test.truths)).to_dict()
-            for variant, found in answers.items()
-        }
-        return Judged(metrics)
+        """Return the metrics of each variant, with intervals of the bootstrap over pictures."""
+        targets = _targets(self.test.truths)
+        draws = picture_draws(len(self.test.truths))
+        metrics: dict[str, dict[str, Any]] = {}
+        drawn: dict[str, dict[str, NDArray[np.float64]]] = {}
+        for variant, found in answers.items():
+            figures = single_object_metrics(found, *targets).to_dict()
+            right, iou = _judged(found, *targets)
+            drawn[variant] = {
+                "class_accuracy": draws @ right / len(found),
+                "mean_iou": draws @ iou / len(found),
+            }
+            for name, values in drawn[variant].items():
+                between = interval(figures[name], values, within=(0.0, 1.0))
+                figures[f"{name}_interval"] = [round(between.low, 6), round(between.high, 6)]
+            metrics[variant] = figures
+        return Judged(metrics, drawn=drawn)
 
     def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
         """Return how often both name the same class, and how often ``answers`` is right."""
@@ -96,9 +109,8 @@ def single_object_metrics(
         boxes_xyxy: annotated boxes (N, 4) in pixels of the original pictures.
         class_ids: annotated classes (N,), without background.
     """
-    found = as_boxes([best.boxes_xyxy[0] if len(best) else (0, 0, 0, 0) for best in answers])
-    iou = iou_pairs(found, boxes_xyxy)
-    right = _classes(answers) == class_ids
+    found = _best_boxes(answers)
+    right, iou = _judged(answers, boxes_xyxy, class_ids)
     ordered = (found[:, :2] <= found[:, 2:]).all(axis=1)
     return SingleObjectMetrics(
         pictures=len(answers),
@@ -107,6 +119,17 @@ def single_object_metrics(
         hit_share=float((right & (iou >= HIT_IOU)).mean()),
         ordered_share=float(ordered.mean()),
     )
+
+
+def _judged(
+    answers: Sequence[Detections], boxes_xyxy: Boxes, class_ids: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return of each picture whether the class is right, and the IoU of the box."""
+    return _classes(answers) == class_ids, iou_pairs(_best_boxes(answers), boxes_xyxy)
+
+
+def _best_boxes(answers: Sequence[Detections]) -> Boxes:
+    return as_boxes([best.boxes_xyxy[0] if len(best) else (0, 0, 0, 0) for best in answers])
 
 
 def _classes(answers: Sequence[Detections]) -> NDArray[np.int64]:

@@ -47,13 +47,17 @@ class WeightAnalysis:
     """What quantization does to a kernel.
 
     Attributes:
-        spread: largest / smallest max|w| of the output channels that are not empty, >= 1.
+        largest: max|w| of the output channel that has the largest.
+        smallest: max|w| of the one that has the smallest, without empty channels.
+        spread: ``largest / smallest``, >= 1.
         scales: how many there are: one, or one for each channel.
         sqnr_db: float kernel against the kernel on its grid.
         moved_steps: root mean square of their difference in steps of the grid. Rounding alone
             gives at most 0.5, about 0.29; the rest is what training did.
     """
 
+    largest: float
+    smallest: float
     spread: float
     scales: int
     sqnr_db: float
@@ -285,8 +289,11 @@ def _weights(point: Point, original: Any) -> WeightAnalysis | None:
     scale = numbers(layer.weight_scale())
     channels = np.abs(exact).max(axis=layer.reduced_axes)
     used = channels[channels > _EMPTY * channels.max()]
+    largest, smallest = (used.max(), used.min()) if used.size else (0.0, 0.0)
     return WeightAnalysis(
-        spread=float(used.max() / used.min()) if used.size else 1.0,
+        largest=float(largest),
+        smallest=float(smallest),
+        spread=float(largest / smallest) if used.size else 1.0,
         scales=int(scale.size),
         sqnr_db=decibels(energy(exact), energy(error)),
         moved_steps=math.sqrt(energy(error / scale) / error.size),

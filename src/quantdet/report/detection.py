@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantdet.config import Config
-from quantdet.report.numbers import NOTHING, difference, megabytes, percent
-from quantdet.report.pr_curves import draw_curves
-from quantdet.report.results import (
+from quantdet.report.classes import class_section
+from quantdet.report.metrics import (
     Bounds,
     DetectionMetrics,
     DetectionVariant,
     Difference,
     EndToEnd,
 )
+from quantdet.report.numbers import NOTHING, difference, megabytes, percent
 from quantdet.report.tables import Cell, Table, kernel_table, row
 from quantdet.report.verdict import (
     FLOATS,
@@ -56,7 +56,7 @@ _COCO = {
 class DetectionView:
     """The view of models "ssd" and "ssdlite"."""
 
-    template = "accuracy_detection.html.j2"
+    template = "accuracy_detection"
 
     def architecture(self, config: Config) -> str:
         """Return what kind of detector it is."""
@@ -83,9 +83,10 @@ class DetectionView:
             return []
         return [
             _tile(
-                f"VOC07 mAP (95 %: {_range(after.map_voc07_interval)})",
+                "VOC07 mAP",
                 before.map_voc07 if before else None,
                 after.map_voc07,
+                f"95 % interval {_range(after.map_voc07_interval)}",
             ),
             _tile("COCO AP", before.coco.get("ap") if before else None, after.coco.get("ap")),
             *size_and_speed(metrics, after),
@@ -98,17 +99,19 @@ class DetectionView:
 
     def sections(self, metrics: DetectionMetrics) -> dict[str, Any]:
         """Return what the template of the accuracy section shows."""
-        before, after = metrics.variant(*FLOATS), metrics.variant("uint8_tflite")
-        shown = [item for item in (before, after) if item is not None] or [metrics.variants[-1]]
         return {
             "table": accuracy_table(metrics),
             "coco": coco_table(metrics),
             "differences": difference_table(metrics) if metrics.differences else None,
-            "classes": class_table(shown),
-            "curves": draw_curves(shown),
             "objects": metrics.objects,
             "difficult": metrics.difficult,
         }
+
+    def classes(self, metrics: DetectionMetrics) -> dict[str, Any]:
+        """Return what the template of the classes shows: float and uint8, or what there is."""
+        before, after = metrics.variant(*FLOATS), metrics.variant("uint8_tflite")
+        shown = [item for item in (before, after) if item is not None] or [metrics.variants[-1]]
+        return class_section([(item.name, item) for item in shown], class_table(shown))
 
     def kernels(self, whole: EndToEnd) -> Table:
         """Return every kernel set against fake-quantized Keras."""
@@ -222,12 +225,12 @@ def class_table(shown: list[DetectionVariant]) -> Table:
     return Table("VOC07 AP of each class", tuple(header), tuple(rows))
 
 
-def _tile(title: str, before: float | None, after: float | None) -> Tile:
+def _tile(title: str, before: float | None, after: float | None, note: str = "") -> Tile:
     change = ""
     if before is not None and after is not None:
         change = f"{difference(100 * (after - before))} points"
     shown = f"{percent(before)} %" if before is not None else ""
-    return Tile(title, shown, f"{percent(after)} %", change)
+    return Tile(title, shown, f"{percent(after)} %", change, note)
 
 
 def _range(bounds: Bounds) -> str:

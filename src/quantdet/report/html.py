@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quantdet.atomic import write_text
-from quantdet.errors import ConfigError, DependencyError
+from quantdet.config import Config
+from quantdet.errors import ConfigError
 from quantdet.report import tables
-from quantdet.report.pictures import Picture, embed_curves, embed_examples, embed_predictions
-from quantdet.report.results import AnyMetrics, Epochs, Results, read_results
+from quantdet.report.page import require_libraries, write_page
+from quantdet.report.results import Results, read_results
+from quantdet.report.sections import Missing, Section, Source, make_sections
+from quantdet.report.targets import target_checks
+from quantdet.report.verdict import Decision, Verdict, decide
 from quantdet.report.views import VIEWS, View
 from quantdet.runs import Run
 
@@ -23,11 +25,8 @@ STAGES = {
     "export": "quantdet export {run} --format uint8 --format float32 --format int8-ptq",
     "evaluate": "quantdet evaluate {run}",
 }
-_PHASES = {
-    "float/frozen": "Float: head on the frozen backbone",
-    "float/finetune": "Float: all layers",
-    "qat/finetune": "Quantization-aware training",
-}
+# Stages that make the report richer, and no run needs.
+_EXTRAS = ("quantdet analyse {run}", "quantdet verify {run}", "quantdet report {run}")
 # Variant that evaluation leaves out if its file is missing → how to make the file.
 _BASELINES = {
     "float_tflite": ("float .tflite", "float32"),
@@ -36,47 +35,43 @@ _BASELINES = {
 }
 
 
-@dataclass(frozen=True)
-class Missing:
-    """Something a run does not have yet, and the command that makes it."""
+def write_report(run: Run, out: Path | None = None) -> Path:
+    """Write the report of a run; what is missing is said in it.
 
-    what: str
-    command: str
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Learning curves of one phase; ``text`` says in words what they show."""
-
-    title: str
-    picture: Picture
-    text: str
-
-
-def write_report(run: Run) -> Path:
-    """Write ``report.html`` into the run folder; what is missing is said in it.
+    Args:
+        run: the run.
+        out: the file; None: ``report.html`` in the run folder.
 
     Returns:
         Path of the report.
 
     Raises:
-        DependencyError: jinja2 is not installed.
-        QuantdetError: config.toml or manifest.json cannot be read, or the folder not be written.
+        DependencyError: jinja2 or matplotlib is not installed.
+        QuantdetError: config.toml or manifest.json cannot be read, or the file not be written.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise DependencyError('the report needs jinja2: pip install "quantdet[train]"') from None
-    environment = Environment(
-        loader=PackageLoader("quantdet.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("report.html.j2")
-    write_text(run.report_file, template.render(**collect(run)))
-    return run.report_file
+    require_libraries()
+    target = out or run.report_file
+    write_page("report.html.j2", collect(run), target)
+    return target
+
+
+def run_name(run: Run) -> str:
+    """Return the last two folders of the run's path."""
+    return "/".join(run.root.resolve().parts[-2:])
+
+
+def view_of(run: Run, config: Config) -> View:
+    """Return the view of a run's task.
+
+    Raises:
+        ConfigError: the model is unknown.
+    """
+    view = VIEWS.get(config.model.name)
+    if view is None:
+        raise ConfigError(
+            f"{run.config_file}: model.name {config.model.name!r} is unknown; one of {[*VIEWS]}"
+        )
+    return view
 
 
 def collect(run: Run) -> dict[str, Any]:
@@ -87,69 +82,49 @@ def collect(run: Run) -> dict[str, Any]:
     """
     config, results = run.load_config(), read_results(run)
     folder = shlex.quote(str(run.root))
-    model = results.contracts.get("model.tflite")
-    curves = _curves(run, results)
-    view = VIEWS.get(config.model.name)
-    if view is None:
-        raise ConfigError(
-            f"{run.config_file}: model.name {config.model.name!r} is unknown; one of {[*VIEWS]}"
-        )
-    measured = _measured(results.metrics, VIEWS[results.metrics.task]) if results.metrics else None
-    phases = [(title, results.histories[name]) for name, title in _phases(results.histories)]
+    view, metrics = view_of(run, config), results.metrics
+    measured = view if metrics is None else VIEWS[metrics.task]
+    checks = measured.checks(metrics) if metrics else []
+    checks += target_checks(results.verified)
+    verdict = measured.verdict(metrics) if metrics else None
+    stale = list(_stale(results, folder))
+    source = Source(run, folder, config, results, measured, checks)
+    sections = [*make_sections(source), _again(config, results)]
     return {
-        "name": "/".join(run.root.resolve().parts[-2:]),
+        "name": run_name(run),
         "date": max((stage.written for stage in results.stages.values()), default="")[:10],
         "run": folder,
         "config": config,
-        "toml": config.to_toml(),
-        "results": results,
-        "measured": measured,
+        "labels": results.train.identity.labels if results.train else (),
         "architecture": view.architecture(config),
-        "asked": view.asked(config),
-        "examples": embed_examples(run),
+        "verdict": verdict,
+        "decision": _decide(verdict, source, stale),
+        "tiles": measured.tiles(metrics) if metrics else [],
         "missing": _missing(run, results, folder),
-        "stale": _stale(results),
-        "curves": curves,
-        "phases": tables.phase_table(phases) if phases else None,
-        "gallery": embed_predictions(run, model.sha256 if model else ""),
-        "model": model,
-        "files": tables.file_table(results.contracts, _sizes(run)) if results.contracts else None,
-        "stages": tables.stage_table(results.stages) if results.stages else None,
-        "versions": tables.version_table(results)
-        if any(stage.versions for stage in results.stages.values())
-        else None,
-        "install": _install(results),
-        "commands": [
-            command.format(run="runs/again", config="config.toml") for command in STAGES.values()
-        ],
+        "notes": results.notes,
+        "stale": stale,
+        "sections": sections,
     }
 
 
-def _measured(metrics: AnyMetrics, view: View) -> dict[str, Any]:
-    """Return what the template shows of ``metrics.json``."""
-    parity = metrics.parity
-    return {
-        "metrics": metrics,
-        "verdict": view.verdict(metrics),
-        "tiles": view.tiles(metrics),
-        "checks": view.checks(metrics),
-        "template": view.template,
-        "accuracy": view.sections(metrics),
-        "latency": tables.latency_table(metrics) if metrics.latency else None,
-        "operators": tables.operator_table(metrics) if metrics.operators else None,
-        "layers": tables.layer_table(parity.layers) if parity else None,
-        "kernels": view.kernels(parity.end_to_end) if parity else None,
-    }
+def _decide(verdict: Verdict | None, source: Source, stale: list[Missing]) -> Decision | None:
+    if verdict is None:
+        return None
+    return decide(verdict, source.checks, [f"{item.what}." for item in stale])
+
+
+def unfinished(run: Run, results: Results) -> Iterator[Missing]:
+    """Yield the stages that every run needs and this one has not finished."""
+    folder, config = shlex.quote(str(run.root)), shlex.quote(str(run.config_file))
+    for stage, command in STAGES.items():
+        if stage not in results.stages:
+            what = f"Stage “{stage}” is not finished"
+            yield Missing(what, command.format(run=folder, config=config))
 
 
 def _missing(run: Run, results: Results, folder: str) -> list[Missing]:
     """Return stages that were not finished, then files that evaluation did not find."""
-    config = shlex.quote(str(run.config_file))
-    missing = [
-        Missing(f"Stage “{stage}” is not finished", command.format(run=folder, config=config))
-        for stage, command in STAGES.items()
-        if stage not in results.stages
-    ]
+    missing = list(unfinished(run, results))
     if missing or results.metrics is None:
         return missing
     for variant, (what, name) in _BASELINES.items():
@@ -161,58 +136,38 @@ def _missing(run: Run, results: Results, folder: str) -> list[Missing]:
     return missing
 
 
-def _stale(results: Results) -> list[str]:
-    """Return the stages that ran after the evaluation: its figures may be of earlier files."""
+def _stale(results: Results, folder: str) -> Iterator[Missing]:
+    """Yield the results that may be of earlier files."""
     evaluated = results.stages.get("evaluate")
-    if evaluated is None:
-        return []
-    return [
-        name
-        for name in ("train", "qat", "export")
-        # ISO times in UTC: the order of the text is the order in time.
-        if name in results.stages and results.stages[name].written > evaluated.written
-    ]
+    if evaluated is not None:
+        later = [
+            name
+            for name in ("train", "qat", "export")
+            # ISO times in UTC: the order of the text is the order in time.
+            if name in results.stages and results.stages[name].written > evaluated.written
+        ]
+        if later:
+            what = f"{', '.join(later)} ran after the evaluation, so its figures may be those of "
+            yield Missing(f"{what}earlier files", f"quantdet evaluate {folder}")
+    model = results.contracts.get("model.tflite")
+    verified = results.verified
+    if verified and verified.sha256 and model and model.sha256 not in ("", verified.sha256):
+        what = "The targets were given another model.tflite than the one that lies here"
+        yield Missing(what, f"quantdet verify {folder}")
 
 
-def _curves(run: Run, results: Results) -> list[Curve]:
-    files = [*run.float_dir.glob("*/curves.png"), *run.qat_dir.glob("*/curves.png")]
-    folders = {path.parent.relative_to(run.root).as_posix(): path for path in files}
-    found = []
-    for name, title in _phases(folders):
-        picture = embed_curves(folders[name])
-        if picture is None:
-            results.notes.append(f"{folders[name]}: not a readable picture; run this stage again.")
-            continue
-        found.append(Curve(title, picture, _in_words(results.histories.get(name))))
-    return found
-
-
-def _phases(folders: Iterable[str]) -> list[tuple[str, str]]:
-    """Return (folder, title) in the order of training, unknown ones last."""
-    present = sorted(folders)
-    ordered = [name for name in _PHASES if name in present]
-    ordered += [name for name in present if name not in _PHASES]
-    return [(name, _PHASES.get(name, name)) for name in ordered]
-
-
-def _in_words(epochs: Epochs | None) -> str:
-    """Return what curves show, for people who do not see them."""
-    if epochs is None:
-        return ""
-    # Where the last epoch is kept, nothing is monitored.
-    watched = epochs.monitor if epochs.monitor in epochs.rows[0] else "val_loss"
-    values = [row[watched] for row in epochs.rows if watched in row]
-    if not values:
-        return ""
-    name = "validation loss" if watched == "val_loss" else watched.replace("_", " ")
-    return (
-        f"{name} goes from {values[0]:.4f} to {values[-1]:.4f} in {len(values)} epochs and is "
-        f"lowest, {min(values):.4f}, at epoch {values.index(min(values)) + 1}"
-    )
-
-
-def _sizes(run: Run) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in run.export_dir.glob("*.tflite")}
+def _again(config: Config, results: Results) -> Section:
+    stages = results.stages
+    known = any(stage.versions for stage in stages.values())
+    commands = [*STAGES.values(), *_EXTRAS]
+    data = {
+        "install": _install(results),
+        "commands": [item.format(run="runs/again", config="config.toml") for item in commands],
+        "toml": config.to_toml(),
+        "stages": tables.stage_table(stages) if stages else None,
+        "versions": tables.version_table(results) if known else None,
+    }
+    return Section("again", "Doing it again", data)
 
 
 def _install(results: Results) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantdet.config import Config
+from quantdet.report.metrics import Bounds, EndToEnd, LocalizerMetrics, LocalizerVariant
 from quantdet.report.numbers import NOTHING, difference, megabytes, percent, plain
-from quantdet.report.results import EndToEnd, LocalizerMetrics, LocalizerVariant
 from quantdet.report.tables import Cell, Table, kernel_table, row
 from quantdet.report.verdict import (
     FLOATS,
@@ -39,7 +39,7 @@ _RULE = (
 class LocalizerView:
     """The view of model "localizer"."""
 
-    template = "accuracy_localizer.html.j2"
+    template = "accuracy_localizer"
 
     def architecture(self, config: Config) -> str:
         """Return what kind of localizer it is."""
@@ -81,12 +81,14 @@ class LocalizerView:
                 f"{percent(before.class_accuracy)} %" if before else "",
                 f"{percent(after.class_accuracy)} %",
                 f"{difference(points[0])} points" if before else "",
+                _between(after.class_accuracy_interval, 1),
             ),
             Tile(
                 "mean IoU of the box",
                 plain(before.mean_iou, 3) if before else "",
                 plain(after.mean_iou, 3),
                 difference(points[1] / 100, 3) if before else "",
+                _between(after.mean_iou_interval, 3),
             ),
             *size_and_speed(metrics, after),
         ]
@@ -100,6 +102,9 @@ class LocalizerView:
         """Return what the template of the accuracy section shows."""
         base = metrics.variant(*FLOATS) or metrics.variants[0]
         return {"table": accuracy_table(metrics), "target": metrics.target, "base": base.name}
+
+    def classes(self, metrics: LocalizerMetrics) -> None:
+        """Return nothing: figures of each class are not measured."""
 
     def kernels(self, whole: EndToEnd) -> Table:
         """Return every kernel set against fake-quantized Keras."""
@@ -160,6 +165,14 @@ def half_interval(share: float, count: int) -> float:
     z = 1.96
     spread = math.sqrt(max(share * (1 - share), 0.0) / count + (z / (2 * count)) ** 2)
     return z * spread / (1 + z * z / count)
+
+
+def _between(bounds: Bounds | None, digits: int) -> str:
+    """Return an interval: of shares in % with one digit, as they are with more."""
+    if bounds is None:
+        return ""
+    texts = (percent(b, digits) if digits == 1 else plain(b, digits) for b in bounds)
+    return f"95 % interval {'–'.join(texts)}"
 
 
 def _changes(before: LocalizerVariant, after: LocalizerVariant) -> tuple[float, float]:

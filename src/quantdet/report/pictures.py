@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from quantdet.runtime.preprocess import read_image
 
 MOST_PICTURES = 12
 _PICTURE_PX = 480
-_CURVES_PX = 1640
-# Curves have a few flat colours and their blends: a palette makes the file a third of the size.
-_CURVES_COLORS = 64
+# Up to eighteen rows of three: smaller, so that the report stays a file for a mail.
+_EXAMPLE_PX = 400
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -53,18 +52,45 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A test picture: its name, what is special about it, and one picture for each column."""
+
+    name: str
+    note: str
+    cells: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
 class Examples:
     """Test pictures with the truth and the answers of models side by side.
 
     Attributes:
         columns: what each column shows.
-        rows: (name of the picture, one picture for each column).
+        groups: title → what the group is, and its pictures.
         note: which could not be read.
     """
 
     columns: tuple[str, ...] = ()
-    rows: tuple[tuple[str, tuple[Picture, ...]], ...] = ()
+    groups: Mapping[str, tuple[str, tuple[Example, ...]]] = field(default_factory=dict)
     note: str = ""
+
+
+_GROUPS = {
+    "differ": (
+        "Where float and uint8 differ most",
+        "The pictures with the largest differences between what the two models show, the largest "
+        "first.",
+    ),
+    "errors": (
+        "Where uint8 makes most errors",
+        "Wrong boxes and missed objects together, the worst first.",
+    ),
+    "spread": (
+        "Not chosen by result",
+        "Pictures at even distances in the list of the other test pictures.",
+    ),
+}
+"""Group of ``examples.json`` → title and what it is; see ``evaluate.examples``."""
 
 
 class _Cell(BaseModel):
@@ -74,6 +100,8 @@ class _Cell(BaseModel):
 
 class _ExampleRow(BaseModel):
     image_id: str
+    group: str = "spread"
+    note: str = ""
     cells: tuple[_Cell, ...]
 
 
@@ -84,7 +112,7 @@ class _ExampleFile(BaseModel):
 
 def embed_examples(run: Run) -> Examples:
     """Return what ``evaluate`` drew into ``examples/`` of the run folder."""
-    folder = run.root / "examples"
+    folder = run.examples_dir
     try:
         content = (folder / "examples.json").read_text("utf-8")
         listed = _ExampleFile.model_validate_json(content)
@@ -92,31 +120,25 @@ def embed_examples(run: Run) -> Examples:
         return Examples()
     except (OSError, ValueError):
         return Examples(note=f"{folder}: not readable; evaluate again.")
-    rows = []
-    for item in listed.pictures:
-        try:
-            cells = tuple(_example(folder, cell, item.image_id) for cell in item.cells)
-        except DataError as error:
-            return Examples(note=f"{error}; evaluate again.")
-        rows.append((item.image_id, cells))
-    return Examples(listed.columns, tuple(rows))
-
-
-def _example(folder: Path, cell: _Cell, name: str) -> Picture:
-    # Only the name: a damaged file must not make the report read elsewhere.
-    image = Image.fromarray(read_image(folder / Path(cell.file).name))
-    image.thumbnail((_PICTURE_PX, _PICTURE_PX))
-    return _encode(image, name, "JPEG", cell.text)
-
-
-def embed_curves(path: Path) -> Picture | None:
-    """Return learning curves, None if the file is not a readable picture."""
+    groups = {}
     try:
-        image = Image.fromarray(read_image(path))
-    except DataError:
-        return None
-    image.thumbnail((_CURVES_PX, 4 * _CURVES_PX), Image.Resampling.LANCZOS)
-    return _encode(image.quantize(_CURVES_COLORS, dither=Image.Dither.NONE), path.name, "PNG")
+        for key, (title, text) in _GROUPS.items():
+            rows = tuple(_example(folder, item) for item in listed.pictures if item.group == key)
+            if rows:
+                groups[title] = (text, rows)
+    except DataError as error:
+        return Examples(note=f"{error}; evaluate again.")
+    return Examples(listed.columns, groups)
+
+
+def _example(folder: Path, row: _ExampleRow) -> Example:
+    cells = []
+    for cell in row.cells:
+        # Only the name: a damaged file must not make the report read elsewhere.
+        image = Image.fromarray(read_image(folder / Path(cell.file).name))
+        image.thumbnail((_EXAMPLE_PX, _EXAMPLE_PX))
+        cells.append(_encode(image, row.image_id, cell.text))
+    return Example(row.image_id, row.note, tuple(cells))
 
 
 def embed_predictions(run: Run, model_sha256: str) -> Gallery:
@@ -147,7 +169,7 @@ def embed_predictions(run: Run, model_sha256: str) -> Gallery:
             unread.append(path.name)
             continue
         image.thumbnail((_PICTURE_PX, _PICTURE_PX))
-        shown.append(_encode(image, path.name, "JPEG", captions.get(path.name, "")))
+        shown.append(_encode(image, path.name, captions.get(path.name, "")))
     return Gallery(tuple(shown), _left_out(len(files), unread))
 
 
@@ -166,12 +188,11 @@ def _left_out(count: int, unread: list[str]) -> str:
     return " ".join(notes)
 
 
-def _encode(image: Image.Image, name: str, kind: str, text: str = "") -> Picture:
+def _encode(image: Image.Image, name: str, text: str) -> Picture:
     memory = io.BytesIO()
-    image.save(memory, kind, quality=82, optimize=True)
+    image.save(memory, "JPEG", quality=82, optimize=True)
     code = base64.b64encode(memory.getvalue()).decode()
-    uri = f"data:image/{kind.lower()};base64,{code}"
-    return Picture(uri, image.width, image.height, name, text)
+    return Picture(f"data:image/jpeg;base64,{code}", image.width, image.height, name, text)
 
 
 def _facts(folder: Path) -> Mapping[str, Any]:

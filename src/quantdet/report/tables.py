@@ -6,17 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from quantdet.report.metrics import EndToEnd, KernelParity, LayerFigures, LayerParity, Metrics
 from quantdet.report.numbers import NOTHING, percent, plain
-from quantdet.report.results import (
-    EndToEnd,
-    Epochs,
-    KernelParity,
-    LayerFigures,
-    LayerParity,
-    Metrics,
-    Results,
-    Stage,
-)
+from quantdet.report.results import Results, Stage
+from quantdet.report.side_files import Epochs
 from quantdet.report.verdict import faster, setting
 from quantdet.runtime.contract import Contract, TensorSpec
 

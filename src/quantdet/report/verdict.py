@@ -6,17 +6,19 @@ Every threshold of the report stands in these files, and is printed in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from quantdet.report.metrics import Latency, LayerParity, Metrics, Variant
 from quantdet.report.numbers import megabytes, percent, plain, times
-from quantdet.report.results import Latency, LayerParity, Metrics, Variant
 
 Tone = Literal["good", "fair", "bad"]
 
 # Layer by layer, with LiteRT's kernel rounding modelled.
 LAYERS_IDENTICAL, LAYERS_MAX_LSB = 0.999, 1
+# Median over the fastest of the same runs: 1.0 to 1.2 on a quiet machine.
+DISTURBED = 1.5
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Tile:
     before: str
     after: str
     change: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,31 @@ class Check:
     wanted: str
     measured: str
     met: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to ship the uint8 file; what, besides the verdict, speaks against it."""
+
+    ship: bool
+    reasons: tuple[str, ...]
+
+
+def decide(verdict: Verdict, checks: Sequence[Check], doubts: Sequence[str]) -> Decision:
+    """Return "ship" only if accuracy is kept, every check is met, and nothing is in doubt.
+
+    Args:
+        verdict: on accuracy.
+        checks: what must hold.
+        doubts: further reasons to look closer, e.g. figures that may be of earlier files.
+    """
+    reasons = [
+        f"{check.name}: {check.measured}, wanted {check.wanted}."
+        for check in checks
+        if not check.met
+    ]
+    reasons += doubts
+    return Decision(verdict.tone == "good" and not reasons, tuple(reasons))
 
 
 FLOATS = ("float_keras", "float_tflite")
@@ -88,7 +116,13 @@ def _speed(metrics: Metrics[Any]) -> Tile | None:
     now = f"{plain(after.median_ms, 2)} ms"
     if before is None:
         return Tile(title, "", now, "")
-    return Tile(title, f"{plain(before.median_ms, 2)} ms", now, faster(before, after))
+    note = "measured on a busy machine" if disturbed(before) or disturbed(after) else ""
+    return Tile(title, f"{plain(before.median_ms, 2)} ms", now, faster(before, after), note)
+
+
+def disturbed(row: Latency) -> bool:
+    """Tell whether so many runs were slowed down that the median says little of the model."""
+    return row.min_ms is not None and row.median_ms > DISTURBED * row.min_ms
 
 
 def faster(before: Latency, after: Latency) -> str:

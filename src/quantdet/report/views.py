@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from quantdet.config import Config
 from quantdet.report.detection import DetectionView
 from quantdet.report.localizer import LocalizerView
-from quantdet.report.results import EndToEnd
+from quantdet.report.metrics import EndToEnd
 from quantdet.report.tables import Table
 from quantdet.report.verdict import Check, Tile, Verdict
 
@@ -19,7 +19,7 @@ class View(Protocol):
     """What is particular to one task.
 
     Attributes:
-        template: of the accuracy section; it gets ``sections`` as ``accuracy``.
+        template: of the accuracy section, which shows what ``sections`` returns.
     """
 
     template: str
@@ -41,6 +41,9 @@ class View(Protocol):
 
     def sections(self, metrics: Any) -> dict[str, Any]:
         """Return what the template shows."""
+
+    def classes(self, metrics: Any) -> dict[str, Any] | None:
+        """Return what the template of the classes shows, None if nothing is known of them."""
 
     def kernels(self, whole: EndToEnd) -> Table:
         """Return every kernel set against fake-quantized Keras."""

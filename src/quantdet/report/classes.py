@@ -1,0 +1,140 @@
+"""AP of each class of several models: dots, changes and precision–recall curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quantdet.report.charts import MARKERS, SERIES, SOFT, TEXT, Chart, Drawing, draw_chart
+from quantdet.report.metrics import DetectionVariant
+from quantdet.report.numbers import difference, percent
+from quantdet.report.plots import SMALL, line_style
+from quantdet.report.tables import Table
+
+Models = Sequence[tuple[str, DetectionVariant]]
+"""Name and figures of each; at least one."""
+
+
+def class_section(models: Models, table: Table) -> dict[str, Any]:
+    """Return what the section shows: ``table``, and charts of the same figures."""
+    return {
+        "names": [name for name, _ in models],
+        "dots": _dots(models),
+        "changes": _changes(models[0][1], models[1][1]) if len(models) == 2 else None,
+        "table": table,
+        "curves": _curves(models),
+    }
+
+
+def _known(model: DetectionVariant) -> Mapping[str, float]:
+    """Return AP of the classes that have objects."""
+    values = {label: item.ap_voc07 for label, item in model.per_class.items()}
+    return {label: value for label, value in values.items() if value is not None}
+
+
+def _dots(models: Models) -> Chart | None:
+    """Return AP of each class as dots on a line, one shape for each model; the best class first."""
+    known = [(name, _known(model)) for name, model in models]
+    last = known[-1][1]
+    labels = sorted(last, key=lambda label: last[label])
+    if not labels:
+        return None
+
+    def paint(panel: Any) -> None:
+        for place, label in enumerate(labels):
+            values = [100 * item[label] for _, item in known if label in item]
+            panel.plot([min(values), max(values)], [place] * 2, color=SOFT, linewidth=1.2)
+        for number, (name, item) in enumerate(known):
+            places = [place for place, label in enumerate(labels) if label in item]
+            values = [100 * item[labels[place]] for place in places]
+            panel.plot(values, places, linestyle="", label=name, alpha=0.9, **_dot(number))
+        _class_axis(panel, labels)
+        panel.set_xlabel("VOC07 AP, %")
+        panel.figure.legend(loc="outside upper left", ncols=min(len(known), 3))
+
+    best, worst = labels[-1], labels[0]
+    text = f"best {best} {percent(last[best])} %, worst {worst} {percent(last[worst])} %"
+    return draw_chart(Drawing("AP of each class", text, (430, 90 + 22 * len(labels)), paint))
+
+
+def _dot(number: int) -> dict[str, Any]:
+    number %= len(SERIES)
+    return {"color": SERIES[number], "marker": MARKERS[number], "markersize": 7}
+
+
+def _changes(first: DetectionVariant, second: DetectionVariant) -> Chart | None:
+    """Return the change of each class's AP in points, the largest loss first."""
+    before, after = _known(first), _known(second)
+    changes = sorted(
+        (100 * (value - before[label]), label) for label, value in after.items() if label in before
+    )
+    if not changes:
+        return None
+
+    def paint(panel: Any) -> None:
+        values = [value for value, _ in reversed(changes)]
+        panel.barh(range(len(values)), values, color=SERIES[0], height=0.62)
+        panel.axvline(0, color=SOFT, linewidth=1)
+        _class_axis(panel, [label for _, label in reversed(changes)])
+        panel.set_xlabel("change of VOC07 AP, points")
+
+    (least, loser), (most, winner) = changes[0], changes[-1]
+    text = f"largest fall {loser} {difference(least)}, largest gain {winner} {difference(most)}"
+    size = 360, 60 + 22 * len(changes)
+    return draw_chart(Drawing("Change of each class", text, size, paint))
+
+
+def _class_axis(panel: Any, labels: Sequence[str]) -> None:
+    panel.set_yticks(range(len(labels)), labels)
+    panel.tick_params(axis="y", labelcolor=TEXT, length=0)
+    panel.grid(axis="y", visible=False)
+    panel.margins(y=0.6 / len(labels))
+
+
+def _curves(models: Models) -> list[Chart]:
+    """Return precision–recall curves: the mean over classes, and each class that has objects."""
+    names = [name for name, _ in models]
+    known = [_known(model) for _, model in models]
+    labels = [
+        label
+        for label in known[0]
+        if all(label in item for item in known)
+        and all(model.per_class[label].precision for _, model in models)
+    ]
+    if not labels:
+        return []
+    curves = {
+        label: [[p or 0.0 for p in model.per_class[label].precision] for _, model in models]
+        for label in labels
+    }
+    means = [
+        [sum(values) / len(labels) for values in zip(*of_model, strict=True)]
+        for of_model in zip(*curves.values(), strict=True)
+    ]
+    whole = [model.map_voc07 for _, model in models]
+    return [
+        _curve_chart("mean of all classes", names, means, whole),
+        *(
+            _curve_chart(label, names, curves[label], [item[label] for item in known])
+            for label in labels
+        ),
+    ]
+
+
+def _curve_chart(
+    title: str, names: Sequence[str], curves: Sequence[Sequence[float]], values: Sequence[float]
+) -> Chart:
+    def paint(panel: Any) -> None:
+        for number, curve in enumerate(curves):
+            last = max(len(curve) - 1, 1)
+            recall = [place / last for place in range(len(curve))]
+            panel.plot(recall, curve, **line_style(number, marked=False), clip_on=False)
+        panel.set_xlim(0, 1)
+        panel.set_ylim(0, 1)
+        panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        panel.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        panel.set_xlabel("recall")
+        panel.set_ylabel("precision")
+
+    text = ", ".join(f"{n} {percent(v)} %" for n, v in zip(names, values, strict=True))
+    return draw_chart(Drawing(title, text, SMALL, paint))

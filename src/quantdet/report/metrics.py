@@ -1,0 +1,198 @@
+"""``metrics.json`` as the report reads it.
+
+Only the fields that the report shows are named here; others are ignored, so that files of an
+older or newer quantdet can be shown as far as they go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from quantdet.config import TargetConfig
+
+
+class Part(BaseModel):
+    """What every part of a result file is: read only, without NaN, open to unknown fields."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+Bounds = tuple[float, float]
+
+
+class Variant(Part):
+    """One form of the model."""
+
+    variant: str
+    name: str
+    file: str = ""
+    bytes: int = Field(gt=0)
+    pictures: int = Field(gt=0)
+
+
+class LocalizerVariant(Variant):
+    """Accuracy of a single-object model, see ``evaluate.single_object``; shares are 0 to 1."""
+
+    class_accuracy: float
+    mean_iou: float
+    class_accuracy_interval: Bounds | None = None
+    mean_iou_interval: Bounds | None = None
+    hit_share: float | None = None
+    ordered_share: float | None = None
+
+
+class ClassFigures(Part):
+    """One class; AP is 0 to 1, None without objects."""
+
+    objects: int
+    ap_voc07: float | None
+    ap_voc10: float | None = None
+    precision: tuple[float | None, ...] = ()
+
+
+class DetectionVariant(Variant):
+    """Accuracy of a detector, see ``evaluate.detection``; shares are 0 to 1."""
+
+    map_voc07: float
+    map_voc07_interval: Bounds
+    map_voc10: float
+    map_voc10_interval: Bounds
+    coco: Mapping[str, float | None] = {}
+    error_costs: Mapping[str, float] = {}
+    per_class: Mapping[str, ClassFigures] = {}
+
+
+class Difference(Part):
+    """``variant - against`` on the same pictures, with paired 95 % intervals."""
+
+    variant: str
+    against: str
+    map_voc07: float
+    map_voc07_interval: Bounds
+    map_voc10: float
+    map_voc10_interval: Bounds
+
+
+class Latency(Part):
+    """Times of one file in one setting, milliseconds."""
+
+    variant: str
+    kernels: str
+    threads: int
+    median_ms: float = Field(gt=0)
+    p90_ms: float | None = None
+    min_ms: float | None = None
+
+
+class LayerFigures(Part):
+    """Layer-by-layer parity, of one layer or of several together; shares are 0 to 1."""
+
+    layer: str = ""
+    kind: str = ""
+    layers: int = 1
+    values: int
+    identical: float
+    identical_exact: float
+    max_lsb: int
+
+
+class LayerParity(LayerFigures):
+    """Layer-by-layer parity of the whole model."""
+
+    worst_layer: LayerFigures | None = None
+    by_kind: Mapping[str, LayerFigures] = {}
+
+
+class Differences(Part):
+    """Integers of two answers; the share is 0 to 1."""
+
+    identical: float
+    noise_lsb: float
+    max_lsb: float | None = None
+
+
+class KernelParity(Differences):
+    """One kernel set against fake-quantized Keras, and against Keras that rounds as it does."""
+
+    kernels: str
+    exact: Differences | None = None
+    same_class: float | None = None
+    class_accuracy: float | None = None
+    same_detections: float | None = None
+    map_voc07: float | None = None
+
+
+class EndToEnd(Part):
+    """All kernel sets on the same pictures."""
+
+    pictures: int
+    kernels: tuple[KernelParity, ...] = ()
+    quantization_noise_lsb: float
+
+
+class Parity(Part):
+    """Both views of parity."""
+
+    layers: LayerParity
+    end_to_end: EndToEnd
+    skipped: Mapping[str, str] = {}
+
+
+class Host(Part):
+    """The machine that measured."""
+
+    cpu: str = ""
+    cores: int | None = None
+    system: str = ""
+
+
+_Variant = TypeVar("_Variant", bound=Variant)
+
+
+class Metrics(Part, Generic[_Variant]):
+    """``metrics.json``: what it holds for every task."""
+
+    task: str = "localizer"
+    split: str
+    host: Host = Host()
+    variants: tuple[_Variant, ...] = Field(min_length=1)
+    latency: tuple[Latency, ...] = ()
+    operators: Mapping[str, int] = {}
+    float_tensors: int | None = None
+    parity: Parity | None = None
+
+    def variant(self, *names: str) -> _Variant | None:
+        """Return the first of ``names`` that was measured."""
+        by_name = {row.variant: row for row in self.variants}
+        return next((by_name[name] for name in names if name in by_name), None)
+
+
+class LocalizerMetrics(Metrics[LocalizerVariant]):
+    """Of a single-object model."""
+
+    target: TargetConfig = TargetConfig()
+
+
+class DetectionMetrics(Metrics[DetectionVariant]):
+    """Of a detector."""
+
+    objects: int = 0
+    difficult: int = 0
+    differences: tuple[Difference, ...] = ()
+
+    def difference(self, variant: str, *against: str) -> Difference | None:
+        """Return ``variant`` against the first of ``against`` that it was compared with."""
+        found = {row.against: row for row in self.differences if row.variant == variant}
+        return next((found[name] for name in against if name in found), None)
+
+
+AnyMetrics = LocalizerMetrics | DetectionMetrics
+METRICS: dict[str, type[LocalizerMetrics] | type[DetectionMetrics]] = {
+    "localizer": LocalizerMetrics,
+    "ssd": DetectionMetrics,
+    "ssdlite": DetectionMetrics,
+}
+"""``task`` of ``metrics.json`` → its type."""

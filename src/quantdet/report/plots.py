@@ -1,0 +1,109 @@
+"""Charts of training and data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from quantdet.report.charts import MARKERS, SERIES, SOFT, STYLES, Chart, Drawing, draw_chart
+from quantdet.report.numbers import plain
+from quantdet.report.side_files import DataFacts, Epochs
+
+_NOT_CURVES = ("epoch", "seconds", "learning_rate")
+SMALL = (250, 200)
+"""Size of charts that stand beside each other."""
+# So few epochs are marked one by one.
+_FEW_EPOCHS = 40
+
+
+def learning_curves(epochs: Epochs) -> list[Chart]:
+    """Return a chart for each loss and metric: training, validation, the epoch that was kept."""
+    names = [
+        name for name in epochs.rows[0] if name not in _NOT_CURVES and not name.startswith("val_")
+    ]
+    names.sort(key=lambda name: (name != "loss", name))
+    return [_learning_curve(epochs, name) for name in names]
+
+
+def _learning_curve(epochs: Epochs, name: str) -> Chart:
+    title = name.replace("sparse_categorical_", "").replace("_", " ")
+    lines = [("validation", f"val_{name}", 0), ("training", name, 1)]
+    shown = [(word, [row.get(key) for row in epochs.rows], style) for word, key, style in lines]
+    shown = [item for item in shown if None not in item[1]]
+
+    def paint(panel: Any) -> None:
+        numbers = [int(row.get("epoch", place)) for place, row in enumerate(epochs.rows, start=1)]
+        marked = len(numbers) <= _FEW_EPOCHS
+        for _, values, style in shown:
+            mark = {"marker": MARKERS[style], "markersize": 3.5} if marked else {}
+            panel.plot(numbers, values, color=SERIES[style], linestyle=STYLES[style], **mark)
+        panel.axvline(epochs.best_epoch, color=SOFT, linestyle=":", linewidth=1.2, zorder=0)
+        _epoch_axis(panel, len(numbers))
+
+    text = "; ".join(f"{word} {_from_to(values)}" for word, values, _ in shown)
+    return draw_chart(Drawing(title, text, SMALL, paint))
+
+
+def _epoch_axis(panel: Any, epochs: int) -> None:
+    panel.set_xlabel("epoch")
+    panel.set_xlim(1 - 0.02 * epochs, epochs + 0.02 * epochs)
+    panel.xaxis.get_major_locator().set_params(integer=True, nbins=6, min_n_ticks=1)
+
+
+def _from_to(values: Sequence[Any]) -> str:
+    if len(values) == 1:
+        return plain(values[0], 4)
+    return f"{plain(values[0], 4)} → {plain(values[-1], 4)}"
+
+
+def overlaid_losses(title: str, runs: Sequence[tuple[str, Epochs | None]]) -> Chart:
+    """Return the validation losses of a phase of several runs; training losses without those.
+
+    A run without the phase, None, keeps its colour free.
+    """
+    lines = [
+        (name, [row.get("val_loss", row.get("loss", float("nan"))) for row in epochs.rows])
+        if epochs
+        else (name, [])
+        for name, epochs in runs
+    ]
+
+    def paint(panel: Any) -> None:
+        for number, (_, values) in enumerate(lines):
+            panel.plot(range(1, len(values) + 1), values, **line_style(number))
+        panel.set_ylabel("validation loss")
+        _epoch_axis(panel, max(len(values) for _, values in lines))
+
+    text = "; ".join(f"{name} {_from_to(values)}" for name, values in lines if values)
+    return draw_chart(Drawing(title, text, SMALL, paint))
+
+
+def box_sizes(data: DataFacts, input_size: int) -> Chart | None:
+    """Return how large boxes are, as the model sees them, for each split."""
+    splits = [(name, item) for name, item in data.splits.items() if sum(item.sides)]
+    if not splits:
+        return None
+
+    def paint(panel: Any) -> None:
+        for number, (name, item) in enumerate(splits):
+            bins, total = len(item.sides), sum(item.sides)
+            middles = [(place + 0.5) * input_size / bins for place in range(bins)]
+            shares = [100 * count / total for count in item.sides]
+            panel.plot(middles, shares, **line_style(number), label=name)
+        panel.set_xlabel("side of the box in the model's input, pixels")
+        panel.set_ylabel("objects, %")
+        panel.set_ylim(bottom=0)
+        panel.legend()
+
+    text = "; ".join(
+        f"{name}: median {plain((item.median_side or 0) * input_size, 0)} pixels"
+        for name, item in splits
+    )
+    return draw_chart(Drawing("Box sizes", text, (430, 240), paint))
+
+
+def line_style(number: int, *, marked: bool = True) -> dict[str, Any]:
+    """Return colour, dashes and marker of a line: the same number, the same model everywhere."""
+    number %= len(SERIES)
+    mark = {"marker": MARKERS[number], "markersize": 4} if marked else {}
+    return {"color": SERIES[number], "linestyle": STYLES[number], **mark}
