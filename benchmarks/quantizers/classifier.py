@@ -47,6 +47,7 @@ RIVAL_WORKERS = {
     "TFMOT QAT": ("tfmot", "tfmot_qat.py", "default"),
 }
 OURS = {
+    "float, the steps of QAT more": "float",
     "quantdet PTQ": "ptq",
     "quantdet PTQ, per tensor": "ptq_per_tensor",
     "quantdet QAT": "qat",

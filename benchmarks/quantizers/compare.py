@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--without", action="append", default=[], metavar="ROW")
     arguments = parser.parse_args()
     source = Run.open(arguments.run)
     seeds = range(arguments.seeds)
@@ -111,6 +112,8 @@ def main() -> None:
     print("|", " | ".join(titles), "|")
     print("|---" * len(titles) + "|")
     made = rows(source, arguments.out)
+    for name in arguments.without:
+        del made[name]
     for name, make in made.items():
         found = [measured(make, arguments.out / slug(name, seed), seed) for seed in seeds]
         print_row(name, found, figures)

@@ -27,6 +27,7 @@ from job import (
 from losses import LOSSES
 from pictures import Steps, batches
 
+from quantdet.export.baselines import export_float
 from quantdet.export.integer import export_integer
 from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.fold import fold_batch_norm
@@ -77,9 +78,8 @@ def main() -> None:
     peak_training = peak_memory_mb()
     start = time.perf_counter()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    content = b""
-    if variant.recipe:
-        content = export_integer(model, arguments.out / "exported.tflite").read_bytes()
+    export = export_integer if variant.recipe else export_float
+    content = export(model, arguments.out / "exported.tflite").read_bytes()
     result = {
         "rival": f"quantdet {arguments.variant}",
         "versions": versions("tensorflow-cpu", "keras"),
