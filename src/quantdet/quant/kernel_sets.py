@@ -9,8 +9,8 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
   over positions with kept dimensions cuts the zero point to an integer, which shifts all results
   by up to a step; that is not modelled.
 - xnnpack: ``lrint(float(accumulator) * scale)``, halves to even, the scales multiplied in float32;
-  sums with multipliers of 21
-  bits, leaky ReLU with 8, bilinear resizing with 11, the last not modelled.
+  sums with multipliers of 21 bits, leaky ReLU with 8, bilinear resizing with 11, the last not
+  modelled.
 
 Found in the kernels' sources and by experiment; tests/quant/test_exact.py compares whole files
 with the kernels themselves.
