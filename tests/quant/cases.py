@@ -172,6 +172,15 @@ def global_average_pool_keepdims():
     return keras.Model(x, kl.Conv2D(3, 1)(y))
 
 
+def mean_of_uneven_count():
+    # 11 x 11 positions are no power of two, and 64 channels show rare roundings.
+    x = keras.Input((11, 11, 3))
+    y = kl.Conv2D(64, 1)(x)
+    return keras.Model(
+        x, [kl.GlobalAveragePooling2D()(y), kl.GlobalAveragePooling2D(keepdims=True)(y)]
+    )
+
+
 def global_max_pool():
     x = _image()
     return keras.Model(x, kl.GlobalMaxPooling2D()(kl.Conv2D(4, 1)(x)))
@@ -416,6 +425,7 @@ CASES = {
         average_pool,
         global_average_pool,
         global_average_pool_keepdims,
+        mean_of_uneven_count,
         global_max_pool,
         reshape,
         flatten_dense,

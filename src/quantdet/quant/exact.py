@@ -28,6 +28,7 @@ from quantdet.quant.kernel_sets import (
     KERNEL_SETS,
     Integers,
     KernelSet,
+    Sums,
     mean_away_from_zero,
     resize_in_10_bits,
 )
@@ -130,7 +131,7 @@ class Operators:
     """The operators that round, on integers."""
 
     def __init__(self, graph: Graph, kernels: KernelSet) -> None:
-        self._shapes = graph.shapes
+        self._graph = graph
         self._producers = graph.producers()
         self._kernels = kernels
         self._made: Mapping[type, Callable[[Node, list[Any]], Pending]] = {
@@ -206,9 +207,26 @@ class Operators:
 
     def _global_mean(self, node: Node, arguments: list[Any]) -> Pending:
         (integers,) = self._integers(node, arguments)
-        sums = integers.sum(axis=(1, 2), keepdims=node.layer.keepdims)
-        scale = self._scale(node.inputs[0]) / math.prod(integers.shape[1:3])
-        return Pending(lambda params: self._kernels.global_mean(sums, scale / params.scale))
+        kept = self._keeps_positions(node)
+        source = quantizer_of(self._producers, node.inputs[0]).params()
+        sums = Sums(
+            values=integers.sum(axis=(1, 2), keepdims=node.layer.keepdims),
+            count=math.prod(integers.shape[1:3]),
+            zero_point=source.zero_point - 128,
+            kept=kept,
+        )
+        return Pending(lambda params: self._kernels.global_mean(sums, source.scale / params.scale))
+
+    def _keeps_positions(self, node: Node) -> bool:
+        """Return whether the file's mean has positions left, of size 1.
+
+        LiteRT's converter makes one operator of a mean and a reshape that puts them back.
+        """
+        grid = self._graph.only_consumer(node.output)
+        after = self._graph.only_consumer(grid.output) if grid else None
+        if after is None or not isinstance(after.layer, keras.layers.Reshape):
+            return bool(node.layer.keepdims)
+        return self._graph.shapes[after.output][1:-1] == (1, 1)
 
     def _leaky_relu(self, node: Node, arguments: list[Any]) -> Pending:
         (integers,) = self._integers(node, arguments)
@@ -223,7 +241,7 @@ class Operators:
 
     def _interpolated(self, node: Node, arguments: list[Any]) -> Pending:
         (integers,) = self._integers(node, arguments)
-        height, width = (int(size or 1) for size in self._shapes[node.output][1:3])
+        height, width = (int(size or 1) for size in self._graph.shapes[node.output][1:3])
         return Pending(
             lambda params: resize_in_10_bits(integers, (height, width), params.zero_point)
         )

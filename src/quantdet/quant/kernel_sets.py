@@ -5,9 +5,10 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
 - reference, tflite-micro: gemmlowp's fixed point (Jacob et al. 2018, arXiv:1712.05877, section
   2.2), a product of 32 x 32 bits rounded to 32, then a shift that rounds again, halves away from
   zero. LiteRT's dense kernel rounds once, TFLite-Micro's twice. Sums are computed 20 bits finer.
-- optimized: the same, but ruy's convolutions round halves up in the second step (x86). Its mean
-  over positions with kept dimensions cuts the zero point to an integer, which shifts all results
-  by up to a step; that is not modelled.
+  Means divide the multiplier of the scales by the count and cut what is left over.
+- optimized: the same, but ruy's convolutions round halves up in the second step (x86). So does the
+  mean with kept dimensions, which also rounds the zero point to an integer of the new grid: all
+  results are shifted by up to half a step.
 - xnnpack: ``lrint(float(accumulator) * scale)``, halves to even, the scales multiplied in float32;
   sums with multipliers of 21 bits, leaky ReLU with 8, bilinear resizing with 11, the last not
   modelled.
@@ -32,20 +33,39 @@ Requantize = Callable[[Integers, Any], Integers]
 """(accumulators, real multiplier: scalar or per channel) → rounded product."""
 Multiplier = Callable[[Any, Any, float], Any]
 """(scale of a: scalar or per channel, scale of b, scale of the result) → real multiplier."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a mean over positions starts from.
+
+    Attributes:
+        values: sums of q - zero_point.
+        count: positions that each one adds up.
+        zero_point: of q, as int8.
+        kept: the positions stay as dimensions of size 1.
+    """
+
+    values: Integers
+    count: int
+    zero_point: int
+    kept: bool
+
+
+MeanIntegers = Callable[[Sums, float], Integers]
+"""(sums, scale of the values / scale of the mean) → rounded mean."""
 AddIntegers = Callable[[Integers, Integers, float, float], Integers]
 """(a, b, scale of a / scale of the sum, scale of b / scale of the sum) → rounded sum."""
 
 
 def round_twice(accumulators: Integers, multiplier: Any) -> Integers:
     """Return what gemmlowp's two rounding steps make of ``accumulators * multiplier``."""
-    high, bits = _high_product(accumulators, multiplier)
-    rounded: Integers = np.sign(high) * ((np.abs(high) + _half(bits)) >> bits)
-    return rounded
+    return _round_twice(accumulators, *_fixed_point(multiplier))
 
 
 def round_twice_up(accumulators: Integers, multiplier: Any) -> Integers:
     """Return the same with halves rounded up in both steps."""
-    high, bits = _high_product(accumulators, multiplier)
+    high, bits = _high_product(accumulators, *_fixed_point(multiplier))
     rounded: Integers = (high + _half(bits)) >> bits
     return rounded
 
@@ -100,6 +120,29 @@ def round_8_bits(values: Integers, multiplier: Any) -> Integers:
     return product
 
 
+def mean_twice(sums: Sums, ratio: float) -> Integers:
+    """Return means as LiteRT's reference kernels and TFLite-Micro compute them.
+
+    The quotient of multiplier and count is cut to an integer and not normalized again.
+    """
+    mantissa, exponent = _fixed_point(ratio)
+    shift = min(sums.count.bit_length() - 1, 32, 31 + int(exponent))
+    return _round_twice(sums.values, (mantissa << shift) // sums.count, exponent - shift)
+
+
+def mean_optimized(sums: Sums, ratio: float) -> Integers:
+    """Return means as LiteRT's optimized kernels do: with kept dimensions the zero point rounds."""
+    if not sums.kept:
+        return mean_twice(sums, ratio)
+    raw = sums.values + sums.count * sums.zero_point
+    return round_twice_up(raw, ratio / sums.count) - round(sums.zero_point * ratio)
+
+
+def mean_float32(sums: Sums, ratio: float) -> Integers:
+    """Return means as XNNPACK does, rounded once in float32."""
+    return round_float32(sums.values, ratio / sums.count)
+
+
 def mean_away_from_zero(means: NDArray[np.float64], zero_point: int) -> Integers:
     """Return means rounded as int8 values (zero_point of the uint8 view), halves away from zero."""
     shift = zero_point - 128
@@ -132,12 +175,19 @@ def _positions(old: int, new: int) -> tuple[Integers, Integers, Integers]:
     return before, after, places - (before << 10)
 
 
-def _high_product(accumulators: Integers, multiplier: Any) -> tuple[Integers, Integers]:
-    """Return (round(accumulators * multiplier * 2^bits), bits), halves up.
+def _round_twice(accumulators: Integers, mantissa: Integers, exponent: Integers) -> Integers:
+    high, bits = _high_product(accumulators, mantissa, exponent)
+    rounded: Integers = np.sign(high) * ((np.abs(high) + _half(bits)) >> bits)
+    return rounded
+
+
+def _high_product(
+    accumulators: Integers, mantissa: Integers, exponent: Integers
+) -> tuple[Integers, Integers]:
+    """Return (round(accumulators * mantissa * 2^(exponent + bits - 31)), bits), halves up.
 
     ``bits`` is the shift that remains, at least 0.
     """
-    mantissa, exponent = _fixed_point(multiplier)
     high = ((accumulators << np.maximum(exponent, 0)) * mantissa + (1 << 30)) >> 31
     return high, np.maximum(-exponent, 0)
 
@@ -174,7 +224,7 @@ class KernelSet:
     depthwise: Requantize = round_twice
     dense: Requantize = round_once
     product: Requantize = round_twice
-    global_mean: Requantize = round_twice
+    global_mean: MeanIntegers = mean_twice
     leaky_relu: Requantize = round_twice
     add: AddIntegers = add_twice
     interpolates_in_10_bits: bool = True
@@ -183,14 +233,14 @@ class KernelSet:
 KERNEL_SETS = {
     "reference": KernelSet(),
     "tflite-micro": KernelSet(dense=round_twice),
-    "optimized": KernelSet(convolution=round_twice_up),
+    "optimized": KernelSet(convolution=round_twice_up, global_mean=mean_optimized),
     "xnnpack": KernelSet(
         multiplier=multiply_scales_float32,
         convolution=round_float32,
         depthwise=round_float32,
         dense=round_float32,
         product=round_float32,
-        global_mean=round_float32,
+        global_mean=mean_float32,
         leaky_relu=round_8_bits,
         add=add_21_bits,
         interpolates_in_10_bits=False,

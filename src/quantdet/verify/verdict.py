@@ -23,7 +23,7 @@ ROUNDING_NOISE_LSB = 4.0
 (localizer) between kernel sets that work; one wrong rounding mode or scale makes tens."""
 
 # Kernel set → operators that quant/exact.py does not model in all forms (decision 007).
-_NOT_MODELLED = {"optimized": {"MEAN"}, "xnnpack": {"RESIZE_BILINEAR"}}
+_NOT_MODELLED = {"xnnpack": {"RESIZE_BILINEAR"}}
 # Fast kernels differ between processors; that they round as modelled was measured on x86.
 _FAST = ("optimized", "xnnpack")
 _X86 = ("x86_64", "AMD64", "i386", "i686")
