@@ -17,8 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from quantdet import pipeline
 from quantdet.data.cache import build_cache
-from quantdet.data.dataset import load_dataset
 from quantdet.evaluate.predictors import keras_outputs
 from quantdet.quant.bias_correction import correct_biases
 from quantdet.quant.calibrate import calibrate
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     run = Run.open(parser.parse_args().run)
     config = run.load_config()
-    dataset = load_dataset(config.data.root, format=config.data.format)
+    dataset = pipeline.load_configured(config.data)
     task = build_task(config, dataset)
     size = (config.model.input_size,) * 2
     test = dataset.splits[config.data.test_split]
