@@ -34,6 +34,7 @@ from environments import make_environment
 from exchange import Pictures, write_job
 
 from quantdet import pipeline
+from quantdet.config import load_config
 from quantdet.evaluate.latency import benchmark, host
 from quantdet.export.contract import write_contract
 from quantdet.runs import Run
@@ -42,6 +43,7 @@ from quantdet.train.qat_stage import calibration_pictures
 
 RIVALS = Path(__file__).parent / "rivals"
 LATENCY_TURNS = 5
+SECOND_ORDER = 'qat.rounding="second_order"'
 PER_TENSOR = 'qat.recipe="static_wi8_ai8_per_tensor"'
 # Rates of QAT: the reference note's, and the best of 1e-5, 2e-6 on the validation split.
 NOTE_RATE, LOW_RATE = 1e-5, 2e-6
@@ -83,10 +85,12 @@ BENCHES = {"localizer": LOCALIZER, "ssd": SSD, "ssdlite": SSD}
 # Row → overrides of our run; epochs = 0 is post-training quantization.
 OURS = {
     "quantdet PTQ": ["qat.epochs=0"],
-    "quantdet PTQ, second order": ["qat.epochs=0", 'qat.rounding="second_order"'],
+    "quantdet PTQ, second order": ["qat.epochs=0", SECOND_ORDER],
     "quantdet PTQ, per tensor": ["qat.epochs=0", PER_TENSOR],
+    "quantdet PTQ, per tensor, second order": ["qat.epochs=0", PER_TENSOR, SECOND_ORDER],
     "quantdet QAT, 2e-6": [],
     "quantdet QAT, 2e-6, per tensor": [PER_TENSOR],
+    "quantdet QAT, 2e-6, per tensor, second order": [PER_TENSOR, SECOND_ORDER],
 }
 # Row → (environment, worker, variant, rate).
 THEIRS = {
@@ -163,7 +167,9 @@ def measured(make: Make, folder: Path, seed: int) -> dict[str, Any]:
 def copy_run(source: Run, folder: Path, overrides: list[str]) -> Run:
     """Return a run with the float model of ``source``, to be quantized in its own way."""
     folder.mkdir(parents=True)
-    shutil.copy(source.config_file, folder)
+    # Every quantizer sees the pictures as they are.
+    plain = load_config(source.config_file, overrides=['train.augment="none"'])
+    plain.save(folder / source.config_file.name)
     shutil.copy(source.manifest_file, folder)
     shutil.copytree(source.float_dir, folder / "float")
     run = Run.open(folder)
@@ -200,7 +206,6 @@ def ours(source: Run, folder: Path, seed: int, overrides: list[str]) -> dict[str
         f"qat.learning_rate={LOW_RATE}",
         "qat.train_backbone=true",
         f"qat.distill={bench.distill}",
-        'train.augment="none"',
     ]
     run = copy_run(source, folder, [*shared, *overrides])
     pipeline.run_qat(run)
