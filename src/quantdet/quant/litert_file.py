@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class FileOp:
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: Any = None
+    # Objects of the schema are equal only to themselves.
+    options: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
