@@ -38,6 +38,7 @@ REFUSED = {
         "concatenate_mixed_activations",
         "concatenate_with_sigmoid",
         "concatenate_with_input",
+        "two_relus_on_one_tensor",
         "sigmoid_in_the_middle",
         "squeeze_and_excite",
         "tanh",
