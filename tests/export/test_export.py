@@ -10,7 +10,7 @@ from quantdet.export.baselines import export_float, export_ptq
 from quantdet.export.integer import export_integer
 from quantdet.export.verify import check_integer
 from quantdet.quant.freeze import freeze
-from quantdet.quant.graph import read_graph
+from quantdet.quant.reader import read_graph
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.match import match_graph
 from quantdet.quant.prepare import prepare_qat

@@ -12,7 +12,7 @@ from quantdet.export.convert import output_names
 from quantdet.export.integer import export_integer
 from quantdet.quant.exact import ExactModel
 from quantdet.quant.freeze import freeze
-from quantdet.quant.graph import read_graph
+from quantdet.quant.reader import read_graph
 from quantdet.quant.kernel_sets import KERNEL_SETS
 from quantdet.quant.litert_file import read_litert
 from quantdet.quant.match import file_params

@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from quantdet.quant.graph import call_layer, read_graph
+from quantdet.quant.graph import call_layer
+from quantdet.quant.reader import read_graph
 from tests.quant.cases import random_input, random_model
 
 

@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.exact import Operators, Pending
-from quantdet.quant.graph import Graph, Node, call_layer, read_graph
+from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.kernel_sets import KERNEL_SETS, KernelSet
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.quant.match import match_graph
 from quantdet.quant.numerics import dequantize, quantize
 from quantdet.quant.ranges import clip_of
+from quantdet.quant.reader import read_graph
 from quantdet.runtime.engine import Engine
 
 # All tensors of so many pictures are in memory at once.

@@ -13,7 +13,8 @@ from quantdet.atomic import atomic_path
 from quantdet.export.convert import convert, output_names, tensorflow
 from quantdet.export.verify import check_integer
 from quantdet.quant.fold import simplify
-from quantdet.quant.graph import Graph, Node, read_graph
+from quantdet.quant.graph import Graph, Node
+from quantdet.quant.reader import read_graph
 
 
 def export_float(model: Any, path: Path, *, half: bool = False) -> Path:

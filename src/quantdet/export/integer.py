@@ -24,10 +24,11 @@ from quantdet.export.int16 import fit_int16_kernels
 from quantdet.export.verify import check_integer
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.freeze import freeze
-from quantdet.quant.graph import Graph, Node, call_layer, read_graph
+from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.match import match_graph
 from quantdet.quant.ranges import is_tied
+from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
 
 

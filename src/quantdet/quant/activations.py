@@ -1,16 +1,20 @@
-"""Which activation a layer is."""
+"""Which activation a layer is: by the function itself and the exact type, never by a name."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import keras
 
-_BY_NAME = ("relu", "relu6", "sigmoid", "softmax", "tanh", "linear")
 _RELUS = {None: "relu", 6.0: "relu6", 1.0: "relu1"}
 
 COMPOSED = ("hard_sigmoid", "silu", "hard_silu")
 """Activations that :mod:`.compose` writes with others; Keras' "swish" is "silu"."""
+
+_FUNCTIONS = ("relu", "relu6", "sigmoid", "softmax", "tanh", "linear", *COMPOSED)
+# Functions of tf.nn with the same values, as older code passes them.
+_TENSORFLOW = ("relu", "relu6", "sigmoid", "softmax", "tanh", "silu")
 
 
 def activation_kind(layer: Any) -> str | None:
@@ -18,13 +22,24 @@ def activation_kind(layer: Any) -> str | None:
 
     None if ``layer`` is no activation or one that is not supported.
     """
-    if isinstance(layer, keras.layers.ReLU):
+    if type(layer) is keras.layers.ReLU:
         if layer.negative_slope or layer.threshold:
             return None
         return _RELUS.get(layer.max_value)
-    if isinstance(layer, keras.layers.Softmax):
+    if type(layer) is keras.layers.Softmax:
         return "softmax" if layer.axis == -1 else None
-    if isinstance(layer, keras.layers.Activation):
-        name = getattr(layer.activation, "__name__", "")
-        return name if name in (*_BY_NAME, *COMPOSED) else None
+    if type(layer) is keras.layers.Activation:
+        return function_kind(layer.activation)
+    return None
+
+
+def function_kind(function: Any) -> str | None:
+    """Return the name of an activation function; None for one that is not Keras' own."""
+    for name in _FUNCTIONS:
+        if function is getattr(keras.activations, name):
+            return name
+    nn = getattr(sys.modules.get("tensorflow"), "nn", None)
+    for name in _TENSORFLOW if nn is not None else ():
+        if function is getattr(nn, name):
+            return name
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.errors import QuantizationError
 from quantdet.quant.graph import Node
 
 Vector = NDArray[np.float64]
@@ -31,26 +31,21 @@ def affine_layer(name: str, shape: Shape, scale: Vector, shift: Vector) -> Any:
 def picture_calls(
     layers: Sequence[Any], ends: tuple[tuple[int, ...], int], shape: Shape, fresh: int
 ) -> list[Node]:
-    """Return calls of layers one after the other, on a picture or on a vector made one.
+    """Return calls of layers one after the other, on a picture or on a tensor made one.
 
     Args:
         layers: take and give a picture (4 axes); none changes the shape.
         ends: (input tensors, output tensor) of the whole.
-        shape: of the output: 4 axes, or 2 for a vector.
+        shape: of the output, batch first; at least 2 axes.
         fresh: first of ``len(layers) + 1`` tensor ids that are not in use.
-
-    Raises:
-        QuantizationError: neither picture nor vector.
     """
-    name = layers[0].name
-    if len(shape) not in (2, 4):
-        raise QuantizationError(
-            f"layer {name!r} has {len(shape)} axes; only pictures (4 axes) and vectors (2 axes) "
-            "are supported"
-        )
-    if len(shape) == 2:
-        up = keras.layers.Reshape((1, 1, shape[-1]), name=f"{name}_to_picture")
-        down = keras.layers.Reshape((shape[-1],), name=f"{name}_to_vector")
+    if len(shape) != 4:
+        name = layers[0].name
+        inner = [-1 if size is None else int(size) for size in shape[1:]]
+        positions = -1 if -1 in inner[:-1] else math.prod(inner[:-1])
+        up = keras.layers.Reshape((1, positions, inner[-1]), name=f"{name}_to_picture")
+        down_name = f"{name}_to_vector" if len(shape) == 2 else f"{name}_from_picture"
+        down = keras.layers.Reshape(inner, name=down_name)
         layers = [up, *layers, down]
     return chain(layers, ends, fresh)
 

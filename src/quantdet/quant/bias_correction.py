@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from quantdet.quant.graph import Node, call_layer, read_graph
+from quantdet.quant.graph import Node, call_layer
 from quantdet.quant.layers import QuantizedWeights
+from quantdet.quant.reader import read_graph
 from quantdet.quant.rounding import RoundKernel, keep
 
 

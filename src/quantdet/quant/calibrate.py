@@ -10,9 +10,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.graph import Graph, Node, call_layer, read_graph
+from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.observers import OBSERVERS, Observer
+from quantdet.quant.reader import read_graph
 
 # |bias / (scale_in * scale)| stays below this: half of int32, and training may move the bias.
 MAX_INTEGER_BIAS = 2.0**29

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from quantdet.quant.activations import activation_kind
 from quantdet.quant.fold import simplify
-from quantdet.quant.graph import Graph, Node, build_model, call_layer, read_graph
+from quantdet.quant.graph import Graph, Node, build_model, call_layer
+from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import CLIPS
 
 Vector = NDArray[np.float64]

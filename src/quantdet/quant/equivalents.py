@@ -34,22 +34,22 @@ def prelu(layer: Any, shape: Shape) -> Any:
             f"layer {layer.name!r} (PReLU) has a slope for every pixel; use shared_axes=[1, 2]"
         )
     inputs = keras.Input(shape[1:])
-    picture = keras.layers.Reshape((1, 1, channels), name=f"{layer.name}_to_picture")
+    # LiteRT's converter computes a dense layer twice if a ReLU and others read it: not a picture.
+    picture = keras.layers.Reshape((1, -1, channels), name=f"{layer.name}_to_picture")
     x = inputs if len(shape) == 4 else picture(inputs)
+    slopes = slopes.reshape(-1)
     name = f"{layer.name}_slope"
-    scale = keras.layers.DepthwiseConv2D(1, use_bias=False, name=name)
     if slopes.min() >= 0 and slopes.max() <= 1:
-        y = keras.layers.Maximum(name=f"{layer.name}_max")([x, scale(x)])
-        sign = 1
+        scaled = keras.layers.Rescaling(slopes.tolist(), name=name)(x)
+        y = keras.layers.Maximum(name=f"{layer.name}_max")([x, scaled])
     else:
         negative = keras.layers.Rescaling(-1.0, name=f"{layer.name}_negative")(x)
-        below = scale(keras.layers.ReLU(name=f"{layer.name}_below")(negative))
+        below = keras.layers.ReLU(name=f"{layer.name}_below")(negative)
+        scaled = keras.layers.Rescaling((-slopes).tolist(), name=name)(below)
         above = keras.layers.ReLU(name=f"{layer.name}_above")(x)
-        y = keras.layers.Add(name=f"{layer.name}_sum")([above, below])
-        sign = -1
-    scale.set_weights([sign * slopes.reshape(1, 1, channels, 1)])
-    if len(shape) == 2:
-        y = keras.layers.Reshape((channels,), name=f"{layer.name}_to_vector")(y)
+        y = keras.layers.Add(name=f"{layer.name}_sum")([above, scaled])
+    if len(shape) != 4:
+        y = keras.layers.Reshape(inputs.shape[1:], name=f"{layer.name}_to_vector")(y)
     return keras.Model(inputs, y, name=layer.name)
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.calibrate import quantizer_of
-from quantdet.quant.graph import Graph, Node, call_layer, read_graph
+from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.kernel_sets import (
     KERNEL_SETS,
     Integers,
@@ -42,6 +42,7 @@ from quantdet.quant.layers import (
 )
 from quantdet.quant.numerics import QuantParams, dequantize, quantize
 from quantdet.quant.ranges import clip_of
+from quantdet.quant.reader import read_graph
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,18 @@
 """Rewrite a float model into the few layer types that integer hardware has.
 
-After :func:`simplify` every convolution and dense layer is linear with a bias, activations are
-layers of their own, BatchNorm and input Normalization are folded away:
+After :func:`simplify` every convolution and dense layer is linear with a bias, BatchNorm and input
+Normalization are folded away:
 
     y = gamma * (w*x + b - mean) / sqrt(var + eps) + beta
       = (s*w)*x + (b - mean)*s + beta,   s = gamma / sqrt(var + eps)
 
 (Jacob et al. 2018, arXiv:1712.05877, section 3.2). The result computes the same function up to
-float rounding, with one exception named in :func:`fold_affine_before`.
+float rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -23,28 +23,15 @@ from quantdet.errors import QuantizationError
 from quantdet.quant.activations import activation_kind
 from quantdet.quant.affine import Vector, affine_layer, chain, picture_calls
 from quantdet.quant.compose import compose_activations
-from quantdet.quant.graph import Graph, Node, build_model, clone_layer, read_graph
+from quantdet.quant.graph import Graph, Node, build_model
+from quantdet.quant.reader import read_graph
+from quantdet.quant.rules import AFFINE, IDENTITIES, describe
 
 WEIGHTED = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
     keras.layers.Conv2DTranspose,
     keras.layers.Dense,
-)
-_IDENTITIES = (
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout2D,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.ActivityRegularization,
-    keras.layers.Identity,
-)
-
-
-_AFFINE = (
-    keras.layers.BatchNormalization,
-    keras.layers.Normalization,
-    keras.layers.Rescaling,
 )
 
 
@@ -54,10 +41,9 @@ def simplify(graph: Graph) -> Graph:
         merge_repeated_calls,
         drop_identities,
         split_separable,
-        split_activations,
-        drop_identities,
         compose_activations,
         merge_repeated_calls,
+        merge_affine,
         fold_affine_after,
         fold_affine_before,
         replace_affine,
@@ -83,7 +69,7 @@ def drop_identities(graph: Graph) -> Graph:
     kept: list[Node] = []
     renamed: dict[int, int] = {}
     for node in graph.nodes:
-        if isinstance(node.layer, _IDENTITIES) or activation_kind(node.layer) == "linear":
+        if type(node.layer) in IDENTITIES or activation_kind(node.layer) == "linear":
             renamed[node.output] = node.inputs[0]
         else:
             kept.append(node)
@@ -137,99 +123,133 @@ def split_separable(graph: Graph) -> Graph:
     return graph.rewrite(nodes)
 
 
-def split_activations(graph: Graph) -> Graph:
-    """Make the activation of a convolution or dense layer a layer of its own."""
-    fresh = graph.new_tensor()
-    nodes: list[Node] = []
-    made: dict[int, tuple[Any, Any]] = {}
+def merge_affine(graph: Graph) -> Graph:
+    """Write two layers that scale and shift, one behind the other, as one."""
+    producers = graph.producers()
+    nodes = {node.output: node for node in graph.nodes}
     for node in graph.nodes:
-        layer = node.layer
-        if not isinstance(layer, WEIGHTED) or layer.activation is keras.activations.linear:
-            nodes.append(node)
+        before = nodes.get(node.inputs[0]) if type(node.layer) in AFFINE else None
+        if before is None or type(before.layer) not in AFFINE:
             continue
-        if id(layer) not in made:
-            activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
-            made[id(layer)] = (clone_layer(layer, activation="linear"), activation)
-        linear, activation = made[id(layer)]
-        nodes += [Node(linear, node.inputs, fresh), Node(activation, (fresh,), node.output)]
-        fresh += 1
-    return graph.rewrite(nodes)
+        if graph.only_consumer(producers[before.output].output) is None:
+            continue
+        (a, b), (c, d) = _affine(before.layer), _affine(node.layer)
+        merged = _rescaling(node.layer.name, a * c, b * c + d)
+        nodes[node.output] = Node(merged, before.inputs, node.output)
+        del nodes[before.output]
+    return graph.rewrite(nodes[n.output] for n in graph.nodes if n.output in nodes)
+
+
+def _rescaling(name: str, scale: Vector, shift: Vector) -> Any:
+    return keras.layers.Rescaling(scale.tolist(), shift.tolist(), name=name)
 
 
 def fold_affine_after(graph: Graph) -> Graph:
     """Fold each BatchNorm or Rescaling into the convolution or dense layer right before it."""
     producers = graph.producers()
     folded: dict[tuple[int, int], Any] = {}
-    replaced: dict[int, Any] = {}
-    renamed: dict[int, int] = {}
+    replaced: dict[int, Node] = {}
+    gone: set[int] = set()
     for node in graph.nodes:
-        if not isinstance(node.layer, _AFFINE):
+        if type(node.layer) not in AFFINE:
             continue
         before = producers.get(node.inputs[0])
         if before is None or not isinstance(before.layer, WEIGHTED):
             continue
-        if graph.only_consumer(before.output) is None:
+        if graph.only_consumer(before.output) is None or _widens(before, node, graph):
             continue
         # A shared pair (same layer, same BatchNorm) stays shared; other pairs get own weights.
         key = (id(before.layer), id(node.layer))
         if key not in folded:
             folded[key] = _scale_output(before.layer, *_affine(node.layer))
-        replaced[before.output] = folded[key]
-        renamed[node.output] = before.output
-    nodes = [
-        Node(replaced.get(node.output, node.layer), node.inputs, node.output)
-        for node in graph.nodes
-        if node.output not in renamed
-    ]
-    return graph.rewrite(_unique_names(nodes), renamed)
+        replaced[node.output] = Node(folded[key], before.inputs, node.output)
+        gone.add(before.output)
+    nodes = [replaced.get(node.output, node) for node in graph.nodes if node.output not in gone]
+    return graph.rewrite(_unique_names(nodes))
+
+
+def _widens(before: Node, after: Node, graph: Graph) -> bool:
+    """Tell a scale per channel on a tensor of one channel: the result has more."""
+    return graph.shapes[before.output] != graph.shapes[after.output]
 
 
 def fold_affine_before(graph: Graph) -> Graph:
     """Fold each Normalization or Rescaling into the convolution or dense layer behind it.
 
-    Exact except at a zero-padded border: there the original pads with the mean pixel, the
-    folded layer with real 0.
+    Only where that is exact. A padded border holds 0 behind the layer, which would become the
+    value that the layer maps to 0: a shift is folded only where nothing is padded.
     """
     while True:
         pair = next(_affine_before_weighted(graph), None)
         if pair is None:
             return graph
-        node, reader = pair
+        node, path = pair
+        reader = path[-1]
         scaled = _scale_input(reader.layer, *_affine(node.layer))
-        nodes = [
-            Node(scaled, reader.inputs, reader.output) if other is reader else other
-            for other in graph.nodes
-            if other is not node
-        ]
-        graph = graph.rewrite(nodes, {node.output: node.inputs[0]})
+        moved = _without(graph, node, path, scaled)
+        graph = graph.rewrite(moved)
 
 
-def _affine_before_weighted(graph: Graph) -> Iterator[tuple[Node, Node]]:
-    """Yield each such layer with the call that it can be folded into."""
+def _without(graph: Graph, node: Node, path: Sequence[Node], scaled: Any) -> list[Node]:
+    """Return the calls without ``node``; the last layer of the path behind it is ``scaled``."""
+    source, fresh, new = node.inputs[0], graph.new_tensor(), {}
+    for number, step in enumerate(path[:-1]):
+        # Padding of values that are not scaled: another tensor than before.
+        new[step.output] = Node(step.layer, (source,), fresh + number)
+        source = fresh + number
+    new[path[-1].output] = Node(scaled, (source,), path[-1].output)
+    return [new.get(other.output, other) for other in graph.nodes if other is not node]
+
+
+def _affine_before_weighted(graph: Graph) -> Iterator[tuple[Node, list[Node]]]:
+    """Yield each such layer with the calls up to the one that it can be folded into."""
     for node in graph.nodes:
-        if not isinstance(node.layer, keras.layers.Normalization | keras.layers.Rescaling):
+        if type(node.layer) not in (keras.layers.Normalization, keras.layers.Rescaling):
             continue
+        path = []
         reader = graph.only_consumer(node.output)
         if reader is not None and isinstance(reader.layer, keras.layers.ZeroPadding2D):
+            path.append(reader)
             reader = graph.only_consumer(reader.output)
         if reader is None or not isinstance(reader.layer, WEIGHTED):
             continue
-        if isinstance(reader.layer, keras.layers.Conv2DTranspose):
-            continue
-        if sum(other.layer is reader.layer for other in graph.nodes) == 1:
-            yield node, reader
+        path.append(reader)
+        shared = sum(other.layer is reader.layer for other in graph.nodes) > 1
+        if not shared and _folds_exactly(node, path, graph):
+            yield node, path
+
+
+def _folds_exactly(node: Node, path: Sequence[Node], graph: Graph) -> bool:
+    if graph.shapes[node.inputs[0]] != graph.shapes[node.output]:
+        return False
+    layer, shift = path[-1].layer, _affine(node.layer)[1]
+    if not np.any(shift):
+        return True
+    padded = len(path) > 1 or (layer.padding != "valid" if hasattr(layer, "padding") else False)
+    one_by_one = len(path) == 1 and all(k == 1 for k in getattr(layer, "kernel_size", (1,)))
+    transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+    return (not padded or one_by_one) and not transposed
 
 
 def replace_affine(graph: Graph) -> Graph:
-    """Write a BatchNorm, Normalization or Rescaling that is left as a 1x1 depthwise convolution."""
+    """Write a BatchNorm, Normalization or Rescaling that is left as a 1x1 depthwise convolution.
+
+    Raises:
+        QuantizationError: it gives a tensor of one channel several.
+    """
     nodes: list[Node] = []
     fresh = graph.new_tensor()
     made: dict[int, Any] = {}
     for node in graph.nodes:
-        if not isinstance(node.layer, _AFFINE):
+        if type(node.layer) not in AFFINE:
             nodes.append(node)
             continue
         shape = graph.shapes[node.output]
+        if graph.shapes[node.inputs[0]] != shape:
+            raise QuantizationError(
+                f"{describe(node.layer)} scales a tensor of one channel to {shape[-1]}; "
+                "concatenate it to that many first"
+            )
         if id(node.layer) not in made:
             made[id(node.layer)] = affine_layer(node.layer.name, shape, *_affine(node.layer))
         layers = [made[id(node.layer)]]
@@ -299,9 +319,7 @@ def _separate(layer: Any) -> tuple[Any, Any]:
     channels, multiplier = weights[0].shape[-2:]
     depthwise.build((None, None, None, channels))
     depthwise.set_weights(weights[:1])
-    pointwise = keras.layers.Conv2D(
-        layer.filters, 1, use_bias=layer.use_bias, activation=layer.activation, name=layer.name
-    )
+    pointwise = keras.layers.Conv2D(layer.filters, 1, use_bias=layer.use_bias, name=layer.name)
     pointwise.build((None, None, None, channels * multiplier))
     pointwise.set_weights(weights[1:])
     return depthwise, pointwise
@@ -309,21 +327,15 @@ def _separate(layer: Any) -> tuple[Any, Any]:
 
 def _affine(layer: Any) -> tuple[Vector, Vector]:
     """Return (scale, shift): y = scale * x + shift; numbers, or one for each channel."""
-    if isinstance(layer, keras.layers.BatchNormalization):
+    if type(layer) is keras.layers.BatchNormalization:
         return _batch_norm_affine(layer)
-    if isinstance(layer, keras.layers.Rescaling):
+    if type(layer) is keras.layers.Rescaling:
         return np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
     return _normalization_affine(layer)
 
 
 def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
     """Return (scale, shift) per channel: y = scale * x + shift."""
-    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
-    if axis not in (-1, len(layer.get_build_config()["input_shape"]) - 1):
-        raise QuantizationError(
-            f"layer {layer.name!r} (BatchNormalization) normalises axis {axis}; "
-            "only the last axis (channels_last) is supported"
-        )
     mean = np.asarray(layer.moving_mean, dtype=np.float64)
     variance = np.asarray(layer.moving_variance, dtype=np.float64)
     gamma = np.asarray(layer.gamma, dtype=np.float64) if layer.scale else np.ones_like(mean)
@@ -333,8 +345,6 @@ def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
 
 
 def _normalization_affine(layer: Any) -> tuple[Vector, Vector]:
-    if layer.invert:
-        raise QuantizationError(f"layer {layer.name!r} (Normalization): invert is not supported")
     mean = np.asarray(layer.mean, dtype=np.float64).reshape(-1)
     deviation = np.sqrt(np.asarray(layer.variance, dtype=np.float64).reshape(-1))
     scale = 1.0 / np.maximum(deviation, keras.config.epsilon())
@@ -380,15 +390,25 @@ def _scale_output(layer: Any, scale: Vector, shift: Vector) -> Any:
 def _scale_input(layer: Any, scale: Vector, shift: Vector) -> Any:
     """Return the layer for which new(x) = old(scale * x + shift) away from padding."""
     kernel, bias = _weights(layer)
+    factor, offset = (_per_input(layer, kernel, values) for values in (scale, shift))
+    spread = (kernel * offset).sum(tuple(range(kernel.ndim - 1)))
     if isinstance(layer, keras.layers.DepthwiseConv2D):
-        spread = (kernel * np.broadcast_to(shift, kernel.shape[2])[:, None]).sum((0, 1)).reshape(-1)
-    elif isinstance(layer, keras.layers.Conv2D):
-        spread = (kernel * np.broadcast_to(shift, kernel.shape[2])[:, None]).sum((0, 1, 2))
-    else:
-        spread = (kernel * np.broadcast_to(shift, kernel.shape[0])[:, None]).sum(0)
-    channels = kernel.shape[-2]
-    factor = np.broadcast_to(scale, channels)[:, None]
+        spread = (kernel * offset).sum((0, 1)).reshape(-1)
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        spread = np.zeros_like(bias)  # folded without a shift only
     return with_bias(layer, kernel * factor, bias + spread, layer.name)
+
+
+def _per_input(layer: Any, kernel: Vector, values: Vector) -> Vector:
+    """Return a number per input channel, broadcasting against the kernel."""
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        return np.broadcast_to(values, kernel.shape[-1])
+    inputs, outputs = kernel.shape[-2:]
+    if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Dense):
+        return np.broadcast_to(values, inputs)[:, None]
+    groups = layer.groups
+    by_group = np.broadcast_to(values, inputs * groups).reshape(groups, inputs)
+    return np.repeat(by_group, outputs // groups, axis=0).T
 
 
 def _unique_names(nodes: list[Node]) -> list[Node]:

@@ -8,8 +8,9 @@ import numpy as np
 from keras import ops
 
 from quantdet.quant.calibrate import quantizer_before, set_scale_floors
-from quantdet.quant.graph import build_model, read_graph
+from quantdet.quant.graph import build_model
 from quantdet.quant.layers import QuantizedWeights
+from quantdet.quant.reader import read_graph
 
 
 def freeze(model: Any) -> Any:

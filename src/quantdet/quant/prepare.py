@@ -25,7 +25,7 @@ from quantdet.quant.fold import (
     simplify,
     with_bias,
 )
-from quantdet.quant.graph import Graph, Node, build_model, read_graph
+from quantdet.quant.graph import Graph, Node, build_model
 from quantdet.quant.layers import (
     INT4_KERNELS,
     PER_TENSOR_ONLY,
@@ -42,6 +42,7 @@ from quantdet.quant.ranges import (
     plan_ranges,
     separate_fixed,
 )
+from quantdet.quant.reader import read_graph
 from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from quantdet.errors import QuantizationError
+from quantdet.quant import primitives
 from quantdet.quant.activations import activation_kind
-from quantdet.quant.affine import affine_layer
+from quantdet.quant.affine import affine_layer, picture_calls
 from quantdet.quant.graph import Graph, Node
-from quantdet.quant.rules import CLIPS, Clip, Range, rule_for
+from quantdet.quant.rules import CLIPS, Clip, Range, describe, rule_for
+
+# Operators of these have no place for a ReLU, or lose it on some kernels.
+_NOT_FUSED = (primitives.Constant,)
 
 # LiteRT's integer sigmoid and softmax kernels accept only this output range (1/256 steps).
 UNIT_RANGE = (0.0, 255.0 / 256.0)
@@ -60,49 +64,74 @@ class RangePlan:
 
 
 def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
-    """Give tensors of fixed range a free copy where they meet others in a tied layer.
+    """Give tensors a free copy where integer kernels need one.
 
-    The copy is a 1x1 depthwise convolution with kernel 1: LiteRT's converter has no other
-    way to requantize that stays integer.
-
-    Raises:
-        QuantizationError: such a tensor is not a picture (4 axes).
+    A tensor of fixed range is copied where it meets others in a tied layer, and a tensor that has
+    a grid already before its values are cut (``Clip``). The copy is a 1x1 depthwise convolution
+    with kernel 1: LiteRT's converter has no other way to requantize that stays integer.
     """
     fixed = _fixed_by_nature(graph, known)
     _tie(graph, fixed)
+    copier = _Copier(graph)
     nodes: list[Node] = []
-    fresh = graph.new_tensor()
     for node in graph.nodes:
         inputs = list(node.inputs)
         if is_tied(node) and node.output not in fixed:
             for position, tensor in enumerate(inputs):
                 if tensor in fixed:
-                    name = f"{node.layer.name}_requantize_{position}"
-                    nodes.append(Node(_copying_layer(graph, tensor, name), (tensor,), fresh))
-                    inputs[position] = fresh
-                    fresh += 1
+                    inputs[position] = copier.copy(
+                        tensor, f"{node.layer.name}_requantize_{position}"
+                    )
+        elif _origin(node) is Range.CLIP and not _fuses(graph, node):
+            inputs = [copier.copy(inputs[0], f"{node.layer.name}_requantize")]
+        nodes += copier.take()
         nodes.append(Node(node.layer, tuple(inputs), node.output))
     return graph.rewrite(nodes)
 
 
-def _copying_layer(graph: Graph, tensor: int, name: str) -> Any:
-    shape = graph.shapes[tensor]
-    if len(shape) != 4:
-        raise QuantizationError(
-            f"layer {name.rsplit('_requantize_', 1)[0]!r} joins a sigmoid, softmax or input of "
-            "fixed range with other vectors; join them before the activation instead"
-        )
-    ones = np.ones(int(shape[-1] or 0))
-    return affine_layer(name, shape, ones, 0 * ones)
+class _Copier:
+    """Makes calls that copy a tensor to a grid of its own."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._shapes = graph.shapes
+        self._fresh = graph.new_tensor()
+        self._nodes: list[Node] = []
+
+    def copy(self, tensor: int, name: str) -> int:
+        """Return the copy of a tensor."""
+        shape = self._shapes[tensor]
+        ones = np.ones(int(shape[-1] or 0))
+        layer = affine_layer(name, shape, ones, 0 * ones)
+        output = self._fresh
+        self._nodes += picture_calls([layer], ((tensor,), output), shape, output + 1)
+        self._fresh += 3
+        return output
+
+    def take(self) -> list[Node]:
+        """Return the calls made since the last time."""
+        made, self._nodes = self._nodes, []
+        return made
 
 
 def _fixed_by_nature(graph: Graph, known: KnownRanges) -> dict[int, tuple[float, float]]:
     by_nature = _BY_NATURE[known.bits]
     origins = {node.output: _origin(node) for node in graph.nodes}
     fixed = {t: by_nature[origin] for t, origin in origins.items() if origin in by_nature}
+    for node in graph.nodes:
+        if origins[node.output] is Range.CLIP:
+            fixed[node.output] = _clip_range(node.layer, known.bits)
     if known.inputs is not None:
         fixed.update(dict.fromkeys(graph.inputs, known.inputs))
     return fixed
+
+
+def _clip_range(layer: Any, bits: int) -> tuple[float, float]:
+    if bits == 16 and layer.lower != -layer.upper:
+        raise QuantizationError(
+            f"{describe(layer)} cuts to [{layer.lower}, {layer.upper}]; 16 bit integers are "
+            "symmetric and cannot: use recipe static_wi8_ai8"
+        )
+    return layer.lower, layer.upper
 
 
 def plan_ranges(graph: Graph, known: KnownRanges) -> RangePlan:
@@ -125,7 +154,9 @@ def is_tied(node: Node) -> bool:
 
 
 def clip_of(layer: Any) -> Clip | None:
-    """Return (lower, upper) of a ReLU or ReLU6, None for other layers."""
+    """Return (lower, upper) of a ReLU, ReLU6 or Clip, None for other layers."""
+    if type(layer) is primitives.Clip:
+        return layer.lower, layer.upper
     return CLIPS.get(activation_kind(layer) or "")
 
 
@@ -153,19 +184,23 @@ def _tie(graph: Graph, fixed: dict[int, tuple[float, float]]) -> dict[int, int]:
 
 
 def _fused_with_relu(graph: Graph) -> list[int]:
-    producers = graph.producers()
-    found = []
-    for node in graph.nodes:
-        before = producers.get(node.inputs[0])
-        if (
-            clip_of(node.layer) is not None
-            and before is not None
-            and _origin(before) is Range.OWN
-            and activation_kind(before.layer) is None
-            and graph.only_consumer(before.output) is not None
-        ):
-            found.append(before.output)
-    return found
+    return [
+        node.inputs[0]
+        for node in graph.nodes
+        if clip_of(node.layer) is not None and _fuses(graph, node)
+    ]
+
+
+def _fuses(graph: Graph, node: Node) -> bool:
+    """Tell whether a ReLU is computed by the operator before it, whose result has no other use."""
+    before = graph.producers().get(node.inputs[0])
+    return (
+        before is not None
+        and _origin(before) is Range.OWN
+        and activation_kind(before.layer) is None
+        and type(before.layer) not in _NOT_FUSED
+        and graph.only_consumer(before.output) is not None
+    )
 
 
 def _common_clips(

@@ -16,8 +16,10 @@ from enum import Enum
 from typing import Any
 
 import keras
+import numpy as np
 
 from quantdet.errors import QuantizationError
+from quantdet.quant import primitives
 from quantdet.quant.activations import COMPOSED, activation_kind
 
 
@@ -26,6 +28,7 @@ class Range(Enum):
 
     OWN = "own"  # calibrated for this tensor
     INPUT = "input"  # the integer kernel wants one range for all inputs and the output
+    CLIP = "clip"  # the ends that the layer cuts its values to
     UNIT = "unit"  # 1/256 steps in [0, 1), as LiteRT's sigmoid and softmax kernels fix it
     SIGNED_UNIT = "signed unit"  # 1/128 steps in [-1, 1), as LiteRT's tanh kernel fixes it
 
@@ -71,6 +74,15 @@ RULES: dict[type, Rule] = {
     keras.layers.Flatten: _moves("RESHAPE"),
     keras.layers.Cropping2D: _moves("STRIDED_SLICE", "SLICE"),
     keras.layers.Permute: _moves("TRANSPOSE"),
+    primitives.Constant: Rule(Range.OWN),
+    primitives.Slice: _moves("STRIDED_SLICE", "SLICE"),
+    primitives.Gather: _moves("GATHER"),
+    primitives.BroadcastTo: _moves("BROADCAST_TO", "TILE"),
+    primitives.MirrorPad: _moves("MIRROR_PAD"),
+    primitives.MatMul: Rule(Range.OWN, ("BATCH_MATMUL",)),
+    primitives.Divide: Rule(Range.OWN, ("DIV",)),
+    primitives.SquaredDifference: Rule(Range.OWN, ("SQUARED_DIFFERENCE",)),
+    primitives.Clip: Rule(Range.CLIP),
 }
 _ACTIVATIONS: dict[str, Rule] = {
     "relu": Rule(Range.OWN, ("RELU",)),
@@ -87,6 +99,91 @@ Clip = tuple[float, float | None]
 CLIPS: dict[str, Clip] = {"relu": (0.0, None), "relu6": (0.0, 6.0), "relu1": (0.0, 1.0)}
 
 
+_REDUCTIONS = {
+    "mean": Rule(Range.OWN, ("MEAN",)),
+    "sum": Rule(Range.OWN, ("SUM",)),
+    "max": _moves("REDUCE_MAX"),
+    "min": _moves("REDUCE_MIN"),
+}
+_UNARY = {name: Rule(Range.OWN, (name.upper(),)) for name in primitives.UNARY}
+_UNARY["gelu_tanh"] = _UNARY["gelu"]
+
+AFFINE = (
+    keras.layers.BatchNormalization,
+    keras.layers.Normalization,
+    keras.layers.Rescaling,
+)
+"""Layers that compute scale * x + shift; folded, or a convolution of their own (fold.py)."""
+
+IDENTITIES = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.ActivityRegularization,
+    keras.layers.Identity,
+    *(
+        getattr(keras.layers, name)
+        for name in dir(keras.layers)
+        if name.startswith("Random") and name != "RandomCrop"  # crops in inference, too
+    ),
+    *(
+        getattr(keras.layers, name)
+        for name in ("AugMix", "CutMix", "MixUp", "RandAugment")
+        if hasattr(keras.layers, name)
+    ),
+)
+"""Layers that do something in training only."""
+
+JOINING = (
+    keras.layers.Add,
+    keras.layers.Subtract,
+    keras.layers.Multiply,
+    keras.layers.Maximum,
+    keras.layers.Minimum,
+)
+"""Layers whose operator takes two tensors."""
+
+_REFUSED_OPTIONS: dict[type, dict[str, tuple[Any, ...]]] = {
+    keras.layers.Conv2DTranspose: {"dilation_rate": ((1, 1), 1)},
+    keras.layers.UpSampling2D: {"interpolation": ("nearest", "bilinear")},
+    keras.layers.Resizing: {
+        "interpolation": ("nearest", "bilinear"),
+        "crop_to_aspect_ratio": (False,),
+        "pad_to_aspect_ratio": (False,),
+        "antialias": (False,),
+    },
+}
+"""Layer type → option → values that have an integer kernel."""
+
+
+def is_known(layer: Any) -> bool:
+    """Tell whether a layer is taken as it is; others are taken apart (reader.py)."""
+    if type(layer) in AFFINE:
+        return _is_per_channel(layer)
+    return (
+        type(layer) in RULES
+        or type(layer) in (*IDENTITIES, *_RESIZING, keras.layers.SeparableConv2D)
+        or type(layer) in (primitives.Reduce, primitives.Unary)
+        or activation_kind(layer) is not None
+    )
+
+
+def _is_per_channel(layer: Any) -> bool:
+    """Tell an affine layer with a number, or one for each position of the last axis."""
+    if type(layer) is keras.layers.Rescaling:
+        return all(np.ndim(value) <= 1 for value in (layer.scale, layer.offset))
+    if type(layer) is keras.layers.Normalization:
+        shape = tuple(layer.mean.shape)
+        return not layer.invert and all(size == 1 for size in shape[:-1])
+    rank = len(layer.get_build_config()["input_shape"])
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
+    return bool(axis % rank == rank - 1)
+
+
 def rule_for(layer: Any) -> Rule:
     """Return the rule of a layer.
 
@@ -96,32 +193,54 @@ def rule_for(layer: Any) -> Rule:
     kind = activation_kind(layer)
     if kind in _ACTIVATIONS:
         return _ACTIVATIONS[kind]
-    if isinstance(layer, _RESIZING):
-        return Rule(Range.INPUT, _RESIZE_OPERATORS, exact=layer.interpolation == "nearest")
-    rule = RULES.get(type(layer))
+    rule = _by_configuration(layer) or RULES.get(type(layer))
     if rule is None:
         layers = ", ".join(sorted(kind.__name__ for kind in (*RULES, *_RESIZING)))
         raise QuantizationError(
-            f"layer {layer.name!r} ({_describe(layer)}) cannot be quantized; supported are "
+            f"{describe(layer)} cannot be quantized; supported are "
             f"{layers}, and the activations {', '.join((*_ACTIVATIONS, *COMPOSED))}. "
             f"Replace the layer, or register it: quantdet.quant.rules.RULES[{type(layer).__name__}]"
             " = Rule(...), or a model of supported layers in "
             "quantdet.quant.equivalents.EQUIVALENTS "
             '(docs/quantization.md, "Custom layers")'
         )
-    _check_channels_last(layer)
+    check_options(layer)
     return rule
 
 
-def _describe(layer: Any) -> str:
-    if isinstance(layer, keras.layers.Activation):
-        return f"Activation {getattr(layer.activation, '__name__', layer.activation)!r}"
-    return type(layer).__name__
+def _by_configuration(layer: Any) -> Rule | None:
+    if type(layer) in _RESIZING:
+        return Rule(Range.INPUT, _RESIZE_OPERATORS, exact=layer.interpolation == "nearest")
+    if type(layer) is primitives.Reduce:
+        return _REDUCTIONS[layer.function]
+    return _UNARY[layer.function] if type(layer) is primitives.Unary else None
 
 
-def _check_channels_last(layer: Any) -> None:
+def describe(layer: Any) -> str:
+    """Return "layer 'name' (Type)", or "operation ..." for a bare call of keras.ops."""
+    kind = type(layer).__name__
+    if not isinstance(layer, keras.layers.Layer):
+        return f"operation {layer.name!r} (keras.ops, {kind})"
+    if type(layer) is keras.layers.Activation:
+        kind = f"Activation {getattr(layer.activation, '__name__', layer.activation)!r}"
+    return f"layer {layer.name!r} ({kind})"
+
+
+def check_options(layer: Any) -> None:
+    """Refuse what no integer kernel does.
+
+    Raises:
+        QuantizationError: names layer, option and the values that are possible.
+    """
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise QuantizationError(
-            f"layer {layer.name!r} ({type(layer).__name__}) is channels_first; LiteRT is "
+            f"{describe(layer)} is channels_first; LiteRT is "
             "channels_last: rebuild the model with data_format='channels_last'"
         )
+    for option, possible in _REFUSED_OPTIONS.get(type(layer), {}).items():
+        value = getattr(layer, option)
+        if value not in possible:
+            raise QuantizationError(
+                f"{describe(layer)} has {option}={value!r}, which no integer kernel does; "
+                f"possible is {' or '.join(map(repr, possible))}"
+            )

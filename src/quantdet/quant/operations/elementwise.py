@@ -1,0 +1,265 @@
+"""Arithmetic and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from quantdet.quant.operations.operands import (
+    Floats,
+    UnsupportedError,
+    is_tensor,
+    numbers,
+    tensor,
+)
+from quantdet.quant.primitives import Clip, Divide, Unary
+
+_SELU_SCALE = 1.0507009873554805
+_SELU_ALPHA = 1.6732632423543772
+
+
+def add(_: Any, a: Any, b: Any) -> Any:
+    """Return a + b."""
+    if is_tensor(a) and is_tensor(b):
+        return keras.layers.Add()([a, b])
+    x, constant = (a, b) if is_tensor(a) else (b, a)
+    return _affine_or(keras.layers.Add, x, constant, (1.0, numbers(constant)))
+
+
+def subtract(_: Any, a: Any, b: Any) -> Any:
+    """Return a - b."""
+    if is_tensor(a) and is_tensor(b):
+        return keras.layers.Subtract()([a, b])
+    if is_tensor(a):
+        return add(_, a, -numbers(b))
+    return add(_, negative(_, b), a)
+
+
+def multiply(_: Any, a: Any, b: Any) -> Any:
+    """Return a * b."""
+    if is_tensor(a) and is_tensor(b):
+        return keras.layers.Multiply()([a, b])
+    x, constant = (a, b) if is_tensor(a) else (b, a)
+    return _affine_or(keras.layers.Multiply, x, constant, (numbers(constant), 0.0))
+
+
+def divide(_: Any, a: Any, b: Any) -> Any:
+    """Return a / b."""
+    if not is_tensor(b):
+        return multiply(_, a, 1.0 / numbers(b))
+    return Divide()([tensor(a, b), b])
+
+
+def _affine_or(layer: type, x: Any, constant: Any, line: tuple[Any, Any]) -> Any:
+    """Return scale * x + offset as Rescaling, or ``layer`` with the constant as a tensor.
+
+    The latter where the constant is more than a number per channel.
+    """
+    values = [_per_channel(np.asarray(value, np.float64), x) for value in line]
+    if any(value is None for value in values):
+        return layer()([x, tensor(constant, x)])
+    return keras.layers.Rescaling(*(value.tolist() for value in values if value is not None))(x)
+
+
+def _per_channel(value: Floats, x: Any) -> Floats | None:
+    """Return a constant as number or vector over the last axis; None if it is neither."""
+    if value.size == 1 and value.ndim <= len(x.shape):
+        return value.reshape(())
+    vector = value.ndim <= len(x.shape) and value.size == value.shape[-1] == x.shape[-1]
+    return value.reshape(-1) if vector else None
+
+
+def negative(_: Any, x: Any) -> Any:
+    """Return -x."""
+    return keras.layers.Rescaling(-1.0)(x)
+
+
+def square(_: Any, x: Any) -> Any:
+    """Return x * x."""
+    return keras.layers.Multiply()([x, x])
+
+
+def power(_: Any, x: Any, exponent: Any) -> Any:
+    """Return x ** 2, x ** 0.5, x ** -0.5 or x ** -1."""
+    if not is_tensor(x):
+        raise UnsupportedError("has a computed exponent")
+    known: dict[float, Callable[[Any, Any], Any]] = {
+        1.0: lambda _, value: value,
+        2.0: square,
+        0.5: unary("sqrt"),
+        -0.5: unary("rsqrt"),
+        -1.0: reciprocal,
+    }
+    values = numbers(exponent)
+    if values.size != 1 or float(values.reshape(())) not in known:
+        raise UnsupportedError(f"has the exponent {exponent!r}; known are {sorted(known)}")
+    return known[float(values.reshape(()))](_, x)
+
+
+def reciprocal(_: Any, x: Any) -> Any:
+    """Return 1 / x."""
+    return divide(_, np.ones(()), x)
+
+
+def joining(layer: type) -> Callable[..., Any]:
+    """Return the function of a layer that joins two tensors of one range."""
+
+    def join(_: Any, a: Any, b: Any) -> Any:
+        like = a if is_tensor(a) else b
+        return layer()([tensor(a, like), tensor(b, like)])
+
+    return join
+
+
+def maximum(_: Any, a: Any, b: Any) -> Any:
+    """Return max(a, b); with the constant 0 that is a ReLU."""
+    x, other = (a, b) if is_tensor(a) else (b, a)
+    if not is_tensor(other) and not numbers(other).any():
+        return keras.layers.ReLU()(x)
+    return joining(keras.layers.Maximum)(_, a, b)
+
+
+def activation(name: str) -> Callable[..., Any]:
+    """Return the function of a Keras activation."""
+    return lambda _, x: keras.layers.Activation(name)(x)
+
+
+def unary(name: str) -> Callable[..., Any]:
+    """Return the function of a ``primitives.Unary``."""
+    return lambda _, x: Unary(name)(x)
+
+
+def leaky_relu(op: Any, x: Any) -> Any:
+    """Return x for x > 0, slope * x otherwise."""
+    return keras.layers.LeakyReLU(negative_slope=float(op.negative_slope))(x)
+
+
+def clip(op: Any, x: Any) -> Any:
+    """Return x cut to [x_min, x_max]."""
+    lower, upper = (float(numbers(end).reshape(-1)[0]) for end in (op.x_min, op.x_max))
+    return clip_to(x, lower, upper)
+
+
+def clip_to(x: Any, lower: float, upper: float) -> Any:
+    """Return x cut to [lower, upper]."""
+    if lower == 0 and upper in (1.0, 6.0):
+        return keras.layers.ReLU(upper)(x)
+    if lower <= 0 <= upper and np.isfinite([lower, upper]).all():
+        return Clip(lower, upper)(x)
+    bounded = x
+    for layer, end in ((keras.layers.Maximum, lower), (keras.layers.Minimum, upper)):
+        if np.isfinite(end):
+            bounded = layer()([bounded, tensor(end, x)])
+    return bounded
+
+
+def hard_tanh(_: Any, x: Any) -> Any:
+    """Return x cut to [-1, 1]."""
+    return clip_to(x, -1.0, 1.0)
+
+
+def elu(op: Any, x: Any) -> Any:
+    """Return x for x > 0, alpha * (exp(x) - 1) otherwise (Clevert et al. 2015, arXiv:1511.07289).
+
+    LiteRT's kernel knows alpha = 1; elu_a(x) = a * elu_1(x) + (1 - a) * relu(x).
+    """
+    return _scaled_elu(x, 1.0, float(op.alpha))
+
+
+def selu(_: Any, x: Any) -> Any:
+    """Return scale * elu(x) with the constants of Klambauer et al. 2017, arXiv:1706.02515."""
+    return _scaled_elu(x, _SELU_SCALE, _SELU_ALPHA)
+
+
+def _scaled_elu(x: Any, scale: float, alpha: float) -> Any:
+    unit = Unary("elu")(x)
+    if alpha == 1.0:
+        return unit if scale == 1.0 else keras.layers.Rescaling(scale)(unit)
+    below = keras.layers.Rescaling(scale * alpha)(unit)
+    above = keras.layers.Rescaling(scale * (1.0 - alpha))(keras.layers.ReLU()(x))
+    return keras.layers.Add()([below, above])
+
+
+def gelu(op: Any, x: Any) -> Any:
+    """Return x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    return Unary("gelu_tanh" if op.approximate else "gelu")(x)
+
+
+def softplus(_: Any, x: Any) -> Any:
+    """Return log(1 + exp(x)) = relu(x) - log(sigmoid(|x|)).
+
+    The logarithm is of numbers in [0.5, 1) only, where 8 bits are enough.
+    """
+    gate = keras.layers.Activation("sigmoid")(Unary("abs")(x))
+    return keras.layers.Subtract()([keras.layers.ReLU()(x), Unary("log")(gate)])
+
+
+def log_sigmoid(_: Any, x: Any) -> Any:
+    """Return -softplus(-x)."""
+    return negative(_, softplus(_, negative(_, x)))
+
+
+def tanh_shrink(_: Any, x: Any) -> Any:
+    """Return x - tanh(x)."""
+    return keras.layers.Subtract()([x, keras.layers.Activation("tanh")(x)])
+
+
+def softsign(_: Any, x: Any) -> Any:
+    """Return x / (1 + |x|)."""
+    return Divide()([x, keras.layers.Rescaling(1.0, offset=1.0)(Unary("abs")(x))])
+
+
+def same(_: Any, x: Any) -> Any:
+    """Return x."""
+    return x
+
+
+def cast(op: Any, x: Any) -> Any:
+    """Return x; between float types the integer file makes no difference."""
+    if "float" not in str(op.dtype) or "float" not in str(x.dtype):
+        raise UnsupportedError(f"casts {x.dtype} to {op.dtype}; only float types are known")
+    return x
+
+
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "numpy.Add": add,
+    "numpy.Subtract": subtract,
+    "numpy.Multiply": multiply,
+    "numpy.Divide": divide,
+    "numpy.TrueDivide": divide,
+    "numpy.Maximum": maximum,
+    "numpy.Minimum": joining(keras.layers.Minimum),
+    "numpy.Negative": negative,
+    "numpy.Square": square,
+    "numpy.Power": power,
+    "numpy.Reciprocal": reciprocal,
+    "numpy.Absolute": unary("abs"),
+    "numpy.Abs": unary("abs"),
+    "numpy.Exp": unary("exp"),
+    "numpy.Log": unary("log"),
+    "numpy.Sqrt": unary("sqrt"),
+    "math.Rsqrt": unary("rsqrt"),
+    "numpy.Clip": clip,
+    "numpy.Tanh": activation("tanh"),
+    "nn.Relu": activation("relu"),
+    "nn.Relu6": activation("relu6"),
+    "nn.Sigmoid": activation("sigmoid"),
+    "nn.Silu": activation("silu"),
+    "nn.HardSigmoid": activation("hard_sigmoid"),
+    "nn.HardSilu": activation("hard_silu"),
+    "nn.LeakyRelu": leaky_relu,
+    "nn.HardTanh": hard_tanh,
+    "nn.Elu": elu,
+    "nn.Selu": selu,
+    "nn.Gelu": gelu,
+    "nn.Softplus": softplus,
+    "nn.LogSigmoid": log_sigmoid,
+    "nn.TanhShrink": tanh_shrink,
+    "nn.Softsign": softsign,
+    "core.StopGradient": same,
+    "core.ConvertToTensor": same,
+    "core.Cast": cast,
+}

@@ -1,0 +1,100 @@
+"""Arguments of an operation: computed tensors, numbers, axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from quantdet.errors import QuantizationError
+from quantdet.quant.primitives import Constant
+
+Floats = NDArray[np.float64]
+
+
+class UnsupportedError(QuantizationError):
+    """An operation, or one of its options, that no integer operator stands for."""
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell a computed tensor from a number."""
+    return isinstance(value, keras.KerasTensor)
+
+
+def numbers(value: Any) -> Floats:
+    """Return a constant argument (number, array, variable) as float64 array.
+
+    Raises:
+        UnsupportedError: it is computed, or no number.
+    """
+    if is_tensor(value):
+        raise UnsupportedError("needs a constant where a computed tensor is given")
+    try:
+        found = np.asarray(ops.convert_to_numpy(value))
+    except (TypeError, ValueError):
+        found = np.asarray(None)
+    if found.dtype.kind not in "fiub" and "float" not in str(found.dtype):
+        raise UnsupportedError(f"argument {value!r} is no number")
+    return found.astype(np.float64)
+
+
+def tensor(value: Any, like: Any) -> Any:
+    """Return ``value`` as a computed tensor of the rank of ``like``.
+
+    A constant becomes a ``Constant`` layer, which takes the size of the batch from ``like``.
+    """
+    if is_tensor(value):
+        return value
+    array = numbers(value)
+    rank = len(like.shape)
+    array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+    if array.ndim != rank or array.shape[0] != 1:
+        raise UnsupportedError("a constant has a batch axis of its own; give it size 1")
+    layer = Constant(array.shape[1:])
+    result = layer(like)
+    layer.value.assign(array[0].astype(np.float32))
+    layer.trainable = False
+    return result
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """Return a positive axis.
+
+    Raises:
+        UnsupportedError: the batch axis.
+    """
+    found = axis % rank
+    if found == 0:
+        raise UnsupportedError("works on the batch axis, which the file has not")
+    return found
+
+
+def axes_of(axes: int | Sequence[int] | None, rank: int) -> list[int]:
+    """Return positive axes, sorted; None means all of them."""
+    if axes is None:
+        raise UnsupportedError("reduces the batch axis, too; name the axes: axis=(1, 2)")
+    wanted = [axes] if isinstance(axes, int) else list(axes)
+    return sorted(axis_of(int(axis), rank) for axis in wanted)
+
+
+def reshape(x: Any, shape: Sequence[int | None]) -> Any:
+    """Return ``x`` reshaped; ``shape`` leaves the batch out."""
+    wanted = tuple(-1 if size is None else int(size) for size in shape)
+    if wanted == tuple(x.shape[1:]):
+        return x
+    if wanted.count(-1) > 1:
+        raise UnsupportedError("has several sizes that are not known; fix the input size")
+    return keras.layers.Reshape(wanted)(x)
+
+
+def transpose(x: Any, axes: Sequence[int]) -> Any:
+    """Return ``x`` with its axes (batch included, first) in another order."""
+    if list(axes) == list(range(len(axes))):
+        return x
+    if axes[0] != 0:
+        raise UnsupportedError("moves the batch axis")
+    return keras.layers.Permute(tuple(axes[1:]))(x)

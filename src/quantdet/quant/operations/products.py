@@ -1,0 +1,231 @@
+"""Matrix products, sums of products by Einstein's notation, attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from quantdet.quant.operations.operands import (
+    Floats,
+    UnsupportedError,
+    axis_of,
+    is_tensor,
+    numbers,
+    reshape,
+    tensor,
+    transpose,
+)
+from quantdet.quant.primitives import MatMul, Reduce
+
+
+def matmul(_: Any, a: Any, b: Any) -> Any:
+    """Return ``a @ b``: a dense layer where b is a constant matrix."""
+    if not is_tensor(a):
+        a = tensor(a, b)
+    if not is_tensor(b):
+        kernel = numbers(b)
+        if kernel.ndim == 2:
+            return dense(a, kernel)
+        b = tensor(b, a)
+    if len(a.shape) != len(b.shape) or len(a.shape) < 3:
+        raise UnsupportedError(
+            f"multiplies tensors of {len(a.shape)} and {len(b.shape)} axes; give both the same, "
+            "at least 3"
+        )
+    return MatMul()([a, b])
+
+
+def dense(x: Any, kernel: Floats) -> Any:
+    """Return ``x @ kernel`` over the last axis."""
+    layer = keras.layers.Dense(kernel.shape[1], use_bias=False)
+    result = layer(x)
+    layer.set_weights([kernel.astype(np.float32)])
+    return result
+
+
+def softmax(op: Any, x: Any) -> Any:
+    """Return the softmax over any axis."""
+    axis = op.axis
+    if axis is None:
+        raise UnsupportedError("sums over the batch, too; name an axis")
+    if not isinstance(axis, int):
+        raise UnsupportedError("sums over several axes; reshape them to one")
+    return over_last(keras.layers.Softmax(), x, axis_of(axis, len(x.shape)))
+
+
+def over_last(layer: Any, x: Any, axis: int) -> Any:
+    """Call a layer that works on the last axis on another one."""
+    order = list(range(len(x.shape)))
+    order[axis], order[-1] = order[-1], order[axis]
+    return transpose(layer(transpose(x, order)), order)
+
+
+def attention(  # noqa: PLR0913, PLR0917 - arguments of keras.ops.dot_product_attention
+    op: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: float | None = None,
+) -> Any:
+    """Return softmax(scale * q k^T + bias) v (Vaswani et al. 2017, arXiv:1706.03762, section 3.2).
+
+    Tensors are (batch, positions, heads, size).
+    """
+    if mask is not None or op.is_causal or op.attn_logits_soft_cap:
+        raise UnsupportedError("has a mask or a soft cap; only plain attention is supported")
+    if query.shape[2] != key.shape[2]:
+        raise UnsupportedError("shares keys between heads; repeat them for every head")
+    q, k, v = (transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
+    factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
+    # Scaled before the product, where a dense layer takes the factor in.
+    logits = MatMul(transpose_b=True)([keras.layers.Rescaling(factor)(q), k])
+    if bias is not None:
+        logits = keras.layers.Add()([logits, tensor(bias, logits)])
+    mixed = MatMul()([keras.layers.Softmax()(logits), v])
+    return transpose(mixed, (0, 2, 1, 3))
+
+
+def einsum(op: Any, *operands: Any, **_: Any) -> Any:
+    """Return ``ops.einsum`` of one or two operands, the first axis being the batch."""
+    terms, result = _parse(op.subscripts, operands)
+    if len(operands) == 1:
+        return _einsum_of_one(operands[0], terms[0], result)
+    if len(operands) != 2:
+        raise UnsupportedError(f"has {len(operands)} operands; write it with two at a time")
+    (a, b), (first, second) = operands, terms
+    if not is_tensor(a):
+        a, b, first, second = b, a, second, first
+    if not is_tensor(a) or first[0] != result[0]:
+        raise UnsupportedError("moves the batch axis")
+    labels = _Labels(first, second, result)
+    if is_tensor(b):
+        return _einsum_of_tensors(a, b, labels)
+    return _einsum_with_constant(a, numbers(b), labels)
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Axes of a product of two tensors by their letters."""
+
+    first: str
+    second: str
+    result: str
+
+    def __post_init__(self) -> None:
+        lost = [c for c in self.first if c not in self.second and c not in self.result]
+        lost += [c for c in self.second if c not in self.first and c not in self.result]
+        if lost:
+            raise UnsupportedError(f"sums over {lost[0]!r} of one operand alone")
+
+    @property
+    def shared(self) -> str:
+        """In both and in the result: one product for each."""
+        return "".join(c for c in self.result if c in self.first and c in self.second)
+
+    @property
+    def summed(self) -> str:
+        """In both, but not in the result."""
+        return "".join(c for c in self.first if c in self.second and c not in self.result)
+
+    @property
+    def rows(self) -> str:
+        """Only in the first."""
+        return "".join(c for c in self.result if c not in self.second)
+
+    @property
+    def columns(self) -> str:
+        """Only in the second."""
+        return "".join(c for c in self.result if c not in self.first)
+
+
+def _parse(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
+    left, _, result = subscripts.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if "..." in left:
+        spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts]
+        ranks = [
+            len(x.shape) - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True)
+        ]
+        letters = "".join(spare[: max(ranks)])
+        terms = [
+            t.replace("...", letters[-n:] if n else "") for t, n in zip(terms, ranks, strict=True)
+        ]
+        result = result.replace("...", letters)
+    if any(len(set(term)) != len(term) for term in (*terms, result)):
+        raise UnsupportedError("takes a diagonal")
+    return terms, result
+
+
+def _einsum_of_one(x: Any, term: str, result: str) -> Any:
+    lost = [place for place, c in enumerate(term) if c not in result]
+    if 0 in lost:
+        raise UnsupportedError("sums over the batch")
+    if lost:
+        x = Reduce("sum", lost, keepdims=False)(x)
+    left = "".join(c for c in term if c in result)
+    return transpose(x, [left.index(c) for c in result])
+
+
+def _einsum_with_constant(x: Any, kernel: Floats, labels: _Labels) -> Any:
+    if labels.shared or labels.second.find(labels.first[0]) >= 0:
+        return _scaled(x, kernel, labels)
+    ordered = transpose(x, [labels.first.index(c) for c in labels.rows + labels.summed])
+    sizes = dict(zip(labels.second, kernel.shape, strict=True))
+    count = math.prod(sizes[c] for c in labels.summed)
+    flat = reshape(ordered, (*ordered.shape[1 : len(labels.rows)], count))
+    order = [labels.second.index(c) for c in labels.summed + labels.columns]
+    result = dense(flat, kernel.transpose(order).reshape(count, -1))
+    result = reshape(result, (*result.shape[1:-1], *(sizes[c] for c in labels.columns)))
+    return transpose(result, [(labels.rows + labels.columns).index(c) for c in labels.result])
+
+
+def _scaled(x: Any, factors: Floats, labels: _Labels) -> Any:
+    """Multiply axis by axis: nothing is summed, nothing is new."""
+    if labels.summed or labels.columns:
+        raise UnsupportedError("needs another kernel for each position")
+    order = [labels.second.index(c) for c in labels.first if c in labels.second]
+    shape = [n if c in labels.second else 1 for c, n in zip(labels.first, x.shape, strict=True)]
+    spread = factors.transpose(order).reshape(shape)
+    scaled = keras.layers.Multiply()([x, tensor(spread, x)])
+    return transpose(scaled, [labels.first.index(c) for c in labels.result])
+
+
+def _einsum_of_tensors(a: Any, b: Any, labels: _Labels) -> Any:
+    left = _grouped(a, labels.first, (labels.shared, labels.rows, labels.summed))
+    right = _grouped(b, labels.second, (labels.shared, labels.columns, labels.summed))
+    product = MatMul(transpose_b=True)([left, right])
+    sizes = {**_named(a, labels.first), **_named(b, labels.second)}
+    written = labels.shared + labels.rows + labels.columns
+    product = reshape(product, [sizes[c] for c in written[1:]])
+    return transpose(product, [written.index(c) for c in labels.result])
+
+
+def _named(x: Any, letters: str) -> dict[str, Any]:
+    return dict(zip(letters, x.shape, strict=True))
+
+
+def _grouped(x: Any, letters: str, groups: Sequence[str]) -> Any:
+    """Return ``x`` with its axes in order of the groups, the last two groups one axis each."""
+    shared, outer, inner = groups
+    if not shared or shared[0] != letters[0]:
+        raise UnsupportedError("moves the batch axis")
+    sizes = _named(x, letters)
+    ordered = transpose(x, [letters.index(c) for c in shared + outer + inner])
+    flat = (math.prod(sizes[c] for c in group) for group in (outer, inner))
+    return reshape(ordered, (*(sizes[c] for c in shared[1:]), *flat))
+
+
+PRODUCTS: dict[str, Callable[..., Any]] = {
+    "numpy.Matmul": matmul,
+    "numpy.Dot": matmul,
+    "numpy.Einsum": einsum,
+    "nn.Softmax": softmax,
+    "nn.DotProductAttention": attention,
+}

@@ -1,0 +1,151 @@
+"""Convolutions with given kernels, pooling and resizing; sequences are pictures of height 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from quantdet.quant.operations.operands import (
+    Floats,
+    UnsupportedError,
+    numbers,
+    reshape,
+)
+
+
+def convolution(op: Any, x: Any, kernel: Any) -> Any:
+    """Return ``ops.conv``."""
+    weights = _spatial_kernel(numbers(kernel))
+    layer = keras.layers.Conv2D(
+        weights.shape[-1],
+        weights.shape[:2],
+        use_bias=False,
+        groups=int(x.shape[-1]) // weights.shape[-2],
+        **_options(op, x),
+    )
+    return _on_picture(layer, x, weights)
+
+
+def depthwise(op: Any, x: Any, kernel: Any) -> Any:
+    """Return ``ops.depthwise_conv``."""
+    weights = _spatial_kernel(numbers(kernel))
+    layer = keras.layers.DepthwiseConv2D(
+        weights.shape[:2],
+        depth_multiplier=weights.shape[-1],
+        use_bias=False,
+        **_options(op, x),
+    )
+    return _on_picture(layer, x, weights)
+
+
+def separable(op: Any, x: Any, depthwise_kernel: Any, pointwise_kernel: Any) -> Any:
+    """Return ``ops.separable_conv``."""
+    weights = _spatial_kernel(numbers(pointwise_kernel))
+    pointwise = keras.layers.Conv2D(weights.shape[-1], 1, use_bias=False)
+    return _on_picture(pointwise, depthwise(op, x, depthwise_kernel), weights)
+
+
+def transposed_convolution(op: Any, x: Any, kernel: Any) -> Any:
+    """Return ``ops.conv_transpose``."""
+    weights = _spatial_kernel(numbers(kernel))
+    padding = op.output_padding
+    layer = keras.layers.Conv2DTranspose(
+        weights.shape[-2],
+        weights.shape[:2],
+        use_bias=False,
+        output_padding=None if padding is None else _pair(padding, x, 0),
+        **_options(op, x),
+    )
+    return _on_picture(layer, x, weights)
+
+
+def pooling(make: type) -> Callable[[Any, Any], Any]:
+    """Return the function of ``ops.max_pool`` or ``average_pool``."""
+
+    def pool(op: Any, x: Any) -> Any:
+        _check_last(op)
+        strides = op.strides if op.strides is not None else op.pool_size
+        layer = make(_pair(op.pool_size, x, 1), _pair(strides, x, 1), padding=op.padding)
+        return _on_picture(layer, x)
+
+    return pool
+
+
+def resize(op: Any, x: Any) -> Any:
+    """Return ``ops.image.resize``."""
+    _check_last(op)
+    for option in ("antialias", "crop_to_aspect_ratio", "pad_to_aspect_ratio"):
+        if getattr(op, option):
+            raise UnsupportedError(f"has {option}=True, which no integer kernel does")
+    return keras.layers.Resizing(*op.size, interpolation=op.interpolation)(x)
+
+
+def batch_norm(op: Any, x: Any, mean: Any, variance: Any, *rest: Any, **named: Any) -> Any:
+    """Return ``ops.batch_normalization`` with given statistics."""
+    offset, scale = (*rest, None, None)[:2]
+    offset, scale = named.get("offset", offset), named.get("scale", scale)
+    axis = op.axis % len(x.shape)
+    if axis != len(x.shape) - 1:
+        raise UnsupportedError(f"normalises axis {op.axis}; only the last one is supported")
+    factor = 1.0 / np.sqrt(numbers(variance) + op.epsilon)
+    factor = factor if scale is None else factor * numbers(scale)
+    shift = -numbers(mean) * factor
+    shift = shift if offset is None else shift + numbers(offset)
+    layer = keras.layers.Rescaling(factor.reshape(-1).tolist(), shift.reshape(-1).tolist())
+    return layer(x)
+
+
+def _options(op: Any, x: Any) -> dict[str, Any]:
+    _check_last(op)
+    padding = op.padding
+    if padding not in ("valid", "same"):
+        raise UnsupportedError(f"has padding {padding!r}; known are valid and same")
+    return {
+        "strides": _pair(op.strides, x, 1),
+        "dilation_rate": _pair(op.dilation_rate, x, 1),
+        "padding": padding,
+    }
+
+
+def _pair(value: Any, x: Any, ahead: int) -> tuple[int, int]:
+    """Return an option for height and width; a sequence (3 axes) has height 1."""
+    rank = len(x.shape) - 2
+    if rank not in (1, 2):
+        raise UnsupportedError(f"works on {rank} dimensions; LiteRT has integer kernels for 2")
+    values = [value] * rank if isinstance(value, int) else [int(v) for v in value]
+    values = values * rank if len(values) == 1 else values
+    first, second = (ahead, *values) if rank == 1 else values
+    return first, second
+
+
+def _spatial_kernel(kernel: Floats) -> Floats:
+    return kernel[None] if kernel.ndim == 3 else kernel
+
+
+def _on_picture(layer: Any, x: Any, *weights: Floats) -> Any:
+    """Call a layer on a picture, or on a sequence made one of height 1."""
+    picture = x if len(x.shape) == 4 else reshape(x, (1, *x.shape[1:]))
+    result = layer(picture)
+    if weights:
+        layer.set_weights([values.astype(np.float32) for values in weights])
+    return result if len(x.shape) == 4 else reshape(result, result.shape[2:])
+
+
+def _check_last(op: Any) -> None:
+    if op.data_format not in (None, "channels_last"):
+        raise UnsupportedError("is channels_first; LiteRT is channels_last")
+
+
+SPATIAL: dict[str, Callable[..., Any]] = {
+    "nn.Conv": convolution,
+    "nn.DepthwiseConv": depthwise,
+    "nn.SeparableConv": separable,
+    "nn.ConvTranspose": transposed_convolution,
+    "nn.MaxPool": pooling(keras.layers.MaxPooling2D),
+    "nn.AveragePool": pooling(keras.layers.AveragePooling2D),
+    "nn.BatchNorm": batch_norm,
+    "image.Resize": resize,
+}

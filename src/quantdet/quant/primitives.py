@@ -1,0 +1,265 @@
+"""Layers for operators that LiteRT has and Keras knows only as bare operations.
+
+The reader (reader.py) puts them in the place of ``keras.ops`` calls; a prepared model is saved and
+loaded with them. Axes, shapes and slices leave the batch axis out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+_PACKAGE = "quantdet"
+
+
+class Primitive(keras.layers.Layer):
+    """A layer whose configuration is the arguments named in ``options``."""
+
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {**super().get_config(), **{name: getattr(self, name) for name in self.options}}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Constant(Primitive):
+    """A tensor that does not depend on the input, once per picture of the batch.
+
+    Args:
+        shape: of the value for one picture.
+
+    Call it on any input of the model; it only takes the size of the batch from there.
+    """
+
+    options = ("shape",)
+
+    def __init__(self, shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shape = [int(size) for size in shape]
+
+    def build(self, input_shape: Any) -> None:
+        """Create the value."""
+        self.value = self.add_weight(shape=self.shape, name="value")
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the value, shape (batch, *shape)."""
+        return ops.broadcast_to(self.value, (ops.shape(inputs)[0], *self.shape))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return (batch, *shape)."""
+        return (input_shape[0], *self.shape)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Slice(Primitive):
+    """A part of the input: begin:end:stride of each axis.
+
+    Args:
+        slices: (begin, end, stride) for each axis; None as Python's slices have it.
+    """
+
+    options = ("slices",)
+
+    def __init__(self, slices: Sequence[Sequence[int | None]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.slices = [list(part) for part in slices]
+
+    def call(self, inputs: Any) -> Any:
+        """Return the part."""
+        return inputs[(slice(None), *(slice(*part) for part in self.slices))]
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Gather(Primitive):
+    """Chosen positions along one axis.
+
+    Args:
+        indices: positions, flat.
+        axis: along which, 1 for the first behind the batch.
+    """
+
+    options = ("indices", "axis")
+
+    def __init__(self, indices: Sequence[int], axis: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.indices = [int(index) for index in indices]
+        self.axis = axis
+
+    def call(self, inputs: Any) -> Any:
+        """Return the positions."""
+        return ops.take(inputs, np.asarray(self.indices, np.int32), axis=self.axis)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class BroadcastTo(Primitive):
+    """The input repeated to a larger shape, by numpy's rules.
+
+    Args:
+        shape: of the result for one picture.
+    """
+
+    options = ("shape",)
+
+    def __init__(self, shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shape = [int(size) for size in shape]
+
+    def call(self, inputs: Any) -> Any:
+        """Return the repeated input."""
+        return ops.broadcast_to(inputs, (ops.shape(inputs)[0], *self.shape))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return (batch, *shape)."""
+        return (input_shape[0], *self.shape)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class MirrorPad(Primitive):
+    """Padding with the picture's own border.
+
+    Args:
+        paddings: (before, behind) of each axis.
+        mode: "reflect" (without the border itself) or "symmetric".
+    """
+
+    options = ("paddings", "mode")
+
+    def __init__(self, paddings: Sequence[Sequence[int]], mode: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.paddings = [list(pair) for pair in paddings]
+        self.mode = mode
+
+    def call(self, inputs: Any) -> Any:
+        """Return the padded input."""
+        return ops.pad(inputs, [[0, 0], *self.paddings], mode=self.mode)
+
+
+REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "mean": ops.mean,
+    "sum": ops.sum,
+    "max": ops.max,
+    "min": ops.min,
+}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Reduce(Primitive):
+    """Mean, sum, largest or smallest value over axes.
+
+    Args:
+        function: name in ``REDUCTIONS``.
+        axes: 1 for the first behind the batch.
+        keepdims: leave them with size 1.
+    """
+
+    options = ("function", "axes", "keepdims")
+
+    def __init__(self, function: str, axes: Sequence[int], keepdims: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+        self.axes = [int(axis) for axis in axes]
+        self.keepdims = keepdims
+
+    def call(self, inputs: Any) -> Any:
+        """Return the reduced input."""
+        return REDUCTIONS[self.function](inputs, axis=tuple(self.axes), keepdims=self.keepdims)
+
+
+UNARY: dict[str, Callable[[Any], Any]] = {
+    "abs": ops.abs,
+    "exp": ops.exp,
+    "log": ops.log,
+    "sqrt": ops.sqrt,
+    "rsqrt": ops.rsqrt,
+    "elu": ops.elu,
+    "gelu": lambda x: ops.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Unary(Primitive):
+    """A function of each value by itself.
+
+    Args:
+        function: name in ``UNARY``.
+    """
+
+    options = ("function",)
+
+    def __init__(self, function: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+
+    def call(self, inputs: Any) -> Any:
+        """Return f(x)."""
+        return UNARY[self.function](inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input shape."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Clip(Primitive):
+    """Values cut to [lower, upper], which holds 0: the range of integers cuts them.
+
+    Args:
+        lower: <= 0.
+        upper: >= 0.
+    """
+
+    options = ("lower", "upper")
+
+    def __init__(self, lower: float, upper: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lower = float(lower)
+        self.upper = float(upper)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the clipped input."""
+        return ops.clip(inputs, self.lower, self.upper)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Divide(Primitive):
+    """The quotient of two tensors."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return ``inputs[0] / inputs[1]``."""
+        return ops.divide(*inputs)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class SquaredDifference(Primitive):
+    """(a - b)^2 of two tensors."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return ``(inputs[0] - inputs[1]) ** 2``."""
+        return ops.square(ops.subtract(*inputs))
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class MatMul(Primitive):
+    """The matrix product of two computed tensors over their last two axes.
+
+    Args:
+        transpose_b: take the second tensor's last two axes the other way round.
+    """
+
+    options = ("transpose_b",)
+
+    def __init__(self, transpose_b: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.transpose_b = transpose_b
+
+    def call(self, inputs: Any) -> Any:
+        """Return ``inputs[0] @ inputs[1]``."""
+        a, b = inputs
+        return ops.matmul(a, ops.swapaxes(b, -1, -2) if self.transpose_b else b)

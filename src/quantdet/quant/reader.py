@@ -1,0 +1,331 @@
+"""Read a Keras model as the calls of layers that have an integer form.
+
+What Keras has as one layer and integer hardware as several operators (attention, normalization of
+layers, an own layer with inner layers, a bare operation) is taken apart: its ``call`` runs on
+symbolic tensors, and the operations that it uses are replaced by layers (operations/).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from quantdet.errors import QuantizationError
+from quantdet.quant.activations import function_kind
+from quantdet.quant.equivalents import EQUIVALENTS
+from quantdet.quant.graph import Graph, Node, clone_layer
+from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
+from quantdet.quant.operations import OPERATIONS, UnsupportedError, operation_name
+from quantdet.quant.rules import JOINING, describe, is_known
+
+Shape = tuple[int | None, ...]
+_ACTIVATED = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Dense,
+)
+
+
+def read_graph(model: Any, *, clone: bool = True) -> Graph:
+    """Read a functional (or sequential) Keras model.
+
+    Args:
+        model: the model; it is not changed.
+        clone: copy every layer, so that the graph may be rewritten and rebuilt, and take apart
+            what is no operator. Without, the calls are those of the model itself.
+
+    Raises:
+        QuantizationError: the model is not functional, or a layer cannot be read; the message
+            names it.
+    """
+    functional = functional_form(model)
+    reader = _Reader(clone, labelled_tensors(functional))
+    inputs = [reader.new_tensor(tensor) for tensor in functional.inputs]
+    outputs = reader.read(functional, inputs)
+    return Graph(
+        tuple(inputs),
+        tuple(functional.inputs),
+        tuple(reader.nodes),
+        outputs,
+        reader.shapes,
+        reader.origins,
+    )
+
+
+def functional_form(model: Any) -> Any:
+    """Return the functional Keras model behind a sequential or functional one.
+
+    Raises:
+        QuantizationError: there is none; the message says what to do.
+    """
+    if not isinstance(model, keras.Model):
+        raise QuantizationError(
+            f"{str(model)[:80]!r} is a {type(model).__name__}, not a Keras model; load a file with "
+            "keras.saving.load_model(path) first"
+        )
+    if isinstance(model, keras.Sequential):
+        if not model.built:
+            raise QuantizationError(
+                f"model {model.name!r} is not built; give it an Input layer or call it once"
+            )
+        model = model._functional
+    if not hasattr(model, "_nodes_by_depth"):
+        raise QuantizationError(
+            f"model {model.name!r} is a {type(model).__name__}, not a functional Keras model; "
+            "rebuild it with keras.Input and layer calls: "
+            "x = keras.Input(shape); keras.Model(x, model.call(x))"
+        )
+    return model
+
+
+def labelled_tensors(model: Any) -> dict[str, Any]:
+    """Return label → symbolic tensor of every call in a functional model, in order.
+
+    A label is the name of the layer, numbered from its second tensor on: "conv", "conv#2". It
+    stays the same when the model is saved and loaded.
+    """
+    model = functional_form(model)
+    found: dict[str, Any] = {}
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for call in model._nodes_by_depth[depth]:
+            for symbol in call.outputs:
+                name, number = call.operation.name, 1
+                label = name
+                while label in found:
+                    number += 1
+                    label = f"{name}#{number}"
+                found[label] = symbol
+    return found
+
+
+class _Reader:
+    """Walks a model, the models nested in it, and what layers are made of."""
+
+    def __init__(self, clone: bool, labels: dict[str, Any]) -> None:
+        self.nodes: list[Node] = []
+        self.shapes: dict[int, Shape] = {}
+        self.origins: dict[int, str] = {}
+        self._clone = clone
+        self._labels = {id(symbol): label for label, symbol in labels.items()}
+        # (operation, shapes of its inputs) → the model that takes its place; the values also keep
+        # the operations alive: an id would be used again.
+        self._parts: dict[Any, tuple[Any, Any]] = {}
+        self._layers: dict[Any, Any] = {}
+        self._depth = 0
+
+    def new_tensor(self, symbol: Any, shape: Shape | None = None) -> int:
+        tensor = len(self.shapes)
+        self.shapes[tensor] = tuple(symbol.shape if shape is None else shape)
+        self._label(symbol, tensor)
+        return tensor
+
+    def _label(self, symbol: Any, tensor: int) -> None:
+        if id(symbol) in self._labels:
+            self.origins.setdefault(tensor, self._labels[id(symbol)])
+
+    def read(self, model: Any, inputs: Sequence[int]) -> Any:
+        known = {id(symbol): tensor for symbol, tensor in zip(model.inputs, inputs, strict=True)}
+        for depth in sorted(model._nodes_by_depth, reverse=True):
+            for call in model._nodes_by_depth[depth]:
+                if not call.is_input:
+                    self._read_call(call, known)
+        return keras.tree.map_structure(lambda symbol: known[id(symbol)], model._outputs_struct)
+
+    def _read_call(self, call: Any, known: dict[int, int]) -> None:
+        operator = not self._clone or self._is_operator(call)
+        symbols = call.arguments.keras_tensors if operator else _given(call)
+        arguments = [known[id(symbol)] for symbol in symbols]
+        if isinstance(call.operation, keras.Model) and hasattr(call.operation, "_nodes_by_depth"):
+            outputs = self.read(call.operation, arguments)
+        elif isinstance(call.operation, keras.Sequential):
+            outputs = self.read(functional_form(call.operation), arguments)
+        elif operator:
+            outputs = self._call(call, arguments)
+        else:
+            outputs = self._read_parts(call, arguments)
+        for symbol, tensor in zip(call.outputs, keras.tree.flatten(outputs), strict=True):
+            known[id(symbol)] = tensor
+            self._label(symbol, tensor)
+
+    def _is_operator(self, call: Any) -> bool:
+        """Tell layers that are taken as they are from those that are taken apart."""
+        layer = call.operation
+        if type(layer) in EQUIVALENTS or _has_own_activation(layer):
+            return False
+        if type(layer) in JOINING and not _joins_two(call):
+            return False
+        return is_known(layer) or type(layer) in (ActivationQuantizer, *QUANTIZED_LAYERS.values())
+
+    def _call(self, call: Any, arguments: list[int]) -> int:
+        layer, (symbol, *more) = call.operation, call.outputs
+        if more:
+            raise QuantizationError(f"{describe(layer)} has {1 + len(more)} outputs")
+        _refuse_options(call)
+        shape = tuple(symbol.shape)
+        if None in shape[1:] and isinstance(layer, keras.layers.Layer):
+            shapes = [self.shapes[tensor] for tensor in arguments]
+            shape = tuple(layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes))
+        output = self.new_tensor(symbol, shape)
+        self.nodes.append(Node(self._own(layer), tuple(arguments), output))
+        return output
+
+    def _own(self, layer: Any) -> Any:
+        if not self._clone or not isinstance(layer, keras.layers.Layer):
+            return layer
+        if layer not in self._layers:
+            self._layers[layer] = clone_layer(layer)
+        return self._layers[layer]
+
+    def _read_parts(self, call: Any, arguments: list[int]) -> Any:
+        operation = call.operation
+        shapes = tuple(self.shapes[tensor] for tensor in arguments)
+        key = (id(operation) if isinstance(operation, keras.layers.Layer) else id(call), shapes)
+        first = key not in self._parts
+        if first:
+            self._parts[key] = (call, take_apart(call, shapes))
+        start = len(self.nodes)
+        self._depth += 1
+        outputs = self.read(self._parts[key][1], arguments)
+        self._depth -= 1
+        if first:
+            self._name_parts(call, self.nodes[start:])
+        return outputs
+
+    def _name_parts(self, call: Any, nodes: Sequence[Node]) -> None:
+        """Name the last part after the operation, the others after it and what they are."""
+        owner = call.operation.name
+        if self._depth and not isinstance(call.operation, keras.layers.Layer):
+            # Keras numbers bare operations through the session; names shall not depend on that.
+            owner = _snake(type(call.operation).__name__)
+        trainable = getattr(call.operation, "trainable", True)
+        layers = list(dict.fromkeys(node.layer for node in nodes))
+        for layer in layers:
+            part = _plain_name(layer)
+            own = part if part.startswith(f"{owner}_") else f"{owner}_{part}"
+            layer.name = owner if layer is layers[-1] else own
+            if not trainable:
+                layer.trainable = False
+
+
+def _plain_name(layer: Any) -> str:
+    kind = _snake(type(layer).__name__)
+    return kind if re.fullmatch(rf"{kind}(_\d+)?", layer.name) else str(layer.name)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _has_own_activation(layer: Any) -> bool:
+    return type(layer) in _ACTIVATED and function_kind(layer.activation) != "linear"
+
+
+def _joins_two(call: Any) -> bool:
+    tensors = call.arguments.keras_tensors
+    return len(tensors) == 2 and len({len(tensor.shape) for tensor in tensors}) == 1
+
+
+def _refuse_options(call: Any) -> None:
+    """A layer that is taken as it is may be given tensors only."""
+    if not isinstance(call.operation, keras.layers.Layer):
+        return
+    # "training" is not looked at: model.predict, and a device, compute what inference computes.
+    options = {key: value for key, value in call.arguments.kwargs.items() if key != "training"}
+    given = [*call.arguments.args, *options.values()]
+    values = [v for v in keras.tree.flatten(given) if v is not None and v is not False]
+    if any(not isinstance(value, keras.KerasTensor) for value in values):
+        raise QuantizationError(
+            f"{describe(call.operation)} is called with options {options}; only "
+            "tensors can be given"
+        )
+
+
+def take_apart(call: Any, shapes: Sequence[Shape]) -> Any:
+    """Return a functional model of known layers that computes what a call computes.
+
+    Args:
+        call: Keras' node: an operation and its arguments.
+        shapes: of its tensor arguments.
+
+    Raises:
+        QuantizationError: it uses something that has no integer form; names operation and reason.
+    """
+    operation = call.operation
+    inputs = {
+        id(symbol): keras.Input(batch_shape=shape, dtype=symbol.dtype)
+        for symbol, shape in zip(_given(call), shapes, strict=True)
+    }
+    args, kwargs = call.arguments.fill_in(inputs)
+    with _refusals_named(operation), _nodes_forgotten(operation):
+        outputs = _apply(operation, args, kwargs)
+        for output in keras.tree.flatten(outputs):
+            if not isinstance(output, keras.KerasTensor):
+                raise UnsupportedError("gives a result that does not depend on its input")
+        return keras.Model(list(inputs.values()), outputs)
+
+
+def _given(call: Any) -> list[Any]:
+    """Return the tensors that a call is given, each once."""
+    return list({id(symbol): symbol for symbol in call.arguments.keras_tensors}.values())
+
+
+def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    key = operation_name(operation)
+    if key is not None:
+        if key not in OPERATIONS:
+            raise UnsupportedError("has no integer form here")
+        return OPERATIONS[key](operation, *args, **kwargs)
+    if type(operation) in EQUIVALENTS:
+        (tensor,) = keras.tree.flatten(args)
+        return EQUIVALENTS[type(operation)](operation, tuple(tensor.shape))(tensor)
+    if _has_own_activation(operation):
+        linear = clone_layer(operation, activation="linear")
+        activation = keras.layers.Activation(
+            operation.activation, name=f"{operation.name}_activation"
+        )
+        return activation(linear(*args))
+    return _trace(operation, args, kwargs)
+
+
+def _trace(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run the call of a layer on symbolic tensors."""
+    options = {name: value for name, value in kwargs.items() if name != "training"}
+    if getattr(operation, "_call_has_training_arg", False):
+        options["training"] = False
+    return operation.call(*args, **options)
+
+
+@contextmanager
+def _nodes_forgotten(operation: Any) -> Iterator[None]:
+    """Let the layers inside forget that they were called: the given model is not changed."""
+    inner = operation._flatten_layers() if isinstance(operation, keras.layers.Layer) else []
+    counts = [(layer, len(layer._inbound_nodes)) for layer in inner]
+    try:
+        yield
+    finally:
+        for layer, count in counts:
+            del layer._inbound_nodes[count:]
+
+
+@contextmanager
+def _refusals_named(operation: Any) -> Iterator[None]:
+    try:
+        yield
+    except UnsupportedError as error:
+        raise QuantizationError(f"{describe(operation)} {error}") from None
+    except QuantizationError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()
+        raise QuantizationError(
+            f"{describe(operation)} cannot be taken apart: {reason[0] if reason else error!r}; "
+            "write its call with keras.ops and Keras layers, or register it: "
+            "quantdet.quant.equivalents.EQUIVALENTS "
+            '(docs/quantization.md, "Custom layers")'
+        ) from None
