@@ -14,7 +14,20 @@ COMPOSED = ("hard_sigmoid", "silu", "hard_silu")
 
 _FUNCTIONS = ("relu", "relu6", "sigmoid", "softmax", "tanh", "linear", *COMPOSED)
 # Functions of tf.nn with the same values, as older code passes them.
-_TENSORFLOW = ("relu", "relu6", "sigmoid", "softmax", "tanh", "silu")
+_TENSORFLOW = (
+    "relu",
+    "relu6",
+    "sigmoid",
+    "softmax",
+    "tanh",
+    "silu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "softplus",
+    "softsign",
+)
 
 
 def activation_kind(layer: Any) -> str | None:
@@ -34,12 +47,15 @@ def activation_kind(layer: Any) -> str | None:
 
 
 def function_kind(function: Any) -> str | None:
-    """Return the name of an activation function; None for one that is not Keras' own."""
-    for name in _FUNCTIONS:
-        if function is getattr(keras.activations, name):
-            return name
+    """Return the name of an activation function; None for one that is not known by itself."""
+    function = keras_function(function)
+    return next((name for name in _FUNCTIONS if function is getattr(keras.activations, name)), None)
+
+
+def keras_function(function: Any) -> Any:
+    """Return Keras' activation for the same one of ``tf.nn``; any other as it is."""
     nn = getattr(sys.modules.get("tensorflow"), "nn", None)
     for name in _TENSORFLOW if nn is not None else ():
         if function is getattr(nn, name):
-            return name
-    return None
+            return getattr(keras.activations, name)
+    return function

@@ -12,6 +12,7 @@ float rounding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,8 +26,9 @@ from quantdet.quant.affine import Vector, affine_layer, chain, picture_calls
 from quantdet.quant.compose import compose_activations
 from quantdet.quant.graph import Graph, Node, build_model
 from quantdet.quant.reader import read_graph
-from quantdet.quant.rules import AFFINE, IDENTITIES, describe
+from quantdet.quant.rules import AFFINE, CLIPS, IDENTITIES, describe
 
+_MAX_POOLS = (keras.layers.MaxPooling2D, keras.layers.GlobalMaxPooling2D)
 WEIGHTED = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -43,6 +45,8 @@ def simplify(graph: Graph) -> Graph:
         split_separable,
         compose_activations,
         merge_repeated_calls,
+        relu_before_max_pool,
+        merge_relus,
         merge_affine,
         fold_affine_after,
         fold_affine_before,
@@ -121,6 +125,44 @@ def split_separable(graph: Graph) -> Graph:
         nodes += [Node(depthwise, node.inputs, fresh), Node(pointwise, (fresh,), node.output)]
         fresh += 1
     return graph.rewrite(nodes)
+
+
+def relu_before_max_pool(graph: Graph) -> Graph:
+    """Swap a max pooling and the ReLU behind it: the operator before the pooling can compute it."""
+    nodes = list(graph.nodes)
+    fresh = graph.new_tensor()
+    for place, node in enumerate(nodes):
+        reader = graph.only_consumer(node.output)
+        if type(node.layer) not in _MAX_POOLS or reader is None or not _is_relu(reader.layer):
+            continue
+        nodes[place] = Node(reader.layer, node.inputs, fresh)
+        nodes[nodes.index(reader)] = Node(node.layer, (fresh,), reader.output)
+        return relu_before_max_pool(graph.rewrite(nodes))
+    return graph
+
+
+def merge_relus(graph: Graph) -> Graph:
+    """Write two ReLUs, one behind the other, as the one with the lower end."""
+    for node in graph.nodes:
+        reader = graph.only_consumer(node.output)
+        if _is_relu(node.layer) and reader is not None and _is_relu(reader.layer):
+            kept = min(node.layer, reader.layer, key=_upper_end)
+            nodes = [
+                Node(kept, node.inputs, reader.output) if other is reader else other
+                for other in graph.nodes
+                if other is not node
+            ]
+            return merge_relus(graph.rewrite(nodes))
+    return graph
+
+
+def _is_relu(layer: Any) -> bool:
+    return activation_kind(layer) in CLIPS
+
+
+def _upper_end(layer: Any) -> float:
+    upper = CLIPS[activation_kind(layer) or ""][1]
+    return math.inf if upper is None else upper
 
 
 def merge_affine(graph: Graph) -> Graph:

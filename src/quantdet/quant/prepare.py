@@ -42,7 +42,7 @@ from quantdet.quant.ranges import (
     plan_ranges,
     separate_fixed,
 )
-from quantdet.quant.reader import read_graph
+from quantdet.quant.reader import functional_form, read_graph
 from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for
@@ -146,8 +146,8 @@ def insert_fake_quant(
 
 
 def _refuse_quantized(model: Any) -> None:
-    calls = read_graph(model, clone=False).nodes
-    if any(isinstance(node.layer, ActivationQuantizer) for node in calls):
+    layers = functional_form(model)._flatten_layers()
+    if any(isinstance(layer, ActivationQuantizer) for layer in layers):
         raise QuantizationError(
             f"model {model.name!r} is quantized already; prepare the float model instead"
         )
@@ -167,6 +167,8 @@ class _Inserter:
         self._now: dict[int, int] = {}
         self._quantizers: dict[int, ActivationQuantizer] = {}
         self._layers: dict[int, Any] = {}
+        self._names = {node.layer.name for node in graph.nodes}
+        self._names |= {template.name for template in graph.input_templates}
 
     def insert(self) -> Graph:
         for tensor, template in zip(self._graph.inputs, self._graph.input_templates, strict=True):
@@ -222,8 +224,8 @@ class _Inserter:
         )
 
     def _free_name(self, name: str) -> str:
-        """Return ``name``, numbered if a shared layer has used it before."""
-        used = {node.layer.name for node in self._nodes}
+        """Return ``name``, numbered if another layer has it."""
+        used = self._names | {node.layer.name for node in self._nodes}
         numbered = (f"{name}_{number}" for number in itertools.count(1))
         return next(free for free in itertools.chain([name], numbered) if free not in used)
 

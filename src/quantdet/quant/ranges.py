@@ -66,9 +66,10 @@ class RangePlan:
 def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
     """Give tensors a free copy where integer kernels need one.
 
-    A tensor of fixed range is copied where it meets others in a tied layer, and a tensor that has
-    a grid already before its values are cut (``Clip``). The copy is a 1x1 depthwise convolution
-    with kernel 1: LiteRT's converter has no other way to requantize that stays integer.
+    A tensor of fixed range is copied where it meets others in a tied layer. A tensor that has a
+    grid already is copied before a Clip, and before a ReLU that the converter would fuse with an
+    operator that has one grid for input and output. The copy is a 1x1 depthwise convolution with
+    kernel 1: LiteRT's converter has no other way to requantize that stays integer.
     """
     fixed = _fixed_by_nature(graph, known)
     _tie(graph, fixed)
@@ -82,7 +83,7 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
                     inputs[position] = copier.copy(
                         tensor, f"{node.layer.name}_requantize_{position}"
                     )
-        elif _origin(node) is Range.CLIP and not _fuses(graph, node):
+        elif clip_of(node.layer) is not None and not _has_operator(graph, node):
             inputs = [copier.copy(inputs[0], f"{node.layer.name}_requantize")]
         nodes += copier.take()
         nodes.append(Node(node.layer, tuple(inputs), node.output))
@@ -200,6 +201,18 @@ def _fuses(graph: Graph, node: Node) -> bool:
         and activation_kind(before.layer) is None
         and type(before.layer) not in _NOT_FUSED
         and graph.only_consumer(before.output) is not None
+    )
+
+
+def _has_operator(graph: Graph, node: Node) -> bool:
+    """Tell whether some operator computes a ReLU: the one before it, or one of its own."""
+    if _fuses(graph, node):
+        return True
+    before = graph.producers().get(node.inputs[0])
+    if type(node.layer) is primitives.Clip:
+        return False
+    return before is None or (
+        _origin(before) is Range.OWN and activation_kind(before.layer) is None
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.activations import function_kind
+from quantdet.quant.activations import function_kind, keras_function
 from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
@@ -290,6 +290,8 @@ def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             operation.activation, name=f"{operation.name}_activation"
         )
         return activation(linear(*args))
+    if type(operation) is keras.layers.Activation:
+        return keras_function(operation.activation)(*args)
     return _trace(operation, args, kwargs)
 
 

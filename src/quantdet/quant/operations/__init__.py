@@ -27,14 +27,18 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     **PRODUCTS,
     **NORMALIZATIONS,
 }
-"""``module.Class`` below ``keras.src.ops`` → function. Modules tell Keras' own from look-alikes."""
+"""``module.Class`` of Keras → function. Modules tell Keras' own from look-alikes."""
 
-_KERAS_OPERATIONS = "keras.src.ops."
+_HOMES = {
+    "keras.src.ops.": "",
+    "keras.src.activations.activations": "activations",
+}
 
 
 def operation_name(operation: Any) -> str | None:
     """Return the key of ``OPERATIONS`` for a bare Keras operation; None for anything else."""
     kind = type(operation)
-    if not kind.__module__.startswith(_KERAS_OPERATIONS):
-        return None
-    return f"{kind.__module__.removeprefix(_KERAS_OPERATIONS)}.{kind.__qualname__}"
+    for home, prefix in _HOMES.items():
+        if kind.__module__.startswith(home):
+            return f"{prefix}{kind.__module__.removeprefix(home)}.{kind.__qualname__}"
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -137,6 +138,16 @@ def leaky_relu(op: Any, x: Any) -> Any:
     return keras.layers.LeakyReLU(negative_slope=float(op.negative_slope))(x)
 
 
+def relu_with_options(op: Any, x: Any) -> Any:
+    """Return ``keras.activations.relu`` with a slope or an upper end."""
+    if op.threshold:
+        raise UnsupportedError(f"has threshold={op.threshold}, which no integer kernel does")
+    if not op.negative_slope:
+        return clip_to(x, 0.0, math.inf if op.max_value is None else float(op.max_value))
+    leaky = leaky_relu(op, x)
+    return leaky if op.max_value is None else clip_to(leaky, -math.inf, float(op.max_value))
+
+
 def clip(op: Any, x: Any) -> Any:
     """Return x cut to [x_min, x_max]."""
     lower, upper = (float(numbers(end).reshape(-1)[0]) for end in (op.x_min, op.x_max))
@@ -145,8 +156,8 @@ def clip(op: Any, x: Any) -> Any:
 
 def clip_to(x: Any, lower: float, upper: float) -> Any:
     """Return x cut to [lower, upper]."""
-    if lower == 0 and upper in (1.0, 6.0):
-        return keras.layers.ReLU(upper)(x)
+    if lower == 0 and upper in (1.0, 6.0, math.inf):
+        return keras.layers.ReLU(None if upper == math.inf else upper)(x)
     if lower <= 0 <= upper and np.isfinite([lower, upper]).all():
         return Clip(lower, upper)(x)
     bounded = x
@@ -195,6 +206,23 @@ def softplus(_: Any, x: Any) -> Any:
     """
     gate = keras.layers.Activation("sigmoid")(Unary("abs")(x))
     return keras.layers.Subtract()([keras.layers.ReLU()(x), Unary("log")(gate)])
+
+
+def mish(_: Any, x: Any) -> Any:
+    """Return x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681)."""
+    return keras.layers.Multiply()([x, keras.layers.Activation("tanh")(softplus(_, x))])
+
+
+def celu(op: Any, x: Any) -> Any:
+    """Return alpha * elu(x / alpha) (Barron 2017, arXiv:1704.07483)."""
+    alpha = float(op.alpha)
+    inner = keras.layers.Rescaling(1.0 / alpha)(x)
+    return keras.layers.Rescaling(alpha)(Unary("elu")(inner))
+
+
+def sparse_sigmoid(_: Any, x: Any) -> Any:
+    """Return (x + 1) / 2 cut to [0, 1]."""
+    return clip_to(keras.layers.Rescaling(0.5, offset=0.5)(x), 0.0, 1.0)
 
 
 def log_sigmoid(_: Any, x: Any) -> Any:
@@ -257,6 +285,10 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "nn.Gelu": gelu,
     "nn.Softplus": softplus,
     "nn.LogSigmoid": log_sigmoid,
+    "nn.Celu": celu,
+    "nn.SparseSigmoid": sparse_sigmoid,
+    "activations.ReLU": relu_with_options,
+    "activations.Mish": mish,
     "nn.TanhShrink": tanh_shrink,
     "nn.Softsign": softsign,
     "core.StopGradient": same,
