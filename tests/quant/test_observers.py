@@ -281,3 +281,17 @@ def test_bins_are_narrow():
     edges, _ = histogram.bins()
     largest = np.maximum(np.abs(edges[1:]), np.abs(edges[:-1]))
     assert (np.diff(edges) <= np.maximum(largest / 512, 7 * 2.0**-31)).all()
+
+
+@pytest.mark.parametrize("smallest", [0.0, 1e-30, 0.013, 0.5, 1e9])
+def test_small_values_may_share_a_bin(smallest):
+    histogram = Histogram()
+    values = np.random.default_rng(0).laplace(0, 0.1, 10_000).astype(np.float32)
+    histogram.add(values)
+    _, counts = histogram.bins()
+    fewer, merged = histogram.bins(smallest)
+    assert np.count_nonzero((fewer[:-1] > 0) & (fewer[:-1] < smallest)) == 0
+    assert merged.sum() == len(values)
+    # Bins that are not shared are the same.
+    apart = fewer[:-1] > smallest
+    np.testing.assert_array_equal(merged[apart], counts[len(counts) - apart.sum() :])

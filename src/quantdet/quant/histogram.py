@@ -65,15 +65,26 @@ class Histogram:
             side[_SIDE - gone :] = 0
             side[0] = around_zero
 
-    def bins(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def bins(self, smallest: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return (edges, counts): bin i holds the values from edge i to edge i + 1, ascending.
 
         0 is an edge. Empty bins at both ends are left out.
+
+        Args:
+            smallest: magnitudes below need not be told apart; they share a bin on each side of 0.
         """
         octaves = 2.0 ** (np.arange(self._top - _OCTAVES, self._top) - float(_EXPONENT_BIAS))
         steps = 1 + np.arange(_PER_OCTAVE) / _PER_OCTAVE
         above = np.append(np.outer(octaves, steps), 2 * octaves[-1])
+        shared = min(int(np.searchsorted(above, smallest, side="right")), len(above) - 1)
+        above, below, positive = above[shared:], self._counts[:_SIDE], self._counts[_SIDE:]
         edges = np.concatenate([-above[::-1], [0.0], above])
-        used = np.append(np.flatnonzero(self._counts), [_SIDE - 1, _SIDE])
+        counts = np.concatenate([_merged(below[::-1], shared)[::-1], _merged(positive, shared)])
+        used = np.append(np.flatnonzero(counts), [len(above) - 1, len(above)])
         first, end = used.min(), used.max() + 1
-        return edges[first : end + 1], self._counts[first:end]
+        return edges[first : end + 1], counts[first:end]
+
+
+def _merged(counts: NDArray[np.int64], more: int) -> NDArray[np.int64]:
+    """Return the counts with ``more`` of them added to the first."""
+    return np.append(counts[: more + 1].sum(), counts[more + 1 :])
