@@ -1,15 +1,25 @@
-"""How far calibration alone moves a model, for every observer, without and with bias correction.
+"""Which observer should be the default: every one on several nets, calibrated only.
 
-    python benchmarks/observers.py runs/note
+    python benchmarks/observers.py detector=runs/ssd demo=runs/demo localizer=runs/note \
+      --classifier runs/note --out runs/observers --seeds 3
 
-Compares fake-quantized with float Keras on the test split of a run with head "global".
+NAME=RUN are trained runs; the classifier is that of quantizers/classifier.py, made from a run of
+preset note. No training: 100 calibration pictures, drawn anew with each seed, as the products do
+it. Measured is the uint8 .tflite (XNNPACK kernels) on the test split: accuracy as the run's judge
+sees it, and the signal-to-quantization-noise ratio of each output against the float net. Outputs
+whose range the task fixes (logits of an SSD) are compared within it. What is done already in --out
+is not done again. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +28,189 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from quantdet import pipeline
+from quantdet.config import load_config
 from quantdet.data.cache import build_cache
-from quantdet.evaluate.predictors import keras_outputs
-from quantdet.quant.bias_correction import correct_biases
-from quantdet.quant.calibrate import calibrate
+from quantdet.evaluate.latency import host
+from quantdet.evaluate.predictors import decode_batch, keras_outputs
+from quantdet.evaluate.tasks import JUDGES
+from quantdet.export.baselines import export_float
+from quantdet.export.contract import write_contract
+from quantdet.export.integer import export_integer
+from quantdet.quant.calibrate import set_output_ranges
+from quantdet.quant.noise import decibels, energy
 from quantdet.quant.observers import OBSERVERS
-from quantdet.quant.prepare import Scheme, insert_fake_quant
+from quantdet.quant.prepare import prepare_qat
 from quantdet.runs import Run
+from quantdet.runtime.engine import Engine
+from quantdet.runtime.raw import dequantize
 from quantdet.train.float_stage import build_task, load_float_model
-from quantdet.train.qat_stage import PIXEL_RANGE, calibration_batches
+from quantdet.train.qat_stage import PIXEL_RANGE, calibration_pictures
+
+PICTURES = 100
+BATCH = 16
+# Figure in the metrics of a judge → its title and factor.
+FIGURES = {
+    "map_voc07": ("VOC07 mAP", 100.0),
+    "class_accuracy": ("class accuracy %", 100.0),
+    "mean_iou": ("mean IoU × 100", 100.0),
+}
+
+Outputs = dict[str, np.ndarray]
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A float net with its pictures.
+
+    Attributes:
+        model: float Keras model, outputs by name.
+        pixels: test pictures, uint8 (N, H, W, 3).
+        calibration: seed → model inputs (PICTURES, H, W, 3).
+        accuracy: (real outputs of all test pictures) → title → figure.
+        output_ranges: see ``PictureTask``.
+    """
+
+    model: Any
+    pixels: np.ndarray
+    calibration: Callable[[int], np.ndarray]
+    accuracy: Callable[[Outputs], Row]
+    output_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    run = Run.open(parser.parse_args().run)
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
+    parser.add_argument("--classifier", type=Path, metavar="RUN")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {arguments.seeds} seeds", flush=True)
+    seeds = range(arguments.seeds)
+    for item in arguments.runs:
+        name, run = item.split("=", 1)
+        table(name, run_subject(Run.open(Path(run)), arguments.out / name), arguments.out, seeds)
+    if arguments.classifier:
+        subject = classifier(Run.open(arguments.classifier), arguments.out)
+        table("classifier", subject, arguments.out, seeds)
+
+
+def run_subject(run: Run, file: Path) -> Subject:
     config = run.load_config()
-    dataset = pipeline.load_configured(config.data)
-    task = build_task(config, dataset)
-    size = (config.model.input_size,) * 2
-    test = dataset.splits[config.data.test_split]
-    pixels = build_cache(test, size, config.data.cache_dir).images
+    data = pipeline.load_configured(config.data)
+    task = build_task(config, data)
+    test = [sample for sample in data.splits[config.data.test_split] if sample.annotated]
+    cache = build_cache(test, (config.model.input_size,) * 2, config.data.cache_dir)
+    judge = JUDGES[config.model.name](config, data.labels, cache)
+
+    def calibration(seed: int) -> np.ndarray:
+        wanted = [f"qat.calibration_images={PICTURES}", f"qat.seed={seed}"]
+        return calibration_pictures(load_config(run.config_file, overrides=wanted), task)
+
     model = load_float_model(run.float_dir / "model.keras")
-    floats = keras_outputs(model, pixels)["scores"]
-    print(f"{time.strftime('%Y-%m-%d')}, {len(pixels)} pictures: same class % / noise in 1/256")
+    # Real outputs are decoded as those of the float file.
+    path = export_float(model, file.with_suffix(".tflite"))
+    contract = write_contract(path, config, data.labels, "")
+
+    def accuracy(outputs: Outputs) -> Row:
+        answers = decode_batch(outputs, contract, judge.test.sizes)
+        metrics = judge.judge({"it": answers}).metrics["it"]
+        return {
+            title: factor * metrics[key]
+            for key, (title, factor) in FIGURES.items()
+            if key in metrics
+        }
+
+    return Subject(model, judge.test.pixels, calibration, accuracy, task.output_ranges)
+
+
+def classifier(run: Run, out: Path) -> Subject:
+    sys.path.append(str(Path(__file__).parent / "quantizers"))
+    from classifier import objects, real, train_float
+
+    data = pipeline.load_configured(run.load_config().data)
+    x, y = objects(data, "train")
+    test_x, test_y = objects(data, run.load_config().data.test_split)
+    file = out / "classifier.keras"
+    if not file.exists():
+        source = load_float_model(run.float_dir / "model.keras")
+        train_float(source, x, y, len(data.labels)).save(file)
+
+    def calibration(seed: int) -> np.ndarray:
+        return real(x[np.random.default_rng(seed).choice(len(x), PICTURES, replace=False)])
+
+    def accuracy(outputs: Outputs) -> Row:
+        return {"top-1 %": 100 * float((outputs["scores"].argmax(-1) == test_y).mean())}
+
+    return Subject(load_float_model(file), test_x, calibration, accuracy)
+
+
+def table(name: str, subject: Subject, out: Path, seeds: Sequence[int]) -> None:
+    floats = keras_outputs(subject.model, subject.pixels)
+    exact = subject.accuracy(floats)
+    titles = [*exact, *(f"{output} dB" for output in floats), "prepare s"]
+    print(f"\n{name}, {len(subject.pixels)} test pictures\n")
+    print("| observer |", " | ".join(titles), "|")
+    print("|---" * (len(titles) + 1) + "|")
+    print(
+        "| float |", " | ".join(f"{value:.1f}" for value in exact.values()), "|" * len(floats), "|"
+    )
     for observer in OBSERVERS:
-        prepared = insert_fake_quant(model, Scheme(config.qat.recipe), PIXEL_RANGE)
-        batches = calibration_batches(config, task, None)
-        sample = calibrate(prepared, batches, observer=observer)
-        plain = compare(prepared, pixels, floats)
-        correct_biases(prepared, sample)
-        print(f"{observer}: {plain}, with bias correction {compare(prepared, pixels, floats)}")
+        rows = [
+            measured(subject, floats, observer, out / f"{name}-{observer}-{seed}", seed)
+            for seed in seeds
+        ]
+        cells = (spread([row[title] for row in rows]) for title in titles)
+        print(f"| {observer} |", " | ".join(cells), "|", flush=True)
 
 
-def compare(prepared: Any, pixels: np.ndarray, floats: np.ndarray) -> str:
-    scores = keras_outputs(prepared, pixels)["scores"]
-    same = (scores.argmax(-1) == floats.argmax(-1)).mean()
-    noise = 256 * np.sqrt(np.mean(np.square(scores - floats)))
-    return f"{100 * same:.1f} / {noise:.2f}"
+def measured(subject: Subject, floats: Outputs, observer: str, file: Path, seed: int) -> Row:
+    """Return the figures of one observer and seed; made once."""
+    done = file.with_suffix(".json")
+    if not done.exists():
+        start = time.perf_counter()
+        prepared = prepare_qat(
+            subject.model,
+            batches(subject.calibration(seed)),
+            observer=observer,
+            input_range=PIXEL_RANGE,
+        )
+        seconds = time.perf_counter() - start
+        set_output_ranges(prepared, subject.output_ranges)
+        path = export_integer(prepared, file.with_suffix(".tflite"))
+        outputs = file_outputs(path, subject.pixels)
+        row = {**subject.accuracy(outputs), **noise(outputs, floats, subject.output_ranges)}
+        done.write_text(json.dumps({**row, "prepare s": seconds}))
+    found: Row = json.loads(done.read_text())
+    return found
+
+
+def batches(pictures: np.ndarray) -> Iterator[np.ndarray]:
+    return (pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH))
+
+
+def file_outputs(path: Path, pixels: np.ndarray) -> Outputs:
+    """Return the real outputs of a uint8 file for all pictures, the batch in front."""
+    engine = Engine(path)
+    answers = [engine.run(picture[None]) for picture in pixels]
+    return {
+        name: dequantize(np.concatenate([answer[name] for answer in answers]), spec)
+        for name, spec in engine.outputs.items()
+    }
+
+
+def noise(outputs: Outputs, floats: Outputs, ranges: Mapping[str, tuple[float, float]]) -> Row:
+    found = {}
+    for name, exact in floats.items():
+        wanted = np.clip(exact, *ranges[name]) if name in ranges else exact
+        found[f"{name} dB"] = decibels(energy(wanted), energy(outputs[name] - wanted))
+    return found
+
+
+def spread(values: list[float]) -> str:
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.1f} ± {deviation:.1f}"
 
 
 if __name__ == "__main__":

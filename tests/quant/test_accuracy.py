@@ -209,3 +209,17 @@ def test_rounding_sees_what_the_kernel_is_multiplied_with(options):
     wanted = np.array(layer(x)).reshape(-1, 4)
     sample = patches(layer, x) @ np.array(layer.kernel).reshape(-1, 4)
     np.testing.assert_allclose(sample, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(65, 63), (30, 30), (150, 150)])
+def test_rounding_samples_all_columns_of_a_picture_alike(size):
+    """With a fixed step of 21 only columns 0, 21 and 42 of 63 were seen."""
+    height, width = size
+    layer = kl.Conv2D(1, 1)
+    layer.build((None, height, width, 1))
+    columns = np.broadcast_to(np.arange(width, dtype=np.float32)[:, None], (48, *size, 1))
+    seen = np.bincount(patches(layer, columns)[:, 0].astype(int), minlength=width)
+    assert seen.sum() == 48 * 200
+    # Six standard deviations of counts of independent draws.
+    mean = seen.sum() / width
+    assert np.abs(seen - mean).max() < 6 * np.sqrt(mean)

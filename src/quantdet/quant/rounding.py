@@ -81,11 +81,22 @@ def patches(layer: Any, inputs: Any) -> Floats:
     (down, right), (dy, dx) = layer.strides, layer.dilation_rate
     windows = np.lib.stride_tricks.sliding_window_view(pixels, reach, axis=(1, 2))
     windows = windows[:, ::down, ::right, :, ::dy, ::dx]
-    height, width = windows.shape[1:3]
-    # An odd step does not fall in step with the width of the picture.
-    chosen = np.arange(0, height * width, max(1, height * width // _ROWS_PER_PICTURE) | 1)
-    sample = windows[:, chosen // width, chosen % width].transpose(0, 1, 3, 4, 2)
-    return sample.reshape(-1, math.prod(sample.shape[2:])).astype(np.float64)
+    count, height, width = windows.shape[:3]
+    chosen = _positions(count, height * width)
+    sample = windows[np.arange(count)[:, None], chosen // width, chosen % width]
+    sample = sample.transpose(0, 1, 3, 4, 2)
+    return np.asarray(sample.reshape(-1, math.prod(sample.shape[2:])), np.float64)
+
+
+def _positions(pictures: int, positions: int) -> NDArray[np.int64]:
+    """Return positions for each picture, (pictures, rows), every one with the same probability.
+
+    One is drawn from each of equal stretches; all are taken where there are few. A fixed step
+    instead falls in step with the width of some pictures, and sees a few columns only.
+    """
+    rows = min(_ROWS_PER_PICTURE, positions)
+    within = np.random.default_rng(0).random((pictures, rows))
+    return ((np.arange(rows) + within) * (positions / rows)).astype(np.int64)
 
 
 def _margins(layer: Any, size: tuple[int, ...]) -> list[tuple[int, int]]:
