@@ -27,6 +27,7 @@ from quantdet.quant.freeze import freeze
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.match import match_graph
+from quantdet.quant.primitives import Constant
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
@@ -128,6 +129,12 @@ class _Writer:
             for key, layer in layers.items()
             if isinstance(layer, ActivationQuantizer)
         }
+        # Variables would have to be tracked by the exported module; constants need nothing.
+        self._values = {
+            key: keras.ops.convert_to_numpy(layer.value)[None].astype(np.float32)
+            for key, layer in layers.items()
+            if isinstance(layer, Constant)
+        }
         self._weights = {
             key: _constants(layer)
             for key, layer in layers.items()
@@ -145,6 +152,11 @@ class _Writer:
             return layer.linear(arguments[0], kernel, constants.bias)
         if isinstance(layer, keras.layers.UpSampling2D | keras.layers.Resizing):
             result = _resize(layer, arguments[0])
+        elif isinstance(layer, keras.layers.Add):
+            # Keras makes a bias of what looks like one, with axes moved around it.
+            result = tensorflow().add(*arguments)
+        elif isinstance(layer, Constant):
+            result = tensorflow().constant(self._values[id(layer)])
         else:
             result = call_layer(layer, arguments)
         if is_tied(node) and rule_for(layer).exact:

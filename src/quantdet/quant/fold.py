@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -25,10 +26,10 @@ from quantdet.quant.activations import activation_kind
 from quantdet.quant.affine import Vector, affine_layer, chain, picture_calls
 from quantdet.quant.compose import compose_activations
 from quantdet.quant.graph import Graph, Node, build_model
+from quantdet.quant.primitives import Reduce
 from quantdet.quant.reader import read_graph
-from quantdet.quant.rules import AFFINE, CLIPS, IDENTITIES, describe
+from quantdet.quant.rules import AFFINE, CLIPS, IDENTITIES, describe, rule_for
 
-_MAX_POOLS = (keras.layers.MaxPooling2D, keras.layers.GlobalMaxPooling2D)
 WEIGHTED = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -45,7 +46,7 @@ def simplify(graph: Graph) -> Graph:
         split_separable,
         compose_activations,
         merge_repeated_calls,
-        relu_before_max_pool,
+        relus_before_moves,
         merge_relus,
         merge_affine,
         fold_affine_after,
@@ -127,18 +128,37 @@ def split_separable(graph: Graph) -> Graph:
     return graph.rewrite(nodes)
 
 
-def relu_before_max_pool(graph: Graph) -> Graph:
-    """Swap a max pooling and the ReLU behind it: the operator before the pooling can compute it."""
+def relus_before_moves(graph: Graph) -> Graph:
+    """Swap a ReLU with a layer before it that only moves values, so that a kernel can fuse it.
+
+    Max pooling, padding with zeros, reshape: the largest, or a moved, value is cut all the same.
+    """
     nodes = list(graph.nodes)
-    fresh = graph.new_tensor()
     for place, node in enumerate(nodes):
         reader = graph.only_consumer(node.output)
-        if type(node.layer) not in _MAX_POOLS or reader is None or not _is_relu(reader.layer):
+        if reader is None or not _is_relu(reader.layer) or not _moves_one(node):
             continue
+        fresh = graph.new_tensor()
         nodes[place] = Node(reader.layer, node.inputs, fresh)
         nodes[nodes.index(reader)] = Node(node.layer, (fresh,), reader.output)
-        return relu_before_max_pool(graph.rewrite(nodes))
+        shapes = {**graph.shapes, fresh: graph.shapes[node.inputs[0]]}
+        return relus_before_moves(replace(graph.rewrite(nodes), shapes=shapes))
     return graph
+
+
+def _moves_one(node: Node) -> bool:
+    layer = node.layer
+    if len(node.inputs) > 1 or isinstance(layer, WEIGHTED) or type(layer) in AFFINE:
+        return False
+    kind = activation_kind(layer)
+    if kind is not None or isinstance(layer, keras.layers.SeparableConv2D):
+        return False
+    rule = rule_for(layer)
+    return rule.exact and not _takes_smallest(layer)
+
+
+def _takes_smallest(layer: Any) -> bool:
+    return isinstance(layer, Reduce) and layer.function == "min"
 
 
 def merge_relus(graph: Graph) -> Graph:

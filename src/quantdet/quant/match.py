@@ -24,7 +24,8 @@ from quantdet.quant.layers import (
     QuantizedWeights,
 )
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
-from quantdet.quant.numerics import QuantParams
+from quantdet.quant.numerics import QuantParams, quantize
+from quantdet.quant.primitives import Constant
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.rules import rule_for
 
@@ -71,6 +72,8 @@ class _Matcher:
         for node in self._graph.nodes:
             if isinstance(node.layer, QuantizedWeights):
                 self._expect(node, self._find_weighted(node))
+            elif isinstance(node.layer, Constant):
+                self._match_constant(node)
             elif not isinstance(node.layer, ActivationQuantizer) and self._is_operation(node):
                 self._match_operation(node)
         return self._found
@@ -87,6 +90,24 @@ class _Matcher:
             quantized = self._readers[tensor][0]
             self._check(quantized, index)
             self._found[quantized.output] = index
+
+    def _match_constant(self, node: Node) -> None:
+        """Find the tensor that holds the integers of a constant."""
+        quantizer = self._readers[node.output][0]
+        params = quantizer.layer.params()
+        value = keras.ops.convert_to_numpy(node.layer.value)
+        wanted = quantize(value, params).astype(np.int32) - (0 if params.bits == 16 else 128)
+        for index, tensor in enumerate(self._file.tensors):
+            if tensor.data is None or tensor.data.size != wanted.size or not len(tensor.scales):
+                continue
+            same = np.array_equal(tensor.data.reshape(-1), wanted.reshape(-1))
+            if same and abs(float(tensor.scales[0]) / params.scale - 1) < SCALE_TOLERANCE:
+                self._found[quantizer.output] = index
+                return
+        raise ExportError(
+            f"layer {node.layer.name!r} (Constant) is not in the exported file with its values; "
+            "this is a defect of the export"
+        )
 
     def _is_operation(self, node: Node) -> bool:
         """Tell operators from ReLUs fused into the one before; those read no grid tensor."""
@@ -147,7 +168,8 @@ class _Matcher:
         names = rule_for(node.layer).operators
         wanted = sorted(str(self._resolve(tensor)) for tensor in node.inputs)
         for op in self._open:
-            inputs = [i for i in op.inputs if self._file.tensors[i].data is None]
+            known = self._found.values()
+            inputs = [i for i in op.inputs if self._file.tensors[i].data is None or i in known]
             same_inputs = sorted(str(self._before_reshape(i)) for i in inputs) == wanted
             if op.name in names and same_inputs and self._same_size(node, op):
                 return op

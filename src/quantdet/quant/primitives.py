@@ -142,7 +142,6 @@ class MirrorPad(Primitive):
 
 REDUCTIONS: dict[str, Callable[..., Any]] = {
     "mean": ops.mean,
-    "sum": ops.sum,
     "max": ops.max,
     "min": ops.min,
 }
@@ -150,7 +149,7 @@ REDUCTIONS: dict[str, Callable[..., Any]] = {
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class Reduce(Primitive):
-    """Mean, sum, largest or smallest value over axes.
+    """Mean, largest or smallest value over axes.
 
     Args:
         function: name in ``REDUCTIONS``.

@@ -209,8 +209,8 @@ def _has_operator(graph: Graph, node: Node) -> bool:
     if _fuses(graph, node):
         return True
     before = graph.producers().get(node.inputs[0])
-    if type(node.layer) is primitives.Clip:
-        return False
+    if activation_kind(node.layer) != "relu":
+        return False  # LiteRT has no operator for most; TFLite-Micro's RELU6 does not requantize.
     return before is None or (
         _origin(before) is Range.OWN and activation_kind(before.layer) is None
     )

@@ -20,6 +20,8 @@ from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
 from quantdet.quant.operations import OPERATIONS, UnsupportedError, operation_name
+from quantdet.quant.operations.elementwise import mish
+from quantdet.quant.operations.normalization import LAYERS
 from quantdet.quant.rules import JOINING, describe, is_known
 
 Shape = tuple[int | None, ...]
@@ -285,14 +287,24 @@ def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         (tensor,) = keras.tree.flatten(args)
         return EQUIVALENTS[type(operation)](operation, tuple(tensor.shape))(tensor)
     if _has_own_activation(operation):
-        linear = clone_layer(operation, activation="linear")
-        activation = keras.layers.Activation(
-            operation.activation, name=f"{operation.name}_activation"
-        )
-        return activation(linear(*args))
+        return _split_activation(operation, *args)
+    if type(operation) in LAYERS:
+        return LAYERS[type(operation)](operation, *args)
     if type(operation) is keras.layers.Activation:
-        return keras_function(operation.activation)(*args)
+        return _activation(operation, *args)
     return _trace(operation, args, kwargs)
+
+
+def _split_activation(layer: Any, x: Any) -> Any:
+    linear = clone_layer(layer, activation="linear")
+    activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
+    return activation(linear(x))
+
+
+def _activation(layer: Any, x: Any) -> Any:
+    function = keras_function(layer.activation)
+    # Keras' mish does not run on symbolic tensors.
+    return mish(layer, x) if function is keras.activations.mish else function(x)
 
 
 def _trace(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -101,7 +101,6 @@ CLIPS: dict[str, Clip] = {"relu": (0.0, None), "relu6": (0.0, 6.0), "relu1": (0.
 
 _REDUCTIONS = {
     "mean": Rule(Range.OWN, ("MEAN",)),
-    "sum": Rule(Range.OWN, ("SUM",)),
     "max": _moves("REDUCE_MAX"),
     "min": _moves("REDUCE_MIN"),
 }

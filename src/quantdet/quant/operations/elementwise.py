@@ -48,10 +48,14 @@ def multiply(_: Any, a: Any, b: Any) -> Any:
 
 
 def divide(_: Any, a: Any, b: Any) -> Any:
-    """Return a / b."""
+    """Return a / b; the quotient of two computed tensors is a times 1 / b.
+
+    LiteRT's integer DIV gives the largest integer for small quotients (2.1); 1 / b is right.
+    """
     if not is_tensor(b):
         return multiply(_, a, 1.0 / numbers(b))
-    return Divide()([tensor(a, b), b])
+    inverse = Divide()([tensor(1.0, b), b])
+    return inverse if not is_tensor(a) and np.all(numbers(a) == 1.0) else multiply(_, a, inverse)
 
 
 def _affine_or(layer: type, x: Any, constant: Any, line: tuple[Any, Any]) -> Any:
@@ -237,7 +241,7 @@ def tanh_shrink(_: Any, x: Any) -> Any:
 
 def softsign(_: Any, x: Any) -> Any:
     """Return x / (1 + |x|)."""
-    return Divide()([x, keras.layers.Rescaling(1.0, offset=1.0)(Unary("abs")(x))])
+    return divide(_, x, keras.layers.Rescaling(1.0, offset=1.0)(Unary("abs")(x)))
 
 
 def same(_: Any, x: Any) -> Any:

@@ -1,4 +1,14 @@
-"""Normalizations whose statistics follow from each picture."""
+"""Normalizations whose statistics follow from each picture.
+
+In integers, each row is first scaled by its largest magnitude a:
+
+    r = 1 / (a + delta),  y = r x,  d = y - mean(y),  x_norm = d / sqrt(mean(d^2) + epsilon r^2)
+
+which is (x - mean(x)) / sqrt(var(x) + epsilon) for any r. So that every row fills the range of 8
+bits; the variances of rows spread over a factor of hundreds, and most would round to 0
+(docs/log.md, 2026-11-26). Sums of squares are products of a row with itself: a matrix product adds
+integers without rounding them.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +17,24 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from quantdet.quant.operations.elementwise import add, multiply
-from quantdet.quant.operations.operands import UnsupportedError, axes_of, reshape, transpose
+from quantdet.quant.operations.operands import (
+    UnsupportedError,
+    axes_of,
+    numbers,
+    reshape,
+    transpose,
+)
+from quantdet.quant.operations.products import sum_of_squares
 from quantdet.quant.operations.reductions import reduced
-from quantdet.quant.primitives import MatMul, Unary
+from quantdet.quant.primitives import Unary
+
+# Rows whose largest magnitude is below this are as good as 0.
+_SMALLEST_ROW = 1e-3
+# Share of the squared row that stands in for an epsilon too small to matter.
+_NEGLIGIBLE = 1e-6
 
 
 def layer_norm(op: Any, x: Any, gamma: Any = None, beta: Any = None) -> Any:
@@ -20,11 +43,9 @@ def layer_norm(op: Any, x: Any, gamma: Any = None, beta: Any = None) -> Any:
     axes = axes_of(op.axis, rank)
     if axes != list(range(rank - len(axes), rank)):
         raise UnsupportedError(f"normalises axes {op.axis}; only the last ones are supported")
-    inner = x.shape[axes[0] :]
-    flat = reshape(x, (*x.shape[1 : axes[0]], math.prod(inner)))
-    centred = flat if getattr(op, "rms_scaling", False) else _centred(flat)
-    normal = unit_rms(centred, float(op.epsilon))
-    normal = reshape(normal, x.shape[1:])
+    rows = reshape(x, (*x.shape[1 : axes[0]], math.prod(x.shape[axes[0] :])))
+    unit = normalized(rows, float(op.epsilon), centre=not op.rms_scaling)
+    normal = _times_root(reshape(unit, x.shape[1:]), rows.shape[-1])
     if gamma is not None:
         normal = multiply(op, normal, gamma)
     return normal if beta is None else add(op, normal, beta)
@@ -32,8 +53,36 @@ def layer_norm(op: Any, x: Any, gamma: Any = None, beta: Any = None) -> Any:
 
 def rms_norm(op: Any, x: Any, scale: Any = None) -> Any:
     """Return ``ops.rms_normalization`` (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-    op.rms_scaling = True
-    return layer_norm(op, x, scale)
+    axis = op.axis if isinstance(op.axis, int) else op.axis[0]
+    if axis % len(x.shape) != len(x.shape) - 1:
+        raise UnsupportedError(f"normalises axis {op.axis}; only the last one is supported")
+    normal = _times_root(normalized(x, float(op.epsilon), centre=False), x.shape[-1])
+    return normal if scale is None else multiply(op, normal, scale)
+
+
+def group_norm(layer: Any, x: Any) -> Any:
+    """Return ``keras.layers.GroupNormalization`` (Wu and He 2018, arXiv:1803.08494)."""
+    channels = int(x.shape[-1])
+    if layer.axis % len(x.shape) != len(x.shape) - 1 or None in x.shape[1:]:
+        raise UnsupportedError("needs channels_last and a fixed input size")
+    groups = channels if layer.groups == -1 else layer.groups
+    positions, size = math.prod(x.shape[1:-1]), channels // groups
+    parts = transpose(reshape(x, (positions, groups, size)), (0, 2, 1, 3))
+    rows = normalized(reshape(parts, (groups, positions * size)), float(layer.epsilon))
+    parts = transpose(reshape(rows, (groups, positions, size)), (0, 2, 1, 3))
+    normal = _times_root(reshape(parts, x.shape[1:]), positions * size)
+    if layer.scale:
+        normal = multiply(layer, normal, layer.gamma)
+    return add(layer, normal, layer.beta) if layer.center else normal
+
+
+def normalization(layer: Any, x: Any) -> Any:
+    """Return ``keras.layers.Normalization``, by any axes, or its inverse."""
+    mean = numbers(layer.mean)
+    deviation = np.maximum(np.sqrt(numbers(layer.variance)), keras.config.epsilon())
+    if layer.invert:
+        return add(layer, multiply(layer, x, deviation), mean)
+    return multiply(layer, add(layer, x, -mean), 1.0 / deviation)
 
 
 def l2_normalize(op: Any, x: Any) -> Any:
@@ -44,34 +93,83 @@ def l2_normalize(op: Any, x: Any) -> Any:
     order = list(range(len(x.shape)))
     order[axis], order[-1] = order[-1], order[axis]
     last = transpose(x, order)
-    count = int(last.shape[-1])
-    normal = unit_rms(last, float(op.epsilon) ** 2 / count)
-    return transpose(keras.layers.Rescaling(1.0 / math.sqrt(count))(normal), order)
+    epsilon = float(op.epsilon) ** 2 / int(last.shape[-1])
+    return transpose(normalized(last, epsilon, centre=False), order)
 
 
-def unit_rms(x: Any, epsilon: float) -> Any:
-    """Return x / sqrt(mean(x^2) + epsilon) over the last axis."""
-    power = _mean_square(x)
-    return keras.layers.Multiply()([x, Unary("rsqrt")(add(None, power, epsilon))])
+def normalized(x: Any, epsilon: float, *, centre: bool = True) -> Any:
+    """Return (x - mean) / sqrt(n var + n epsilon) over the n values of the last axis.
 
+    The root of n is left to the caller, who often multiplies by more: rows have the norm 1.
 
-def _centred(x: Any) -> Any:
-    return keras.layers.Subtract()([x, reduced("mean", x, [len(x.shape) - 1], True)])
-
-
-def _mean_square(x: Any) -> Any:
-    """Return the mean of x^2 over the last axis, kept: a product of each row with itself.
-
-    Inside, the matrix product adds integers without rounding; squares rounded to 8 bits one by one
-    would lose all small ones.
+    Args:
+        x: any shape, at least 2 axes.
+        epsilon: added to the variance.
+        centre: subtract the mean; otherwise x / sqrt(n mean(x^2) + n epsilon).
     """
-    rows = reshape(x, (*x.shape[1:-1], 1, x.shape[-1]))
-    power = MatMul(transpose_b=True)([rows, rows])
-    return keras.layers.Rescaling(1.0 / x.shape[-1])(reshape(power, (*x.shape[1:-1], 1)))
+    count, last = int(x.shape[-1]), len(x.shape) - 1
+    delta = max(math.sqrt(epsilon), _SMALLEST_ROW)
+    largest = reduced("max", Unary("abs")(x), [last], True)
+    root = Unary("rsqrt")(keras.layers.Rescaling(1.0, offset=delta)(largest))
+    inverse = keras.layers.Multiply()([root, root])
+    y = keras.layers.Multiply()([x, inverse])
+    if centre:
+        y = keras.layers.Subtract()([y, reduced("mean", y, [last], True)])
+    power = sum_of_squares(y)
+    if epsilon / delta**2 > _NEGLIGIBLE:
+        squared = keras.layers.Multiply()([inverse, inverse])
+        added = keras.layers.Rescaling(count * epsilon)(squared)
+        power = keras.layers.Add()([power, added])
+    else:
+        power = keras.layers.Rescaling(1.0, offset=count * _NEGLIGIBLE)(power)
+    return keras.layers.Multiply()([y, Unary("rsqrt")(power)])
 
+
+def _times_root(x: Any, count: int) -> Any:
+    return keras.layers.Rescaling(math.sqrt(count))(x)
+
+
+def moments(op: Any, x: Any) -> tuple[Any, Any]:
+    """Return mean and variance."""
+    axes = axes_of(op.axes, len(x.shape))
+    return reduced("mean", x, axes, op.keepdims), _variance(x, axes, op.keepdims)
+
+
+def variance(op: Any, x: Any) -> Any:
+    """Return the mean of (x - mean)^2."""
+    return _variance(x, axes_of(op.axis, len(x.shape)), op.keepdims)
+
+
+def _variance(x: Any, axes: list[int], keepdims: bool) -> Any:
+    rank = len(x.shape)
+    centred = keras.layers.Subtract()([x, reduced("mean", x, axes, True)])
+    kept = [axis for axis in range(rank) if axis not in axes]
+    count = math.prod(int(x.shape[axis]) for axis in axes)
+    rows = reshape(transpose(centred, [*kept, *axes]), [x.shape[a] for a in kept[1:]] + [count])
+    if len(rows.shape) < 3:
+        rows = reshape(rows, (1, count))
+    mean = keras.layers.Rescaling(1.0 / count)(sum_of_squares(rows))
+    if keepdims:
+        return reshape(mean, [1 if axis in axes else x.shape[axis] for axis in range(1, rank)])
+    return reshape(mean, [x.shape[axis] for axis in kept[1:]])
+
+
+def deviation(op: Any, x: Any) -> Any:
+    """Return the root of the variance."""
+    return Unary("sqrt")(variance(op, x))
+
+
+LAYERS: dict[type, Callable[..., Any]] = {
+    keras.layers.GroupNormalization: group_norm,
+    keras.layers.Normalization: normalization,
+}
+"""Layers whose own ``call`` does not show what they compute, or not in the best form."""
 
 NORMALIZATIONS: dict[str, Callable[..., Any]] = {
     "nn.LayerNorm": layer_norm,
     "nn.RMSNorm": rms_norm,
     "nn.Normalize": l2_normalize,
+    "nn.Moments": moments,
+    "numpy.Var": variance,
+    "numpy.Std": deviation,
 }

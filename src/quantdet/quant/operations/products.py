@@ -20,7 +20,8 @@ from quantdet.quant.operations.operands import (
     tensor,
     transpose,
 )
-from quantdet.quant.primitives import MatMul, Reduce
+from quantdet.quant.operations.reductions import reduced
+from quantdet.quant.primitives import MatMul
 
 
 def matmul(_: Any, a: Any, b: Any) -> Any:
@@ -168,7 +169,7 @@ def _einsum_of_one(x: Any, term: str, result: str) -> Any:
     if 0 in lost:
         raise UnsupportedError("sums over the batch")
     if lost:
-        x = Reduce("sum", lost, keepdims=False)(x)
+        x = reduced("sum", x, lost, keepdims=False)
     left = "".join(c for c in term if c in result)
     return transpose(x, [left.index(c) for c in result])
 
@@ -220,6 +221,17 @@ def _grouped(x: Any, letters: str, groups: Sequence[str]) -> Any:
     ordered = transpose(x, [letters.index(c) for c in shared + outer + inner])
     flat = (math.prod(sizes[c] for c in group) for group in (outer, inner))
     return reshape(ordered, (*(sizes[c] for c in shared[1:]), *flat))
+
+
+def sum_of_squares(x: Any) -> Any:
+    """Return the sum of x^2 over the last axis, kept: a product of each row with itself.
+
+    Inside, a matrix product adds integers without rounding; squares rounded to 8 bits one by one
+    would lose all small ones.
+    """
+    rows = reshape(x, (*x.shape[1:-1], 1, x.shape[-1]))
+    power = MatMul(transpose_b=True)([rows, rows])
+    return reshape(power, (*x.shape[1:-1], 1))
 
 
 PRODUCTS: dict[str, Callable[..., Any]] = {

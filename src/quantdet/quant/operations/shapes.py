@@ -112,6 +112,14 @@ def split(op: Any, x: Any) -> list[Any]:
     return [part(x, axis, begin, end) for begin, end in itertools.pairwise(cuts)]
 
 
+def gated(op: Any, x: Any) -> Any:
+    """Return ``ops.glu``: one half times the sigmoid of the other."""
+    axis = axis_of(op.axis, len(x.shape))
+    half = int(x.shape[axis]) // 2
+    gate = keras.layers.Activation("sigmoid")(part(x, axis, half, 2 * half))
+    return keras.layers.Multiply()([part(x, axis, 0, half), gate])
+
+
 def part(x: Any, axis: int, begin: int, end: int) -> Any:
     """Return positions ``begin`` to ``end`` of one axis (batch is 0)."""
     slices: list[Sequence[int | None]] = [(None, None, None)] * (len(x.shape) - 1)
@@ -170,6 +178,26 @@ def core_slice(op: Any, x: Any, start: Any) -> Any:
         for at, size in zip(begin[1:], shape[1:], strict=True)
     ]
     return Slice(slices)(x)
+
+
+def slice_updated(_: Any, x: Any, start: Any, update: Any) -> Any:
+    """Return ``ops.slice_update`` at a constant place: what is around, joined with the update."""
+    begin = numbers(start).astype(int)
+    update = tensor(update, x)
+    if begin[0] or update.shape[0] != x.shape[0]:
+        raise UnsupportedError("changes a part of the batch")
+    for axis in range(len(x.shape) - 1, 0, -1):
+        first, last = int(begin[axis]), int(begin[axis] + update.shape[axis])
+        around = x
+        for before in range(1, axis):
+            at = int(begin[before])
+            around = part(around, before, at, at + int(update.shape[before]))
+        pieces = [part(around, axis, 0, first)] if first else []
+        pieces.append(update)
+        if last < x.shape[axis]:
+            pieces.append(part(around, axis, last, int(x.shape[axis])))
+        update = keras.layers.Concatenate(axis)(pieces) if len(pieces) > 1 else update
+    return update
 
 
 def flipped(op: Any, x: Any) -> Any:
@@ -315,8 +343,10 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "numpy.Split": split,
     "numpy.ArraySplit": split,
     "core.Unstack": unstacked,
+    "nn.Glu": gated,
     "numpy.GetItem": item,
     "core.Slice": core_slice,
+    "core.SliceUpdate": slice_updated,
     "numpy.Flip": flipped,
     "numpy.Take": taken,
     "numpy.Roll": rolled,
