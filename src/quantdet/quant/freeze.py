@@ -10,11 +10,13 @@ from keras import ops
 from quantdet.quant.calibrate import quantizer_before, set_scale_floors
 from quantdet.quant.graph import build_model
 from quantdet.quant.layers import QuantizedWeights
+from quantdet.quant.numerics import dequantize, quantize
+from quantdet.quant.primitives import Constant
 from quantdet.quant.reader import read_graph
 
 
 def freeze(model: Any) -> Any:
-    """Return a copy whose kernels and biases lie exactly on their integer grids.
+    """Return a copy whose kernels, biases and constants lie exactly on their integer grids.
 
     kernel = q * scale with q in [-127, 127]; bias = q * scale_in * scale with q int32.
     What the copy computes is what export writes. The argument is not changed.
@@ -24,6 +26,10 @@ def freeze(model: Any) -> Any:
     producers = graph.producers()
     for node in graph.nodes:
         layer = node.layer
+        if isinstance(layer, Constant):
+            params = graph.consumers()[node.output][0].layer.params()
+            value = ops.convert_to_numpy(layer.value)
+            layer.value.assign(dequantize(quantize(value, params), params))
         if isinstance(layer, QuantizedWeights):
             scale = ops.convert_to_numpy(layer.weight_scale()).astype(np.float64)
             kernel = layer.integer_kernel() * scale

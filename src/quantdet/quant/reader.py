@@ -195,7 +195,7 @@ class _Reader:
         self._depth += 1
         outputs = self.read(self._parts[key][1], arguments)
         self._depth -= 1
-        if first:
+        if first and not _has_own_activation(operation):
             self._name_parts(call, self.nodes[start:])
         return outputs
 
