@@ -10,10 +10,10 @@ from quantdet.export.baselines import export_float, export_ptq
 from quantdet.export.integer import export_integer
 from quantdet.export.verify import check_integer
 from quantdet.quant.freeze import freeze
-from quantdet.quant.reader import read_graph
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.match import match_graph
 from quantdet.quant.prepare import prepare_qat
+from quantdet.quant.reader import read_graph
 from tests.quant.cases import random_input, random_model
 
 PIXELS = (-128 / 127.5, 127 / 127.5)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+
+from quantdet.quant.layers import ActivationQuantizer, QuantDense
+from quantdet.quant.prepare import prepare_qat
 
 # One step of plain gradient descent at rate 1 moves every weight by its gradient.
 _SCRIPT = """
 import sys, keras, numpy as np
+from keras.src.trainers.trainer import model_supports_jit
 from quantdet.quant.prepare import prepare_qat
 from tests.quant.cases import random_input, random_model
 model = random_model("two_outputs")
@@ -19,6 +26,7 @@ x = random_input(model)
 found = {}
 for ranges in ("calibrated", "learned"):
     prepared = prepare_qat(model, [x], ranges=ranges, input_range=(-128/127.5, 127/127.5))
+    assert model_supports_jit(prepared) == (keras.backend.backend() != "tensorflow")
     for name, value in prepared(x).items():
         found[f"{ranges} forward {name}"] = keras.ops.convert_to_numpy(value)
     before = [np.array(keras.ops.convert_to_numpy(v)) for v in prepared.trainable_variables]
@@ -53,6 +61,22 @@ def _run(backend, file):
 @pytest.fixture(scope="module")
 def tensorflow(tmp_path_factory):
     return _run("tensorflow", tmp_path_factory.mktemp("backend") / "tensorflow.npz")
+
+
+def test_a_plain_compile_leaves_xla_off_where_a_gpu_is(monkeypatch):
+    """XLA has no gradient of the native fake quantization; "auto" must not choose it."""
+    gpu = SimpleNamespace(device_type="GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [gpu])
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(2)(x))
+    model.compile(loss="mse")
+    assert model.jit_compile is True
+    for recipe in ("static_wi8_ai8", "static_wi8_ai16"):
+        prepared = prepare_qat(model, np.ones((8, 4), np.float32), recipe=recipe)
+        prepared.compile(loss="mse")
+        assert prepared.jit_compile is False
+        told = {type(layer) for layer in prepared.layers if not layer.supports_jit}
+        assert told == {ActivationQuantizer, QuantDense}
 
 
 def _compare(found, tensorflow):

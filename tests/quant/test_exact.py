@@ -12,12 +12,12 @@ from quantdet.export.convert import output_names
 from quantdet.export.integer import export_integer
 from quantdet.quant.exact import ExactModel
 from quantdet.quant.freeze import freeze
-from quantdet.quant.reader import read_graph
 from quantdet.quant.kernel_sets import KERNEL_SETS
 from quantdet.quant.litert_file import read_litert
 from quantdet.quant.match import file_params
 from quantdet.quant.numerics import quantize
 from quantdet.quant.prepare import prepare_qat
+from quantdet.quant.reader import read_graph
 from quantdet.runtime.engine import Engine
 from tests.quant.cases import CASES, random_input, random_model
 

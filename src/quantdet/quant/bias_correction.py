@@ -10,38 +10,71 @@ of clipped activations depends on the picture, and correcting its mean made resu
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
+from quantdet.quant.calibration_data import Inputs, sliced
 from quantdet.quant.graph import Node, call_layer
 from quantdet.quant.layers import QuantizedWeights
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rounding import RoundKernel, keep
 
 
-def correct_biases(model: Any, batch: Any, round_kernel: RoundKernel = keep) -> None:
+def correct_biases(model: Any, sample: Inputs, round_kernel: RoundKernel = keep) -> None:
     """Round kernels and correct biases of a calibrated fake-quantized model, in place.
 
     Args:
         model: made by ``insert_fake_quant`` and calibrated.
-        batch: one batch of typical inputs, 32 to 64 pictures.
+        sample: typical inputs, one array per model input, 32 to 64 pictures.
         round_kernel: one of ``rounding.ROUNDINGS``.
     """
     graph = read_graph(model, clone=False)
+    readers = graph.consumers()
     done: set[int] = set()
 
-    def apply(node: Node, arguments: list[Any]) -> Any:
+    # A tensor is a list of slices, so that what a call needs besides is small.
+    def apply(node: Node, arguments: list[list[Any]]) -> list[Any]:
         layer = node.layer
         # A shared layer has one kernel and one bias: its first call decides.
         if isinstance(layer, QuantizedWeights) and id(layer) not in done:
             done.add(id(layer))
-            wanted = layer.call_float(arguments[0])
+            wanted = _mean_output(layer.call_float, arguments[0])
             round_kernel(layer, arguments[0])
-            error = ops.convert_to_numpy(wanted - layer.call(arguments[0]))
-            mean = error.mean(axis=tuple(range(error.ndim - 1)), dtype=np.float64)
-            layer.bias.assign_add(mean.astype(np.float32))
-        return call_layer(layer, arguments)
+            error = wanted - _mean_output(layer.call, arguments[0])
+            layer.bias.assign_add(error.astype(np.float32))
+        last = [
+            readers[tensor][-1] is node and tensor not in graph.output_ids for tensor in node.inputs
+        ]
+        return _call_in_slices(layer, arguments, last)
 
-    graph.run([ops.convert_to_tensor(batch, dtype="float32")], apply)
+    slices = sliced(zip(*sample, strict=True))
+    tensors = [[ops.convert_to_tensor(values) for values in inputs] for inputs in slices]
+    graph.run(map(list, zip(*tensors, strict=True)), apply, forget=True)
+
+
+def _call_in_slices(layer: Any, arguments: list[list[Any]], last: list[bool]) -> list[Any]:
+    """Call a layer on each slice, and drop it at once where this is the ``last`` call to read it.
+
+    The largest tensors of a net take hundreds of megabytes; so there is one at a time, not two.
+    """
+    results = []
+    for number in range(len(arguments[0])):
+        results.append(call_layer(layer, [slices[number] for slices in arguments]))
+        for slices, is_last in zip(arguments, last, strict=True):
+            if is_last:
+                slices[number] = None
+    return results
+
+
+def _mean_output(call: Callable[[Any], Any], slices: Sequence[Any]) -> NDArray[np.float64]:
+    """Return the mean of a layer's output per channel."""
+    total, count = np.float64(0), 0
+    for inputs in slices:
+        values = ops.convert_to_numpy(call(inputs))
+        total = total + values.sum(axis=tuple(range(values.ndim - 1)), dtype=np.float64)
+        count += values.size // values.shape[-1]
+    return np.asarray(total / count)

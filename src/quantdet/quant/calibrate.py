@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
+from quantdet.quant.calibration_data import Inputs, Reservoir, read_calibration
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.observers import OBSERVERS, Observer
@@ -19,51 +19,34 @@ from quantdet.quant.reader import read_graph
 MAX_INTEGER_BIAS = 2.0**29
 # The converter gives kernels that are all zero a scale of 0.5e-6 / 127 at least.
 SMALLEST_WEIGHT_SCALE = 1e-8
-_SAMPLE_PICTURES = 48
 
 
-def calibrate(model: Any, batches: Iterable[Any], *, observer: str = "percentile") -> Any:
+def calibrate(model: Any, calibration: Any, *, observer: str = "percentile") -> Inputs:
     """Set the ranges of a model made by ``insert_fake_quant``, in place.
 
     Args:
         model: the fake-quantized model.
-        batches: input arrays; each is run once, without any rounding.
+        calibration: see ``prepare_qat``; each picture is run once, without any rounding.
         observer: name in ``observers.OBSERVERS``.
 
     Returns:
-        Pictures out of all batches, at most 48, for steps that need a small sample.
+        A random sample of the pictures, at most 48, for steps that need a small one.
 
     Raises:
-        QuantizationError: no batch, or values that are not finite.
+        QuantizationError: no picture, none that the model takes, or values that are not finite.
     """
     graph = read_graph(model, clone=False)
-    sample = _Sample()
-    observers = _observe(graph, sample.tee(batches), OBSERVERS[observer])
-    for quantizer, seen in observers.items():
+    sample = Reservoir()
+    slices = sample.tee(read_calibration(model, calibration))
+    for quantizer, seen in _observe(graph, slices, OBSERVERS[observer]).items():
         if quantizer.fixed is None:
             quantizer.set_range(*seen.range())
     set_scale_floors(graph)
-    return sample.pictures()
-
-
-class _Sample:
-    """Keeps a few pictures of every batch that passes through."""
-
-    def __init__(self) -> None:
-        self._kept: list[NDArray[Any]] = []
-
-    def tee(self, batches: Iterable[Any]) -> Iterator[Any]:
-        for batch in batches:
-            self._kept.append(np.asarray(batch))
-            yield batch
-
-    def pictures(self) -> NDArray[Any]:
-        pictures = np.concatenate(self._kept)
-        return pictures[:: -(-len(pictures) // _SAMPLE_PICTURES)]
+    return sample.sample()
 
 
 def _observe(
-    graph: Graph, batches: Iterable[Any], make: type
+    graph: Graph, slices: Iterable[Inputs], make: type
 ) -> dict[ActivationQuantizer, Observer]:
     observers: dict[ActivationQuantizer, Observer] = {}
 
@@ -74,17 +57,13 @@ def _observe(
             if not np.isfinite(values).all():
                 raise QuantizationError(
                     f"{node.layer.name}: values are not finite during calibration; "
-                    "the float model or the pictures are broken"
+                    "the float model is broken, or overflows on these pictures"
                 )
             observers.setdefault(node.layer, make()).update(values)
         return result
 
-    count = 0
-    for batch in batches:
-        graph.run([ops.convert_to_tensor(batch, dtype="float32")], apply)
-        count += 1
-    if not count:
-        raise QuantizationError("no calibration data; give at least one batch of typical pictures")
+    for inputs in slices:
+        graph.run([ops.convert_to_tensor(values) for values in inputs], apply, forget=True)
     return observers
 
 

@@ -26,6 +26,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from quantdet.quant.activations import activation_kind
+from quantdet.quant.calibration_data import Inputs, read_calibration
 from quantdet.quant.fold import simplify
 from quantdet.quant.graph import Graph, Node, build_model, call_layer
 from quantdet.quant.reader import read_graph
@@ -38,17 +39,19 @@ _EMPTY = 1e-6
 _KINDS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
 
-def equalize(model: Any, batches: Iterable[Any]) -> Any:
+def equalize(model: Any, calibration: Any) -> Any:
     """Return a float model that computes the same with equalized weights.
 
     Args:
         model: functional Keras model; it is not changed. BatchNorm is folded in the result.
-        batches: typical inputs; they tell which channels reach the clipping of a ReLU6.
+        calibration: typical inputs, see ``prepare_qat``; they tell which channels reach the
+            clipping of a ReLU6.
     """
     graph = simplify(read_graph(model))
     trainable = {layer.name: layer.trainable for layer in model.layers}
     pairs = _pairs(graph)
-    largest = _largest_outputs(graph, {pair.tensor for pair in pairs}, batches)
+    slices = read_calibration(model, calibration)
+    largest = _largest_outputs(graph, {pair.tensor for pair in pairs}, slices)
     for _ in range(_SWEEPS):
         change = max((_equalize(pair, largest) for pair in pairs), default=0.0)
         if change < _SETTLED:
@@ -99,17 +102,21 @@ def _commutes(node: Node) -> bool:
     )
 
 
-def _largest_outputs(graph: Graph, tensors: set[int], batches: Iterable[Any]) -> dict[int, Vector]:
+def _largest_outputs(
+    graph: Graph, tensors: set[int], calibration: Iterable[Inputs]
+) -> dict[int, Vector]:
     largest: dict[int, Vector] = {}
-    for batch in batches:
-        known = graph.run(
-            [ops.convert_to_tensor(batch, dtype="float32")],
-            lambda node, arguments: call_layer(node.layer, arguments),
-        )
-        for tensor in tensors:
-            values = ops.convert_to_numpy(known[tensor])
+
+    def apply(node: Node, arguments: list[Any]) -> Any:
+        result = call_layer(node.layer, arguments)
+        if node.output in tensors:
+            values = ops.convert_to_numpy(result)
             seen = values.max(axis=tuple(range(values.ndim - 1))).astype(np.float64)
-            largest[tensor] = np.maximum(largest.get(tensor, seen), seen)
+            largest[node.output] = np.maximum(largest.get(node.output, seen), seen)
+        return result
+
+    for inputs in calibration:
+        graph.run([ops.convert_to_tensor(values) for values in inputs], apply, forget=True)
     return largest
 
 

@@ -35,6 +35,10 @@ _SMALLEST_ACTIVATION_RANGE = 1e-4
 _MOMENTUM = 0.98
 _STORED = ("kernel", "bias", "scale", "scale_floor")
 
+# XLA has no gradient of the native fake quantization (fake_quant.py). Keras' jit_compile="auto"
+# would choose XLA on a GPU; told so here, it does not. JAX compiles everything by XLA, its own way.
+_SUPPORTS_JIT = keras.backend.backend() != "tensorflow"
+
 RANGES = ("calibrated", "learned", "tracked")
 """What training does with calibrated ranges: leaves them, learns them, or lets them follow the
 extremes of the batches for some steps and then leaves them."""
@@ -67,6 +71,7 @@ class ActivationQuantizer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_jit = _SUPPORTS_JIT
         self.lower = lower
         self.upper = upper
         self.fixed = tuple(fixed) if fixed is not None else None
@@ -211,6 +216,7 @@ class QuantizedWeights:
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.supports_jit = _SUPPORTS_JIT
         self.per_channel = per_channel
         self.bits = bits
         self.scales = scales

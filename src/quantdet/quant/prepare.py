@@ -7,7 +7,6 @@ float model → simplify (fold.py) → plan of ranges (ranges.py) → fake quant
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +16,11 @@ import numpy as np
 from quantdet.errors import QuantizationError
 from quantdet.quant.bias_correction import correct_biases
 from quantdet.quant.calibrate import calibrate
+from quantdet.quant.calibration_data import (
+    CalibrationData,
+    InputRange,
+    check_input_range,
+)
 from quantdet.quant.equalize import equalize
 from quantdet.quant.fold import (
     WEIGHTED,
@@ -51,21 +55,26 @@ from quantdet.quant.weight_scales import best_scale
 
 def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a good default
     model: Any,
-    calibration: Iterable[Any],
+    calibration: Any,
     *,
     recipe: str | Rules = "static_wi8_ai8",
     observer: str = "percentile",
     rounding: str = "nearest",
     ranges: str = "calibrated",
     track_steps: int = 200,
-    input_range: tuple[float, float] | None = None,
+    input_range: InputRange = None,
 ) -> Any:
     """Return a fake-quantized, calibrated copy of a functional Keras model, ready to train.
 
     Args:
         model: float functional (or sequential) model; it is not changed.
-        calibration: batches of input (arrays as the model takes them), typical pictures;
-            100 to 500 in all are enough.
+        calibration: typical pictures as the model takes them, 100 to 500 in all; they are
+            read once, and memory does not grow with their number. Every form that
+            ``model.fit`` or TFLiteConverter takes: an array (pictures, …), or for several
+            inputs a list, tuple or dict of arrays; an iterable of such batches, of (x, y) or
+            of (x, y, weights): list, generator, tf.data.Dataset, keras.utils.PyDataset, torch
+            DataLoader; or a function without arguments that yields lists of one array per
+            input. A list of arrays for one input is a list of batches, or of single pictures.
         recipe: name in ``recipes.RECIPES``, or (pattern, name) rules: the first pattern that
             matches the whole name of a layer counts.
         observer: name in ``observers.OBSERVERS``; how ranges follow from the batches.
@@ -73,7 +82,8 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
         ranges: name in ``layers.RANGES``; what training does with calibrated ranges.
         track_steps: training steps after which ``ranges="tracked"`` stay.
         input_range: real (minimum, maximum) of the input where it is known, e.g.
-            (-128/127.5, 127/127.5) for pixels; None to calibrate it too.
+            (-128/127.5, 127/127.5) for pixels; of several inputs one for all, or a dict by
+            name. None to calibrate it too.
 
     Returns:
         A functional model with the same inputs, outputs and layer names. It can be compiled,
@@ -81,7 +91,8 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
 
     Raises:
         QuantizationError: unsupported layer (named), model prepared already, unknown recipe,
-            observer, rounding or ranges, no calibration data.
+            observer, rounding or ranges; no calibration data, or none that the model takes;
+            an input range without 0.
     """
     for name, value, known in (
         ("observer", observer, OBSERVERS),
@@ -97,12 +108,14 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
         ranges=ranges,
         track_steps=track_steps,
     )
+    _refuse_quantized(model)
+    input_range = check_input_range(model, input_range)
+    data = CalibrationData(model, calibration)
+    slices = data.replayable() if equalizes(recipe) else data
     if equalizes(recipe):
-        calibration = list(calibration)
-        _refuse_quantized(model)
-        model = equalize(model, calibration)
+        model = equalize(model, slices)
     prepared = insert_fake_quant(model, scheme, input_range)
-    sample = calibrate(prepared, calibration, observer=observer)
+    sample = calibrate(prepared, slices, observer=observer)
     correct_biases(prepared, sample, ROUNDINGS[rounding])
     return prepared
 
@@ -124,9 +137,7 @@ class Scheme:
     track_steps: int = 0
 
 
-def insert_fake_quant(
-    model: Any, scheme: Scheme, input_range: tuple[float, float] | None = None
-) -> Any:
+def insert_fake_quant(model: Any, scheme: Scheme, input_range: InputRange = None) -> Any:
     """Return the fake-quantized model with ranges that still have to be calibrated."""
     _refuse_quantized(model)
     source = read_graph(model)

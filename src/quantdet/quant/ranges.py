@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,11 +35,12 @@ class KnownRanges:
     """What is known before calibration.
 
     Attributes:
-        inputs: real range of the model inputs, None if it has to be calibrated.
+        inputs: real range of the model inputs, or input name → range of some; None if it has
+            to be calibrated.
         bits: width of the activations, 8 or 16.
     """
 
-    inputs: tuple[float, float] | None = None
+    inputs: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None
     bits: int = 8
 
 
@@ -121,8 +123,11 @@ def _fixed_by_nature(graph: Graph, known: KnownRanges) -> dict[int, tuple[float,
     for node in graph.nodes:
         if origins[node.output] is Range.CLIP:
             fixed[node.output] = _clip_range(node.layer, known.bits)
-    if known.inputs is not None:
-        fixed.update(dict.fromkeys(graph.inputs, known.inputs))
+    for tensor, template in zip(graph.inputs, graph.input_templates, strict=True):
+        name = template.name.split(":")[0]
+        ends = known.inputs.get(name) if isinstance(known.inputs, Mapping) else known.inputs
+        if ends is not None:
+            fixed[tensor] = ends
     return fixed
 
 

@@ -13,7 +13,7 @@ fixed order, OPTQ: Frantar et al. 2023, arXiv:2210.17323). No training, no label
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from quantdet.quant.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D, QuantizedWeights
 
 Floats = NDArray[np.float64]
-RoundKernel = Callable[[QuantizedWeights, Any], None]
-"""(layer, its inputs) → sets ``layer.kernel`` to values on the layer's grid, or leaves it."""
+RoundKernel = Callable[[QuantizedWeights, Sequence[Any]], None]
+"""(layer, slices of its inputs) → sets ``layer.kernel`` to values on its grid, or leaves it."""
 
 # Rows that H is estimated from; more change nothing that rounding would notice.
 _ROWS_PER_PICTURE = 200
@@ -32,26 +32,26 @@ _ROWS_PER_PICTURE = 200
 _DAMPING = 0.01
 
 
-def keep(layer: QuantizedWeights, inputs: Any) -> None:
+def keep(layer: QuantizedWeights, slices: Sequence[Any]) -> None:
     """Leave the kernel: the layer rounds every weight to nearest by itself."""
 
 
-def second_order(layer: QuantizedWeights, inputs: Any) -> None:
+def second_order(layer: QuantizedWeights, slices: Sequence[Any]) -> None:
     """Round the kernel of a layer with a stored scale in place.
 
     Args:
         layer: Conv2D, DepthwiseConv2D or Dense; others are left to rounding to nearest.
-        inputs: real values that the layer gets in the quantized net, (N, …, C).
+        slices: real values that the layer gets in the quantized net, each (N, …, C).
     """
     if isinstance(layer, QuantDepthwiseConv2D):
-        rows = patches(layer, inputs)
+        rows = np.concatenate([_rows(layer, inputs) for inputs in slices])
         height, width, channels, multiplier = layer.kernel.shape
         grouped = rows.reshape(len(rows), height * width, channels).transpose(2, 0, 1)
         kernel = _numpy(layer.kernel).reshape(height * width, channels, multiplier)
         rounded = _round(kernel.transpose(1, 0, 2), grouped, _per_output(layer), layer.levels)
         layer.kernel.assign(rounded.transpose(1, 0, 2).reshape(layer.kernel.shape))
     elif isinstance(layer, QuantConv2D | QuantDense):
-        rows = patches(layer, inputs) if isinstance(layer, QuantConv2D) else _numpy(inputs)
+        rows = np.concatenate([_rows(layer, inputs) for inputs in slices])
         flat = rows.reshape(1, -1, rows.shape[-1])
         kernel = _numpy(layer.kernel).reshape(1, rows.shape[-1], -1)
         rounded = _round(kernel, flat, _per_output(layer), layer.levels)
@@ -70,6 +70,10 @@ def _per_output(layer: QuantizedWeights) -> Floats:
     """Return the scales, broadcasting against (groups, outputs)."""
     scale = _numpy(layer.weight_scale())
     return scale if scale.ndim == 2 else scale.reshape(1, -1)
+
+
+def _rows(layer: Any, inputs: Any) -> Floats:
+    return _numpy(inputs) if isinstance(layer, QuantDense) else patches(layer, inputs)
 
 
 def patches(layer: Any, inputs: Any) -> Floats:
