@@ -5,8 +5,9 @@
 
 A net passes when its file is within 20 dB SQNR or better of the *given* float net on pictures that
 it was not calibrated with, on LiteRT's reference kernels and on XNNPACK, and within 2 steps of the
-fake-quant simulation. It is "refused" by a QuantdetError of ``prepare_qat``, refused "late" by one
-of ``export_integer``; any other error is a "traceback".
+fake-quant simulation (a deep net, where steps add up: within 1 step in every layer). It is
+"refused" by a QuantdetError of ``prepare_qat``, refused "late" by one of ``export_integer``; any
+other error is a "traceback".
 
 The suite keras_hub needs that package, apart from quantdet's own (it wants tensorflow-text, which
 no backbone uses):

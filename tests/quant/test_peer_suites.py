@@ -154,3 +154,20 @@ def test_float_converter_makes_the_operator(name):
         ai_edge_quantizer.OTHERWISE_CONVERTED.get(name, TFLITE_NAMES.get(operator, operator))
         in made
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "fault"),
+    [
+        ({"db": 19.9, "steps": 0.0}, "19.9 dB"),
+        ({"db": float("nan"), "steps": 0.0}, "nan dB"),
+        ({"db": 40.0, "steps": 2.0}, None),
+        ({"db": 40.0, "steps": 3.0}, "3.0 steps"),
+        ({"db": 25.0, "steps": 9.0, "layer_steps": 1, "drift_db": 30.0}, None),
+        ({"db": 25.0, "steps": 9.0, "layer_steps": 2, "drift_db": 30.0}, "a layer by 2"),
+        ({"db": 25.0, "steps": 9.0, "layer_steps": 1, "drift_db": 24.0}, "noise"),
+    ],
+)
+def test_faults_of_a_file(found, fault):
+    faults = list(judge._faults(judge.Row("net", **found)))
+    assert [fault in text for text in faults] == ([True] if fault else [])
