@@ -164,7 +164,7 @@ def _compare(case: _Case, prepared: Any, path: Path, row: Row) -> None:
     if row.steps > MOST_STEPS and len(case.compared) == 1:
         row.layer_steps = _layer_steps(frozen, path, case)
     faults = list(_faults(row))
-    row.verdict, row.message = ("wrong", "; ".join(faults)) if faults else ("pass", "")
+    row.verdict, row.message = ("wrong", ", ".join(faults)) if faults else ("pass", "")
 
 
 def _layer_steps(frozen: Any, path: Path, case: _Case) -> int | None:

@@ -84,8 +84,8 @@ def _chosen(nets: Nets, only: list[str] | None) -> list[tuple[str, Callable[[Any
 def _judge_aloud(suite: str, name: str, build: Callable[[Any], Any]) -> Row:
     row = judge(name, build)
     shown = row.message or f"{row.db} dB, {row.steps} steps"
-    line = f"{suite} {name}: {row.verdict}, {' '.join(shown.split())[:LONGEST_REASON]}"
-    print(f"{line} ({row.seconds} s)", file=sys.stderr, flush=True)
+    line = f"{suite} {name}: {row.verdict}, {_short(shown)} ({row.seconds} s)"
+    print(line, file=sys.stderr, flush=True)
     return row
 
 
@@ -131,6 +131,8 @@ def _badness(row: Row) -> tuple[int, float]:
 
 
 def _short(message: str) -> str:
+    """Return the reason without the remedy, which follows a semicolon."""
+    message = message.partition(";")[0]
     return " ".join(message.split()).replace("|", "\\|")[:LONGEST_REASON]
 
 
