@@ -67,7 +67,7 @@ def on_tokens(operation: Callable):
 
 
 def on_two_switches(operation: Callable):
-    """Return a builder: maps that are 0 or 6 nearly everywhere, so that equality means something."""
+    """Return a builder: maps of 0 or 6 nearly everywhere, so that equality means something."""
 
     def build(keras):
         x = keras.Input((12, 12, 3))

@@ -5,8 +5,9 @@
 
 A net passes when its file is within 20 dB SQNR or better of the *given* float net on pictures that
 it was not calibrated with, on LiteRT's reference kernels and on XNNPACK, and within 2 steps of the
-fake-quant simulation. It is "refused" by a QuantdetError of ``prepare_qat``, refused "late" by one
-of ``export_integer``; any other error is a "traceback".
+fake-quant simulation (a deep net, where steps add up: within 1 step in every layer). It is
+"refused" by a QuantdetError of ``prepare_qat``, refused "late" by one of ``export_integer``; any
+other error is a "traceback".
 
 The suite keras_hub needs that package, apart from quantdet's own (it wants tensorflow-text, which
 no backbone uses):
@@ -83,8 +84,8 @@ def _chosen(nets: Nets, only: list[str] | None) -> list[tuple[str, Callable[[Any
 def _judge_aloud(suite: str, name: str, build: Callable[[Any], Any]) -> Row:
     row = judge(name, build)
     shown = row.message or f"{row.db} dB, {row.steps} steps"
-    line = f"{suite} {name}: {row.verdict}, {' '.join(shown.split())[:LONGEST_REASON]}"
-    print(f"{line} ({row.seconds} s)", file=sys.stderr, flush=True)
+    line = f"{suite} {name}: {row.verdict}, {_short(shown)} ({row.seconds} s)"
+    print(line, file=sys.stderr, flush=True)
     return row
 
 
@@ -130,6 +131,8 @@ def _badness(row: Row) -> tuple[int, float]:
 
 
 def _short(message: str) -> str:
+    """Return the reason without the remedy, which follows a semicolon."""
+    message = message.partition(";")[0]
     return " ".join(message.split()).replace("|", "\\|")[:LONGEST_REASON]
 
 
