@@ -153,15 +153,14 @@ def table(name: str, subject: Subject, out: Path, seeds: Sequence[int]) -> None:
     print(f"\n{name}, {len(subject.pixels)} test pictures\n")
     print("| observer |", " | ".join(titles), "|")
     print("|---" * (len(titles) + 1) + "|")
-    print(
-        "| float |", " | ".join(f"{value:.1f}" for value in exact.values()), "|" * len(floats), "|"
-    )
+    cells = [f"{value:.1f}" for value in exact.values()] + [""] * (len(floats) + 1)
+    print("| float |", " | ".join(cells), "|")
     for observer in OBSERVERS:
         rows = [
             measured(subject, floats, observer, out / f"{name}-{observer}-{seed}", seed)
             for seed in seeds
         ]
-        cells = (spread([row[title] for row in rows]) for title in titles)
+        cells = [spread([row[title] for row in rows]) for title in titles]
         print(f"| {observer} |", " | ".join(cells), "|", flush=True)
 
 
