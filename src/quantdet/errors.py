@@ -25,6 +25,10 @@ class QuantizationError(QuantdetError):
     """A model cannot be quantized as asked."""
 
 
+class QuantizationWarning(UserWarning):
+    """A model was quantized, but far from its float model."""
+
+
 class ExportError(QuantdetError):
     """An exported file is not what was promised, e.g. not fully integer."""
 

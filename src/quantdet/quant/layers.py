@@ -55,6 +55,8 @@ class ActivationQuantizer(keras.layers.Layer):
         bits: 8, or 16 with a symmetric range.
         ranges: one of ``RANGES``.
         track_steps: calls in training after which a tracked range stays.
+        stands_for: label of the tensor in the float model that equals the rounded one
+            (``reader.labelled_tensors``), None if there is none, or the range is that of several.
 
     A ReLU in front is absorbed: with the range inside [lower, upper] quantization clips anyway.
     """
@@ -68,6 +70,7 @@ class ActivationQuantizer(keras.layers.Layer):
         bits: int = 8,
         ranges: str = "calibrated",
         track_steps: int = 0,
+        stands_for: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -78,6 +81,7 @@ class ActivationQuantizer(keras.layers.Layer):
         self.bits = bits
         self.ranges = ranges
         self.track_steps = track_steps
+        self.stands_for = stands_for
 
     def build(self, input_shape: Any) -> None:
         """Create the range; it means nothing before calibration unless it is fixed."""
@@ -165,7 +169,7 @@ class ActivationQuantizer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        names = ("lower", "upper", "fixed", "bits", "ranges", "track_steps")
+        names = ("lower", "upper", "fixed", "bits", "ranges", "track_steps", "stands_for")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

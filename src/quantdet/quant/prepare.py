@@ -7,18 +7,20 @@ float model → simplify (fold.py) → plan of ranges (ranges.py) → fake quant
 from __future__ import annotations
 
 import itertools
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from quantdet.errors import QuantizationError
+from quantdet.errors import QuantizationError, QuantizationWarning
 from quantdet.quant.bias_correction import correct_biases
 from quantdet.quant.calibrate import calibrate
 from quantdet.quant.calibration_data import (
     CalibrationData,
     InputRange,
+    Inputs,
     check_input_range,
 )
 from quantdet.quant.equalize import equalize
@@ -30,6 +32,7 @@ from quantdet.quant.fold import (
     with_bias,
 )
 from quantdet.quant.graph import Graph, Node, build_model
+from quantdet.quant.judge import compare_with_float
 from quantdet.quant.layers import (
     INT4_KERNELS,
     PER_TENSOR_ONLY,
@@ -51,6 +54,8 @@ from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for
 from quantdet.quant.weight_scales import best_scale
+
+_COMPARED_PICTURES = 8
 
 
 def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a good default
@@ -85,6 +90,10 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
             (-128/127.5, 127/127.5) for pixels; of several inputs one for all, or a dict by
             name. None to calibrate it too.
 
+    Warns:
+        QuantizationWarning: an output is much further from the float model than quantization of
+            this width explains; names the layer to look at.
+
     Returns:
         A functional model with the same inputs, outputs and layer names. It can be compiled,
         trained, saved as ``.keras`` and loaded again. Layers that were not trainable are not.
@@ -112,12 +121,25 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     input_range = check_input_range(model, input_range)
     data = CalibrationData(model, calibration)
     slices = data.replayable() if equalizes(recipe) else data
-    if equalizes(recipe):
-        model = equalize(model, slices)
-    prepared = insert_fake_quant(model, scheme, input_range)
+    source = equalize(model, slices) if equalizes(recipe) else model
+    prepared = insert_fake_quant(source, scheme, input_range)
     sample = calibrate(prepared, slices, observer=observer)
     correct_biases(prepared, sample, ROUNDINGS[rounding])
+    _warn_if_far(model, prepared, sample)
     return prepared
+
+
+def _warn_if_far(model: Any, prepared: Any, sample: Inputs) -> None:
+    compared = compare_with_float(model, prepared, _few(sample))
+    warning = compared.warning()
+    if warning is not None:
+        warnings.warn(warning, QuantizationWarning, stacklevel=3)
+
+
+def _few(sample: Inputs) -> Any:
+    """Return a few pictures of a sample as ``model.fit`` takes them."""
+    few = [values[:_COMPARED_PICTURES] for values in sample]
+    return few if len(few) > 1 else few[0]
 
 
 @dataclass(frozen=True)
@@ -217,6 +239,8 @@ class _Inserter:
         else:
             quantizer = self._group_quantizer(tensor, name)
         self._now[tensor] = self._call(quantizer, [value])
+        shared = sum(node.layer is quantizer for node in self._nodes) > 1
+        quantizer.stands_for = None if shared else self._graph.origins.get(tensor)
 
     def _group_quantizer(self, tensor: int, name: str) -> ActivationQuantizer:
         group = self._plan.group(tensor)
