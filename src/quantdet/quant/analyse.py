@@ -21,14 +21,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.graph import Node, call_layer
+from quantdet.quant.judge import GivenValues
 from quantdet.quant.layers import ActivationQuantizer
 from quantdet.quant.noise import decibels, energy, numbers, product
 from quantdet.quant.pair import Pair, Point
@@ -118,7 +119,7 @@ class Analysis:
 
     Attributes:
         layers: in the order of execution.
-        outputs: output name → SQNR in dB.
+        outputs: output name → SQNR in dB, against the given float model where the pair has one.
     """
 
     layers: tuple[LayerAnalysis, ...]
@@ -166,15 +167,17 @@ class _Comparer:
         self._outputs = {name: np.zeros(2) for name in pair.outputs}
 
     def compare(self, batch: Any) -> None:
-        tensor = ops.convert_to_tensor(batch, dtype="float32")
-        start = _Forms(tensor, tensor, tensor)
-        known = self._pair.graph.run([start], self._apply, forget=True)
+        given = self._pair.given(batch)
+        starts = [_Forms(tensor, tensor, tensor) for tensor in self._pair.tensors(batch)]
+        known = self._pair.graph.run(starts, partial(self._apply, given), forget=True)
         for name, tensor_id in self._pair.outputs.items():
-            exact, rounded = numbers(known[tensor_id].exact), numbers(known[tensor_id].rounded)
-            self._outputs[name] += energy(exact), energy(rounded - exact)
+            forms = known[tensor_id]
+            exact = numbers(self._pair.exact_output(name, forms.exact, given))
+            self._outputs[name] += energy(exact), energy(numbers(forms.rounded) - exact)
 
-    def _apply(self, node: Node, arguments: list[_Forms]) -> _Forms:
-        exact = self._pair.call_float(node, [item.exact for item in arguments])
+    def _apply(self, given: GivenValues, node: Node, arguments: list[_Forms]) -> _Forms:
+        computed = self._pair.call_float(node, [item.exact for item in arguments])
+        exact = self._pair.exact(node, computed, given)
         rounded = call_layer(node.layer, [item.rounded for item in arguments])
         if not isinstance(node.layer, ActivationQuantizer):
             own = call_layer(node.layer, [item.own for item in arguments])

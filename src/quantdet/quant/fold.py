@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -25,7 +24,7 @@ from quantdet.errors import QuantizationError
 from quantdet.quant.activations import activation_kind
 from quantdet.quant.affine import Vector, affine_layer, chain, picture_calls
 from quantdet.quant.compose import compose_activations
-from quantdet.quant.graph import Graph, Node, build_model
+from quantdet.quant.graph import Graph, Node, build_model, with_shapes
 from quantdet.quant.primitives import Reduce
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import AFFINE, CLIPS, IDENTITIES, describe, rule_for
@@ -52,8 +51,10 @@ def simplify(graph: Graph) -> Graph:
         fold_affine_after,
         fold_affine_before,
         replace_affine,
+        merge_repeated_calls,
+        relus_before_moves,
     ):
-        graph = rewrite(graph)
+        graph = with_shapes(rewrite(graph))
     return graph
 
 
@@ -141,8 +142,7 @@ def relus_before_moves(graph: Graph) -> Graph:
         fresh = graph.new_tensor()
         nodes[place] = Node(reader.layer, node.inputs, fresh)
         nodes[nodes.index(reader)] = Node(node.layer, (fresh,), reader.output)
-        shapes = {**graph.shapes, fresh: graph.shapes[node.inputs[0]]}
-        return relus_before_moves(replace(graph.rewrite(nodes), shapes=shapes))
+        return relus_before_moves(graph.rewrite(nodes))
     return graph
 
 

@@ -16,6 +16,9 @@ from functools import cached_property
 from typing import Any
 
 import keras
+from keras.ops import convert_to_numpy as to_numpy
+
+from quantdet.errors import QuantizationError
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,17 @@ class Graph:
         return keras.tree.map_structure(lambda tensor: known[tensor], self.outputs)
 
 
+def with_shapes(graph: Graph) -> Graph:
+    """Return a graph that knows the shapes of tensors that a pass has added, too."""
+    shapes = dict(graph.shapes)
+    for node in graph.nodes:
+        if node.output not in shapes:
+            given = [shapes[tensor] for tensor in node.inputs]
+            found = node.layer.compute_output_shape(given[0] if len(given) == 1 else given)
+            shapes[node.output] = tuple(found)
+    return replace(graph, shapes=shapes)
+
+
 def call_layer(layer: Any, arguments: list[Any]) -> Any:
     """Call ``layer`` the Keras way: one tensor, or a list of several; always inference mode."""
     return layer(arguments[0] if len(arguments) == 1 else arguments)
@@ -145,12 +159,23 @@ def clone_layer(layer: Any, **changes: Any) -> Any:
         layer: a built layer.
         changes: configuration values to replace; they must not change weight shapes.
     """
-    copy = type(layer).from_config({**layer.get_config(), "dtype": "float32", **changes})
+    config = {**layer.get_config(), "dtype": "float32", **changes}
+    if getattr(layer, "quantization_mode", None) is not None:
+        raise QuantizationError(
+            f"layer {layer.name!r} ({type(layer).__name__}) is quantized by Keras "
+            f"({layer.quantization_mode}); give the float model"
+        )
+    adapted = getattr(layer, "lora_enabled", False)
+    if adapted:
+        config["lora_rank"] = None
+    copy = type(layer).from_config(config)
     if layer.built:
         build = layer.get_build_config()
         if build:
             copy.build_from_config(build)
-        copy.set_weights(layer.get_weights())
+        # A low-rank adaptation is part of the kernel from here on.
+        own = [layer.kernel, *([layer.bias] if layer.use_bias else [])] if adapted else None
+        copy.set_weights(layer.get_weights() if own is None else list(map(to_numpy, own)))
         if hasattr(copy, "finalize_state"):
             copy.finalize_state()  # Normalization computes with numbers derived from its weights.
     return copy

@@ -153,8 +153,10 @@ class GivenModel:
     def __init__(self, model: Any) -> None:
         functional = functional_form(model)
         self.labels = labelled_tensors(functional)
+        inputs = functional.inputs
         self._probe = keras.Model(
-            functional.inputs, {"tensors": self.labels, "outputs": functional._outputs_struct}
+            inputs if len(inputs) > 1 else inputs[0],
+            {"tensors": self.labels, "outputs": functional._outputs_struct},
         )
 
     def run(self, inputs: Inputs) -> GivenValues:

@@ -13,6 +13,7 @@ from quantdet.errors import QuantizationError
 from quantdet.quant.calibrate import call_float, quantizer_of
 from quantdet.quant.fold import WEIGHTED, dense_as_convolution, simplify
 from quantdet.quant.graph import Graph, Node, call_layer
+from quantdet.quant.judge import GivenModel, GivenValues, named_outputs
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
@@ -53,6 +54,9 @@ class Point:
 class Pair:
     """Both forms of a net on one graph.
 
+    The float form is the given model itself wherever it has the tensor (judge.py); what the
+    engine has taken apart is computed with the given weights.
+
     Args:
         quantized: calibrated fake-quantized model, trained and frozen or not.
         floats: the float model that it was made from; None for the kernels and biases that
@@ -73,23 +77,70 @@ class Pair:
                 f"model {quantized.name!r} is not quantized; give what prepare_qat returned"
             )
         self.originals = {} if floats is None else _originals(floats, self.points)
-        self.outputs = _named(self.graph.outputs)
+        self.outputs = named_outputs(self.graph.outputs)
+        self._given = None if floats is None else GivenModel(floats)
         self._cut = _quantizers(self.graph, self.outputs, cut_outputs)
+
+    def tensors(self, batch: Any) -> list[Any]:
+        """Return a batch as one tensor per input.
+
+        Args:
+            batch: array, or for several inputs a list of them in the order of the model.
+        """
+        arrays = batch if isinstance(batch, list | tuple) else [batch]
+        return [ops.convert_to_tensor(array, dtype="float32") for array in arrays]
+
+    def given(self, batch: Any) -> GivenValues:
+        """Return the tensors of the given model for a batch; none if there is no such model."""
+        if self._given is None:
+            return GivenValues({}, {})
+        return self._given.run(self.tensors(batch))
 
     def run_float(self, batch: Any) -> dict[int, Any]:
         """Return every tensor of the float function for a batch of inputs."""
-        return self.graph.run([ops.convert_to_tensor(batch, dtype="float32")], self.call_float)
+        given = self.given(batch)
+
+        def apply(node: Node, arguments: list[Any]) -> Any:
+            return self.exact(node, self.call_float(node, arguments), given)
+
+        return self.graph.run(self.tensors(batch), apply)
+
+    def exact(self, node: Node, computed: Any, given: GivenValues) -> Any:
+        """Return what the given model has where ``node`` rounds, else what was computed.
+
+        Args:
+            node: a call of the graph.
+            computed: its float result.
+            given: of the same batch.
+        """
+        found = given.tensors.get(getattr(node.layer, "stands_for", None) or "")
+        if found is None or found.shape != tuple(computed.shape):
+            return computed
+        return self._cut_to_range(node, ops.convert_to_tensor(found))
+
+    def exact_output(self, name: str, computed: Any, given: GivenValues) -> Any:
+        """Return an output of the given model, else what was computed."""
+        found = given.outputs.get(name)
+        if found is None or self.is_cut(name):
+            return computed
+        return ops.convert_to_tensor(found)
+
+    def is_cut(self, name: str) -> bool:
+        """Tell whether the range of an output was chosen on purpose."""
+        return quantizer_of(self.graph.producers(), self.outputs[name]) in self._cut
 
     def call_float(self, node: Node, arguments: list[Any]) -> Any:
         """Evaluate one call as the float model does."""
         original = self.originals.get(node.layer.name)
         if original is not None:
             return call_layer(original, arguments)
-        result = call_float(node, arguments)
-        if node.layer in self._cut:
-            params = node.layer.params()
-            result = ops.clip(result, params.minimum, params.maximum)
-        return result
+        return self._cut_to_range(node, call_float(node, arguments))
+
+    def _cut_to_range(self, node: Node, values: Any) -> Any:
+        if node.layer not in self._cut:
+            return values
+        params = node.layer.params()
+        return ops.clip(values, params.minimum, params.maximum)
 
 
 def _points(graph: Graph) -> Iterable[Point]:
@@ -147,14 +198,6 @@ def _originals(floats: Any, points: Sequence[Point]) -> dict[str, Any]:
                 "model that prepare_qat was called with"
             )
     return originals
-
-
-def _named(outputs: Any) -> dict[str, int]:
-    if isinstance(outputs, dict):
-        return dict(outputs)
-    if isinstance(outputs, int):
-        return {"output": outputs}
-    return {f"output_{number}": tensor for number, tensor in enumerate(outputs)}
 
 
 def _quantizers(graph: Graph, outputs: Mapping[str, int], names: Iterable[str]) -> set[Any]:

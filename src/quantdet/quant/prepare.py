@@ -31,7 +31,7 @@ from quantdet.quant.fold import (
     simplify,
     with_bias,
 )
-from quantdet.quant.graph import Graph, Node, build_model
+from quantdet.quant.graph import Graph, Node, build_model, with_shapes
 from quantdet.quant.judge import compare_with_float
 from quantdet.quant.layers import (
     INT4_KERNELS,
@@ -170,7 +170,7 @@ def insert_fake_quant(model: Any, scheme: Scheme, input_range: InputRange = None
     book = RecipeBook(scheme.recipe, dict.fromkeys(weighted))
     simple = dense_as_convolution(simple, lambda name: book.for_layer(name).dense_per_channel)
     known = KnownRanges(input_range, book.activation_bits)
-    graph = separate_fixed(simple, known)
+    graph = with_shapes(separate_fixed(with_shapes(simple), known))
     graph = _Inserter(graph, plan_ranges(graph, known), scheme, book).insert()
     prepared = build_model(graph, f"{model.name}_quant")
     for layer in prepared.layers:

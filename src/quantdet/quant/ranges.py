@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from quantdet.errors import QuantizationError
@@ -15,8 +16,16 @@ from quantdet.quant.affine import affine_layer, picture_calls
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.rules import CLIPS, Clip, Range, describe, rule_for
 
-# Operators of these have no place for a ReLU, or lose it on some kernels.
-_NOT_FUSED = (primitives.Constant,)
+# Layers whose operators have a place for a ReLU.
+_FUSING = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Dense,
+    keras.layers.Add,
+    keras.layers.Subtract,
+    keras.layers.Multiply,
+)
 
 # LiteRT's integer sigmoid and softmax kernels accept only this output range (1/256 steps).
 UNIT_RANGE = (0.0, 255.0 / 256.0)
@@ -70,7 +79,8 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
 
     A tensor of fixed range is copied where it meets others in a tied layer. A tensor that has a
     grid already is copied before a Clip, and before a ReLU that the converter would fuse with an
-    operator that has one grid for input and output. The copy is a 1x1 depthwise convolution with
+    operator that has one grid for input and output. An input that is an output, too, would have two
+    types. The copy is a 1x1 depthwise convolution with
     kernel 1: LiteRT's converter has no other way to requantize that stays integer.
     """
     fixed = _fixed_by_nature(graph, known)
@@ -89,7 +99,13 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
             inputs = [copier.copy(inputs[0], f"{node.layer.name}_requantize")]
         nodes += copier.take()
         nodes.append(Node(node.layer, tuple(inputs), node.output))
-    return graph.rewrite(nodes)
+    copies = {
+        tensor: copier.copy(tensor, f"{template.name}_copy")
+        for tensor, template in zip(graph.inputs, graph.input_templates, strict=True)
+        if tensor in graph.output_ids
+    }
+    outputs = keras.tree.map_structure(lambda tensor: copies.get(tensor, tensor), graph.outputs)
+    return replace(graph.rewrite([*nodes, *copier.take()]), outputs=outputs)
 
 
 class _Copier:
@@ -132,12 +148,13 @@ def _fixed_by_nature(graph: Graph, known: KnownRanges) -> dict[int, tuple[float,
 
 
 def _clip_range(layer: Any, bits: int) -> tuple[float, float]:
-    if bits == 16 and layer.lower != -layer.upper:
+    lower, upper = clip_of(layer) or (0.0, None)
+    if bits == 16 and lower != -(upper or 0.0):
         raise QuantizationError(
-            f"{describe(layer)} cuts to [{layer.lower}, {layer.upper}]; 16 bit integers are "
+            f"{describe(layer)} cuts to [{lower:g}, {upper:g}]; 16 bit integers are "
             "symmetric and cannot: use recipe static_wi8_ai8"
         )
-    return layer.lower, layer.upper
+    return lower, upper or 0.0
 
 
 def plan_ranges(graph: Graph, known: KnownRanges) -> RangePlan:
@@ -202,9 +219,7 @@ def _fuses(graph: Graph, node: Node) -> bool:
     before = graph.producers().get(node.inputs[0])
     return (
         before is not None
-        and _origin(before) is Range.OWN
-        and activation_kind(before.layer) is None
-        and type(before.layer) not in _NOT_FUSED
+        and type(before.layer) in _FUSING
         and graph.only_consumer(before.output) is not None
     )
 

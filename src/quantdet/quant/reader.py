@@ -22,7 +22,7 @@ from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
 from quantdet.quant.operations import OPERATIONS, UnsupportedError, operation_name
 from quantdet.quant.operations.elementwise import mish
 from quantdet.quant.operations.normalization import LAYERS
-from quantdet.quant.rules import JOINING, describe, is_known
+from quantdet.quant.rules import JOINING, check_options, describe, is_known
 
 Shape = tuple[int | None, ...]
 _ACTIVATED = (
@@ -169,6 +169,8 @@ class _Reader:
         if more:
             raise QuantizationError(f"{describe(layer)} has {1 + len(more)} outputs")
         _refuse_options(call)
+        if self._clone:
+            check_options(layer)
         shape = tuple(symbol.shape)
         if None in shape[1:] and isinstance(layer, keras.layers.Layer):
             shapes = [self.shapes[tensor] for tensor in arguments]

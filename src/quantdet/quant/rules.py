@@ -86,8 +86,8 @@ RULES: dict[type, Rule] = {
 }
 _ACTIVATIONS: dict[str, Rule] = {
     "relu": Rule(Range.OWN, ("RELU",)),
-    "relu6": Rule(Range.OWN, ("RELU6", "RELU_0_TO_1", "MINIMUM")),
-    "relu1": Rule(Range.OWN, ("RELU_0_TO_1", "MINIMUM")),
+    "relu6": Rule(Range.OWN, ("RELU6",)),
+    "relu1": Rule(Range.CLIP),
     "tanh": Rule(Range.SIGNED_UNIT, ("TANH",)),
     "sigmoid": Rule(Range.UNIT, ("LOGISTIC",)),
     "softmax": Rule(Range.UNIT, ("SOFTMAX",)),
@@ -236,6 +236,14 @@ def check_options(layer: Any) -> None:
             f"{describe(layer)} is channels_first; LiteRT is "
             "channels_last: rebuild the model with data_format='channels_last'"
         )
+    if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
+        both = (layer.strides, layer.dilation_rate)
+        if min(map(max, both)) > 1 or len(set(layer.strides)) > 1:
+            raise QuantizationError(
+                f"{describe(layer)} has strides={layer.strides} and "
+                f"dilation_rate={layer.dilation_rate}; a depthwise integer kernel has either, and "
+                "the same stride both ways"
+            )
     for option, possible in _REFUSED_OPTIONS.get(type(layer), {}).items():
         value = getattr(layer, option)
         if value not in possible:
