@@ -23,6 +23,8 @@ from quantdet.quant.layers import ActivationQuantizer
 from quantdet.quant.prepare import Scheme, insert_fake_quant, prepare_qat
 from tests.quant.cases import random_input, random_model
 
+# A model that takes a dict need not name its Inputs by the keys.
+pytestmark = pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
 COUNT = 10
 
 
@@ -388,7 +390,7 @@ def test_big_arrays_run_in_slices():
         values = np.zeros((count, *shape), np.float32)
         return [len(inputs[0]) for inputs in CalibrationData(model, values)]
 
-    assert lengths((224, 224, 3), 40) == [16, 16, 8]
+    assert lengths((224, 224, 3), 20) == [8, 8, 4]
     assert lengths((1024, 1024, 3), 2) == [1, 1]
     assert lengths((5,), 600) == [256, 256, 88]
 

@@ -32,6 +32,7 @@ def correct_biases(model: Any, sample: Inputs, round_kernel: RoundKernel = keep)
         round_kernel: one of ``rounding.ROUNDINGS``.
     """
     graph = read_graph(model, clone=False)
+    readers = graph.consumers()
     done: set[int] = set()
 
     # A tensor is a list of slices, so that what a call needs besides is small.
@@ -44,11 +45,28 @@ def correct_biases(model: Any, sample: Inputs, round_kernel: RoundKernel = keep)
             round_kernel(layer, arguments[0])
             error = wanted - _mean_output(layer.call, arguments[0])
             layer.bias.assign_add(error.astype(np.float32))
-        return [call_layer(layer, list(slices)) for slices in zip(*arguments, strict=True)]
+        last = [
+            readers[tensor][-1] is node and tensor not in graph.output_ids for tensor in node.inputs
+        ]
+        return _call_in_slices(layer, arguments, last)
 
     slices = sliced(zip(*sample, strict=True))
     tensors = [[ops.convert_to_tensor(values) for values in inputs] for inputs in slices]
     graph.run(map(list, zip(*tensors, strict=True)), apply, forget=True)
+
+
+def _call_in_slices(layer: Any, arguments: list[list[Any]], last: list[bool]) -> list[Any]:
+    """Call a layer on each slice, and drop it at once where this is the ``last`` call to read it.
+
+    The largest tensors of a net take hundreds of megabytes; so there is one at a time, not two.
+    """
+    results = []
+    for number in range(len(arguments[0])):
+        results.append(call_layer(layer, [slices[number] for slices in arguments]))
+        for slices, is_last in zip(arguments, last, strict=True):
+            if is_last:
+                slices[number] = None
+    return results
 
 
 def _mean_output(call: Callable[[Any], Any], slices: Sequence[Any]) -> NDArray[np.float64]:

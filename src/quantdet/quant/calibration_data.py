@@ -27,9 +27,9 @@ Inputs = list[NDArray[np.float32]]
 Shape = tuple[int | None, ...]
 InputRange = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 
-# A slice holds so many values of the inputs: 16 pictures of 224 px. Its activations are some
-# ten times as many, for each of the few tensors that live at a time.
-_SLICE_VALUES = 16 * 224 * 224 * 3
+# A slice holds so many values of the inputs: 8 pictures of 224 px. Each of the few tensors that
+# live at a time is up to ten times as large, and larger slices are no faster.
+_SLICE_VALUES = 8 * 224 * 224 * 3
 _SLICE_PICTURES = 256
 _SAMPLE_PICTURES = 48
 _SAMPLE_SEED = 0
