@@ -81,6 +81,14 @@ print(json.dumps(said))
 """
 
 
+# Nothing but the one line that docs/quantization.md names.
+_LOAD = """
+import sys, keras
+import quantdet.quant.layers
+print(keras.saving.load_model(sys.argv[1]).name)
+"""
+
+
 def _run(backend, script, argument):
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
@@ -140,6 +148,7 @@ def test_jax_computes_what_tensorflow_does(tensorflow, tmp_path):
 def _check_export(backend, folder):
     said = json.loads(_run(backend, _EXPORT, folder).splitlines()[-1])
     loaded = keras.saving.load_model(folder / "m.keras")
+    assert _run(backend, _LOAD, folder / "m.keras").splitlines()[-1] == loaded.name
     for case, io_dtype in (("good", None), ("int8", "int8")):
         assert said[case] == ""
         wanted = export_integer(loaded, folder / "wanted.tflite", io_dtype=io_dtype)
