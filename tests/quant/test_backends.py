@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from quantdet.errors import ExportError
+from quantdet.export.integer import export_integer
 from quantdet.quant.layers import ActivationQuantizer, QuantDense
 from quantdet.quant.prepare import prepare_qat
 
@@ -44,23 +47,85 @@ for ranges in ("calibrated", "learned"):
 np.savez(sys.argv[1], **found)
 """
 
+# Prints what export_integer said, by case.
+_EXPORT = """
+import json, sys, keras, numpy as np
+from pathlib import Path
+from quantdet import QuantdetError, export_integer, prepare_qat
+from quantdet.quant.rules import RULES, Range, Rule
+from tests.quant.cases import random_input, random_model
+folder, said = Path(sys.argv[1]), {}
+def export(case, model, **options):
+    try:
+        export_integer(model, folder / f"{case}.tflite", **options)
+        said[case] = ""
+    except QuantdetError as error:
+        said[case] = f"{type(error).__name__}: {error}"
+model = random_model("two_outputs")
+prepared = prepare_qat(model, [random_input(model)], input_range=(-1, 1))
+prepared.save(folder / "m.keras")
+export("good", prepared)
+export("int8", prepared, io_dtype="int8")
+export("int16", prepared, io_dtype="int16")
+export("float", model)
+@keras.saving.register_keras_serializable("mine")
+class Double(keras.layers.Layer):
+    def call(self, x):
+        return x + x
+RULES[Double] = Rule(Range.OWN, ("ADD",))
+x = keras.Input((4,))
+export("own", prepare_qat(keras.Model(x, Double()(x)), np.ones((2, 4))))
+sys.modules["tensorflow"] = None
+export("missing", prepared)
+print(json.dumps(said))
+"""
 
-def _run(backend, file):
+
+# Nothing but the one line that docs/quantization.md names.
+_LOAD = """
+import sys, keras
+import quantdet.quant.layers
+print(keras.saving.load_model(sys.argv[1]).name)
+"""
+
+
+def _run(backend, script, argument):
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, str(file)],
+        [sys.executable, "-c", script, str(argument)],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def _compute(backend, file):
+    _run(backend, _SCRIPT, file)
     return dict(np.load(file))
 
 
 @pytest.fixture(scope="module")
 def tensorflow(tmp_path_factory):
-    return _run("tensorflow", tmp_path_factory.mktemp("backend") / "tensorflow.npz")
+    return _compute("tensorflow", tmp_path_factory.mktemp("backend") / "tensorflow.npz")
+
+
+def test_a_plain_compile_leaves_xla_off_where_a_gpu_is(monkeypatch):
+    """XLA has no gradient of the native fake quantization; "auto" must not choose it."""
+    gpu = SimpleNamespace(device_type="GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [gpu])
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(2)(x))
+    model.compile(loss="mse")
+    assert model.jit_compile is True
+    for recipe in ("static_wi8_ai8", "static_wi8_ai16"):
+        prepared = prepare_qat(model, np.ones((8, 4), np.float32), recipe=recipe)
+        prepared.compile(loss="mse")
+        assert prepared.jit_compile is False
+        told = {type(layer) for layer in prepared.layers if not layer.supports_jit}
+        assert told == {ActivationQuantizer, QuantDense}
 
 
 def test_a_plain_compile_leaves_xla_off_where_a_gpu_is(monkeypatch):
@@ -93,9 +158,39 @@ def _compare(found, tensorflow):
 
 
 def test_jax_computes_what_tensorflow_does(tensorflow, tmp_path):
-    _compare(_run("jax", tmp_path / "jax.npz"), tensorflow)
+    _compare(_compute("jax", tmp_path / "jax.npz"), tensorflow)
+
+
+def _check_export(backend, folder):
+    said = json.loads(_run(backend, _EXPORT, folder).splitlines()[-1])
+    loaded = keras.saving.load_model(folder / "m.keras")
+    assert _run(backend, _LOAD, folder / "m.keras").splitlines()[-1] == loaded.name
+    for case, io_dtype in (("good", None), ("int8", "int8")):
+        assert said[case] == ""
+        wanted = export_integer(loaded, folder / "wanted.tflite", io_dtype=io_dtype)
+        assert (folder / f"{case}.tflite").read_bytes() == wanted.read_bytes()
+    with pytest.raises(ExportError) as refused:
+        export_integer(loaded, folder / "wanted.tflite", io_dtype="int16")
+    assert said["int16"] == f"ExportError: {refused.value}"
+    assert "call prepare_qat(model, calibration) first" in said["float"]
+    assert said["own"].startswith("ExportError: the TensorFlow process")
+    assert "Double" in said["own"]
+    assert "with your own layers imported" in said["own"]
+    assert said["missing"].startswith("DependencyError: export needs TensorFlow")
+    assert f"Keras runs on {backend}" in said["missing"]
+    assert "KERAS_BACKEND=tensorflow python -c" in said["missing"]
+    assert all("\n" not in sentence for sentence in said.values())
+
+
+def test_export_on_jax(tmp_path):
+    _check_export("jax", tmp_path)
+
+
+@pytest.mark.torch
+def test_export_on_torch(tmp_path):
+    _check_export("torch", tmp_path)
 
 
 @pytest.mark.torch
 def test_torch_computes_what_tensorflow_does(tensorflow, tmp_path):
-    _compare(_run("torch", tmp_path / "torch.npz"), tensorflow)
+    _compare(_compute("torch", tmp_path / "torch.npz"), tensorflow)

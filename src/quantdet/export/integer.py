@@ -21,12 +21,14 @@ from quantdet.atomic import atomic_path
 from quantdet.errors import ExportError
 from quantdet.export.convert import convert, output_names, tensorflow
 from quantdet.export.int16 import fit_int16_kernels
+from quantdet.export.tensorflow_process import export_by_tensorflow
 from quantdet.export.verify import check_integer
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.freeze import freeze
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.match import match_graph
+from quantdet.quant.prepared import check_prepared
 from quantdet.quant.primitives import Constant
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.reader import read_graph
@@ -46,12 +48,18 @@ def export_integer(model: Any, path: Path | str, *, io_dtype: str | None = None)
         ``path``. The signature ``serving_default`` names inputs and outputs as the Keras model
         does (dict keys; otherwise ``output_0``, ``output_1``, …).
 
+    On another backend than TensorFlow a TensorFlow process does it, on the saved model.
+
     Raises:
+        QuantizationError: the model, or a layer of it, is not prepared.
         ExportError: the converter left a float op or tensor, or changed a scale; or the model
             has no such ``io_dtype``.
         DependencyError: TensorFlow is not installed.
     """
     path = Path(path)
+    check_prepared(model)
+    if keras.backend.backend() != "tensorflow":
+        return export_by_tensorflow(model, path, io_dtype)
     frozen = freeze(model)
     graph = read_graph(frozen, clone=False)
     io_dtype = _interface(graph, io_dtype)

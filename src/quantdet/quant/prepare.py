@@ -41,6 +41,7 @@ from quantdet.quant.layers import (
     ActivationQuantizer,
 )
 from quantdet.quant.observers import OBSERVERS
+from quantdet.quant.prepared import check_keras_model
 from quantdet.quant.ranges import (
     KnownRanges,
     RangePlan,
@@ -99,9 +100,9 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
         trained, saved as ``.keras`` and loaded again. Layers that were not trainable are not.
 
     Raises:
-        QuantizationError: unsupported layer (named), model prepared already, unknown recipe,
-            observer, rounding or ranges; no calibration data, or none that the model takes;
-            an input range without 0.
+        QuantizationError: no Keras model, unsupported layer (named), model prepared already,
+            unknown recipe, observer, rounding or ranges; no calibration data, or none that the
+            model takes; an input range without 0.
     """
     for name, value, known in (
         ("observer", observer, OBSERVERS),
@@ -117,6 +118,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
         ranges=ranges,
         track_steps=track_steps,
     )
+    check_keras_model(model)
     _refuse_quantized(model)
     input_range = check_input_range(model, input_range)
     data = CalibrationData(model, calibration)
