@@ -128,22 +128,6 @@ def test_a_plain_compile_leaves_xla_off_where_a_gpu_is(monkeypatch):
         assert told == {ActivationQuantizer, QuantDense}
 
 
-def test_a_plain_compile_leaves_xla_off_where_a_gpu_is(monkeypatch):
-    """XLA has no gradient of the native fake quantization; "auto" must not choose it."""
-    gpu = SimpleNamespace(device_type="GPU")
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [gpu])
-    x = keras.Input((4,))
-    model = keras.Model(x, keras.layers.Dense(2)(x))
-    model.compile(loss="mse")
-    assert model.jit_compile is True
-    for recipe in ("static_wi8_ai8", "static_wi8_ai16"):
-        prepared = prepare_qat(model, np.ones((8, 4), np.float32), recipe=recipe)
-        prepared.compile(loss="mse")
-        assert prepared.jit_compile is False
-        told = {type(layer) for layer in prepared.layers if not layer.supports_jit}
-        assert told == {ActivationQuantizer, QuantDense}
-
-
 def _compare(found, tensorflow):
     assert found.keys() == tensorflow.keys()
     ranges = [key for key in found if "learned gradient" in key and key.endswith("imum")]

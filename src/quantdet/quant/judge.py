@@ -114,7 +114,7 @@ def compare_with_float(model: Any, quantized: Any, pictures: Any) -> FloatCompar
             lambda node, arguments: call_layer(node.layer, arguments),
         )
         for node in graph.nodes:
-            label = getattr(node.layer, "stands_for", None)
+            label = getattr(node.layer, "stands_for", None) or ""
             if label in exact.tensors and exact.tensors[label].shape == known[node.output].shape:
                 sums[label] += _energies(exact.tensors[label], known[node.output])
         for name, tensor in named_outputs(graph.outputs).items():

@@ -6,6 +6,7 @@ float model → simplify (fold.py) → plan of ranges (ranges.py) → fake quant
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import warnings
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from quantdet.errors import QuantizationError, QuantizationWarning
+from quantdet.errors import ExportError, QuantizationError, QuantizationWarning
 from quantdet.quant.bias_correction import correct_biases
 from quantdet.quant.calibrate import calibrate
 from quantdet.quant.calibration_data import (
@@ -40,8 +41,8 @@ from quantdet.quant.layers import (
     RANGES,
     ActivationQuantizer,
 )
+from quantdet.quant.litert.writer import integer_content
 from quantdet.quant.observers import OBSERVERS
-from quantdet.quant.prepared import check_keras_model
 from quantdet.quant.ranges import (
     KnownRanges,
     RangePlan,
@@ -50,7 +51,7 @@ from quantdet.quant.ranges import (
     plan_ranges,
     separate_fixed,
 )
-from quantdet.quant.reader import functional_form, read_graph
+from quantdet.quant.reader import check_keras_model, functional_form, read_graph
 from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for
@@ -69,6 +70,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     ranges: str = "calibrated",
     track_steps: int = 200,
     input_range: InputRange = None,
+    trial_export: bool = True,
 ) -> Any:
     """Return a fake-quantized, calibrated copy of a functional Keras model, ready to train.
 
@@ -90,6 +92,8 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
         input_range: real (minimum, maximum) of the input where it is known, e.g.
             (-128/127.5, 127/127.5) for pixels; of several inputs one for all, or a dict by
             name. None to calibrate it too.
+        trial_export: export the calibrated model once, into nothing, so that what cannot be
+            exported is refused here and not after the training; takes as long as an export.
 
     Warns:
         QuantizationWarning: an output is much further from the float model than quantization of
@@ -128,7 +132,22 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     sample = calibrate(prepared, slices, observer=observer)
     correct_biases(prepared, sample, ROUNDINGS[rounding])
     _warn_if_far(model, prepared, sample)
+    if trial_export:
+        _try_export(prepared)
     return prepared
+
+
+def _try_export(prepared: Any) -> None:
+    """Refuse now what ``export_integer`` would refuse after the training."""
+    backend = keras.backend.backend()
+    if backend != "tensorflow" and importlib.util.find_spec("tensorflow") is None:
+        return  # Training needs no TensorFlow; the export elsewhere will tell.
+    try:
+        integer_content(prepared)
+    except ExportError as error:
+        raise QuantizationError(
+            f"model {prepared.name!r} could be trained, but not exported: {error}"
+        ) from None
 
 
 def _warn_if_far(model: Any, prepared: Any, sample: Inputs) -> None:

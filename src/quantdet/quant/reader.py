@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -60,17 +61,32 @@ def read_graph(model: Any, *, clone: bool = True) -> Graph:
     )
 
 
+def check_keras_model(model: Any) -> None:
+    """Refuse what is no Keras model.
+
+    Raises:
+        QuantizationError: what came instead, and the remedy.
+    """
+    if isinstance(model, keras.Model):
+        return
+    if isinstance(model, str | Path):
+        raise QuantizationError(
+            f"a Keras model is wanted, not the name of a file; load it: "
+            f"keras.saving.load_model({str(model)!r})"
+        )
+    raise QuantizationError(
+        f"a Keras 3 model is wanted, not a {type(model).__name__} of module "
+        f"{type(model).__module__}"
+    )
+
+
 def functional_form(model: Any) -> Any:
     """Return the functional Keras model behind a sequential or functional one.
 
     Raises:
         QuantizationError: there is none; the message says what to do.
     """
-    if not isinstance(model, keras.Model):
-        raise QuantizationError(
-            f"{str(model)[:80]!r} is a {type(model).__name__}, not a Keras model; load a file with "
-            "keras.saving.load_model(path) first"
-        )
+    check_keras_model(model)
     if isinstance(model, keras.Sequential):
         if not model.built:
             raise QuantizationError(
@@ -211,8 +227,8 @@ class _Reader:
         layers = list(dict.fromkeys(node.layer for node in nodes))
         for layer in layers:
             part = _plain_name(layer)
-            own = part if part.startswith(f"{owner}_") else f"{owner}_{part}"
-            layer.name = owner if layer is layers[-1] else own
+            if not part.startswith(f"{owner}_"):
+                layer.name = owner if layer is layers[-1] else f"{owner}_{part}"
             if not trainable:
                 layer.trainable = False
 

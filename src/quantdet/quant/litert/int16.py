@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from quantdet.export.flatbuffer import pack_model, read_model
+from quantdet.quant.litert.flatbuffer import pack_model, read_model
 
 _WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quantdet.errors import ExportError
 from quantdet.quant.litert_file import FileGraph, read_litert
+from quantdet.quiet import quiet_stderr
 
 _INTEGER_TYPES = {"int4", "int8", "uint8", "int16", "int32", "int64", "bool"}
 
@@ -26,6 +27,27 @@ def check_integer(content: bytes, io_dtype: str) -> None:
             raise ExportError(
                 f"{name!r} is {file.tensors[index].dtype} in the file, asked for was {io_dtype}"
             )
+
+
+def check_runs(content: bytes) -> None:
+    """Check that LiteRT's kernels take the file: allocate it with XNNPACK and without.
+
+    Raises:
+        ExportError: what the runtime says.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+        try:
+            with quiet_stderr():
+                Interpreter(
+                    model_content=content, experimental_op_resolver_type=kernels
+                ).allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ExportError(
+                f"LiteRT does not take the exported file: {str(error).strip()}; this is a defect "
+                "of the export"
+            ) from None
 
 
 def float_tensors(file: FileGraph) -> list[str]:
