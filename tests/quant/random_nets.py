@@ -87,6 +87,7 @@ _BORDERED = ("padding='same'", "strides=2", "dilation_rate=2", "dilation_rate=(1
 _POOLED = ("strides=1", "strides=2", "strides=(2, 1)", "padding='same'")
 _SLOPES = "np.linspace(0.1, 0.4, {c}).tolist()"
 _MEANS, _VARIANCES = "np.linspace(-0.5, 0.7, {c})", "np.linspace(0.4, 2.0, {c})"
+_NORMALIZED = ("epsilon=0.1", "center=False", "scale=False")
 _PAIR, _TRIPLE = "[{x}, {y}]", "[{x}, {y}, {z}]"
 _VECTORS_AND_PICTURES = (2, 3, 4)
 
@@ -96,7 +97,13 @@ LAYERS = (
         _COUNTS,
         _KERNELS,
         options=(*_BORDERED, "strides=(1, 2)", "groups=2", "use_bias=False", *_ACTIVATIONS),
-        rare=(*_CHANNELS_FIRST, *_MORE_ACTIVATIONS, "groups={c}", "lora_rank=2"),
+        rare=(
+            *_CHANNELS_FIRST,
+            *_MORE_ACTIVATIONS,
+            "groups={c}",
+            "lora_rank=2",
+            "lora_rank=2, lora_alpha=3.0",
+        ),
         often=60,
     ),
     _layer(
@@ -195,8 +202,17 @@ LAYERS = (
         often=8,
     ),
     _layer("Concatenate", options=("axis=1",), operands=_TRIPLE, axes=(2, 3)),
-    _layer("ZeroPadding2D", options=_keywords("padding", "2", "(0, 1)", "((1, 0), (0, 2))")),
-    _layer("Cropping2D", options=_keywords("cropping", "1", "(0, 1)", "((1, 0), (0, 2))"), often=2),
+    _layer(
+        "ZeroPadding2D",
+        options=_keywords("padding", "2", "(0, 1)", "((1, 0), (0, 2))"),
+        rare=_CHANNELS_FIRST,
+    ),
+    _layer(
+        "Cropping2D",
+        options=_keywords("cropping", "1", "(0, 1)", "((1, 0), (0, 2))"),
+        rare=_CHANNELS_FIRST,
+        often=2,
+    ),
     _layer(
         "MaxPooling2D",
         options=(*_keywords("pool_size", "3", "(1, 2)"), *_POOLED),
@@ -240,24 +256,27 @@ LAYERS = (
     _layer("SpatialDropout2D", ("0.5",), rare=_CHANNELS_FIRST, often=1),
     _layer("GaussianDropout", ("0.5",), often=1),
     _layer("GaussianNoise", ("0.5",), often=1),
-    _layer("AlphaDropout", ("0.5",), often=1),
+    _layer("AlphaDropout", ("0.5",), rare=("noise_shape=(1, 1, 1, {c})",), often=1),
     _layer("ActivityRegularization", options=("l1=0.1", "l2=0.1"), often=1),
     _layer("Identity", often=1),
-    _layer("RandomFlip", rare=("mode='horizontal'",), often=2, odd=True),
+    _layer("RandomFlip", rare=("mode='horizontal'", *_CHANNELS_FIRST), odd=True),
     _layer(
         "LayerNormalization",
-        rare=("axis=[1, 2, 3]",),
+        rare=("axis=[1, 2, 3]", "axis=1", *_NORMALIZED),
         axes=_VECTORS_AND_PICTURES,
-        often=2,
         odd=True,
     ),
-    _layer("GroupNormalization", ("1", "2"), often=2, odd=True),
-    _layer("UnitNormalization", axes=(2, 4), often=2, odd=True),
+    _layer("GroupNormalization", rare=("groups=2", "groups=1, axis=1", *_NORMALIZED), odd=True),
+    _layer("UnitNormalization", rare=("axis=1",), axes=(2, 4), odd=True),
     _layer(
         "Conv1D",
         _COUNTS,
         ("3",),
-        options=("padding='same'", "strides=2"),
+        options=("padding='same'", "strides=2", "use_bias=False"),
+        rare=(
+            *("padding='causal'", "dilation_rate=2", "groups=2", *_ACTIVATIONS),
+            *("lora_rank=2", "lora_rank=2, lora_alpha=3.0", *_CHANNELS_FIRST),
+        ),
         axes=(3,),
         odd=True,
     ),

@@ -11,6 +11,7 @@ An option that is in neither fails, so that one that Keras adds cannot slip thro
 
 from __future__ import annotations
 
+import ast
 import inspect
 
 import keras
@@ -40,7 +41,9 @@ WITHOUT_EFFECT: dict[str, str | None] = {
     },
     "activity_regularizer": "'l2'",
     "autocast": "False",
+    "bounding_box_format": None,
     "dtype": "'float32'",
+    "factor": None,
     "momentum": "0.5",
     "name": "'own_name'",
     "quantization_config": None,
@@ -81,15 +84,9 @@ def _listed(layer: type) -> set[str]:
     names = {name for kind in rows for name in positional[: len(kind.given)]}
     for kind in rows:
         for text in (*kind.options, *kind.rare):
-            call = f"dict({text.format(c=4, h=9, w=8)})"
-            names |= {keyword.arg for keyword in _parse(call).keywords}
+            call = ast.parse(f"f({text.format(c=4, h=9, w=8)})", mode="eval").body
+            names |= {keyword.arg for keyword in call.keywords}
     return names
-
-
-def _parse(call: str):
-    import ast
-
-    return ast.parse(call, mode="eval").body
 
 
 def test_every_supported_layer_is_in_the_table():
@@ -128,9 +125,8 @@ def _program(kind: Kind, choices: list[list[str]]) -> str:
     names = []
     for number, texts in enumerate(choices):
         names.append(f"t{number}")
-        if not any(text.startswith("name=") for text in texts):
-            texts = [*texts, f"name='option_{number}'"]
-        lines.append(f"t{number} = {fill(kind, texts, _SHAPES[axes], x='t', **others)}")
+        named = [*texts, *([] if "name=" in str(texts) else [f"name='option_{number}'"])]
+        lines.append(f"t{number} = {fill(kind, named, _SHAPES[axes], x='t', **others)}")
     lines += [f"model = keras.Model(a, [{', '.join(names)}])", "x = data_a"]
     return "\n".join(lines) + "\n"
 
