@@ -91,7 +91,7 @@ class _Rules:
     def __init__(self, producers: Any, frozen: dict[str, Any]) -> None:
         self._producers = producers
         self._frozen = frozen
-        self._corrections: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._corrections: dict[int, tuple[np.ndarray, ...]] = {}
 
     def apply(self, node: Node, arguments: list[Uncertain]) -> Uncertain:
         if isinstance(node.layer, ActivationQuantizer):
@@ -125,8 +125,13 @@ class _Rules:
         by_weights = _linear(layer, np.abs(x.value), moved)
         bias_step = quantizer_before(self._producers, node).params().scale * step.reshape(-1)
         # A shared layer has one bias, corrected for its first call.
-        worst, mean = self._corrections.setdefault(
-            id(layer), (_mean(by_weights), _mean(_linear(layer, x.value, on_grid - kernel)))
+        worst, mean, usual = self._corrections.setdefault(
+            id(layer),
+            (
+                _mean(by_weights),
+                _mean(_linear(layer, x.value, on_grid - kernel)),
+                _mean(x.value),
+            ),
         )
         return Uncertain(
             np.asarray(frozen.linear(x.value, on_grid, np.asarray(frozen.bias))),
@@ -134,8 +139,8 @@ class _Rules:
             np.asarray(layer.call_float(x.rewritten)) + mean,
             _linear(layer, x.bound, np.abs(kernel)) + by_weights + worst * 1.05 + bias_step / 2,
             _linear(layer, x.variance, kernel**2)
-            + _linear(layer, x.value**2, steps**2 / 12)
-            + mean**2
+            # The correction takes out what the mean input makes.
+            + _linear(layer, (x.value - usual) ** 2, steps**2 / 12)
             + bias_step**2 / 12,
         )
 

@@ -79,13 +79,13 @@ def _parameters(layer: type) -> list[str]:
 
 def _listed(layer: type) -> set[str]:
     """Return the arguments that the rows of a class give."""
-    rows = [kind for kind in LAYERS if kind.layer is layer]
-    positional = list(inspect.signature(layer).parameters)
-    names = {name for kind in rows for name in positional[: len(kind.given)]}
-    for kind in rows:
-        for text in (*kind.options, *kind.rare):
-            call = ast.parse(f"f({text.format(c=4, h=9, w=8)})", mode="eval").body
+    positional, names = list(inspect.signature(layer).parameters), set()
+    for kind in (kind for kind in LAYERS if kind.layer is layer):
+        for texts in [_required(kind), *([text] for text in (*kind.options, *kind.rare))]:
+            arguments = ", ".join(texts).format(c=4, h=9, w=8)
+            call = ast.parse(f"f({arguments})", mode="eval").body
             names |= {keyword.arg for keyword in call.keywords}
+            names |= set(positional[: len(call.args)])
     return names
 
 
