@@ -24,7 +24,7 @@ from tests.quant.error_bound import Uncertain, simulate
 from tests.quant.random_nets import Net
 
 # How far the noise may be above what independent roundings make.
-MARGIN_DB = 8.0
+MARGIN_DB = 6.0
 # Of the values: what float arithmetic in another order makes.
 _FLOAT_NOISE = 1e-4
 # Pictures that are compared layer by layer.
@@ -114,7 +114,8 @@ def check_file(path: Path, prepared: Any, net: Net) -> None:
     if len(integers) == 1:  # layer_parity takes one input
         (pixels,) = integers.values()
         for layer in layer_parity(frozen, path, pixels[:_FEW]):
-            assert layer.max_lsb <= 1, str(layer)
+            # Some kernels round coarsely, and are modelled to the last bit.
+            assert layer.max_lsb <= 1 or layer.identical_exact == 1.0, str(layer)
 
 
 def _margin(outputs: dict[str, Uncertain], net: Net) -> float:

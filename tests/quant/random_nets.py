@@ -268,7 +268,7 @@ LAYERS = (
         axes=_VECTORS_AND_PICTURES,
         odd=True,
     ),
-    _layer("GroupNormalization", rare=("groups=2", "groups=1, axis=1", *_NORMALIZED), odd=True),
+    _layer("GroupNormalization", ("2", "1"), rare=("axis=1", *_NORMALIZED), odd=True),
     _layer("UnitNormalization", rare=("axis=1",), axes=(2, 4), odd=True),
     _layer(
         "Conv1D",
