@@ -98,12 +98,13 @@ class _Rules:
             return self._quantized(node.layer, arguments[0])
         if isinstance(node.layer, QuantizedWeights):
             return self._weighted(node, arguments[0])
+        value = _call(node, [x.value for x in arguments])
         bound, variance = _rule(node)(node, arguments)
         return Uncertain(
-            _call(node, [x.value for x in arguments]),
+            value,
             _call(node, [x.rewritten for x in arguments]),
-            bound,
-            variance,
+            np.broadcast_to(bound, value.shape),
+            np.broadcast_to(variance, value.shape),
         )
 
     def _quantized(self, layer: ActivationQuantizer, x: Uncertain) -> Uncertain:

@@ -109,18 +109,11 @@ _FOUND = {
     # LiteRT could not load the file.
     "an input that is an output": (_PICTURE, "y = [kl.Conv2D(2, 3)(a), kl.Dropout(0.5)(a)]"),
     "a pooled input that is an output": (_PICTURE, "y = [kl.AveragePooling2D(2)(a), a]"),
+    "a dead relu": (_PIXELS, "y = kl.ReLU()(kl.Conv2D(2, 3)(a) - 9999.0)"),
     # Tracebacks.
     "normalization on two axes": (
         _PIXELS,
         "y = adapted(kl.Normalization(axis=(1, -1)), data_a)(a)",
-    ),
-    "softmax of a shared range": (
-        _PICTURE,
-        "u = kl.Softmax()(kl.SeparableConv2D(4, 3)(a))\ny = kl.Maximum()([u, kl.Conv2D(4, 1)(u)])",
-    ),
-    "affine behind a flattened softmax": (
-        _PICTURE,
-        "y = kl.BatchNormalization()(kl.Flatten()(kl.Softmax()(a)))",
     ),
     "low rank adaptation of dense": (_PICTURE, "y = kl.Dense(4, lora_rank=2)(t)"),
     "low rank adaptation of a convolution": (_PICTURE, "y = kl.Conv2D(4, 3, lora_rank=2)(t)"),
