@@ -6,6 +6,7 @@ by hand. What can occur in a program is a table, KINDS: one row for a layer or a
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -554,31 +555,18 @@ class _Program:
         self.lines += lines
 
     def define(self, expression: str, *before: str) -> None:
-        """Add the tensor, or the tensors, that an expression gives."""
-        name = f"t{len(self.lines)}"
-        value = eval(_after(before, self.scope, expression), self.scope)
-        if isinstance(value, list | tuple):
-            parts = [f"{name}_{number}" for number in range(len(value))]
-            self._accept(zip(parts, value, strict=True))
-            self.lines += [*before, f"{', '.join(parts)} = {expression}"]
-        else:
-            self._accept([(name, value)])
-            self.lines += [*before, f"{name} = {expression}"]
-
-    def _accept(self, found: Any) -> None:
-        named = dict(found)
-        for value in named.values():
-            shape = value.shape[1:]
-            if value.dtype != "float32" or not 1 <= np.prod(shape) <= _MOST_VALUES:
-                raise ValueError(f"shape {shape} of {value.dtype}")
-        self.scope.update(named)
-        self.tensors += named
-
-
-def _after(before: tuple[str, ...], scope: dict[str, Any], expression: str) -> str:
-    for line in before:
-        exec(line, scope)
-    return expression
+        """Add the tensor, or the tensors, that an expression gives after other lines."""
+        for line in before:
+            exec(line, self.scope)
+        value, name = eval(expression, self.scope), f"t{len(self.lines)}"
+        several = isinstance(value, list | tuple)
+        found = {f"{name}_{i}": part for i, part in enumerate(value)} if several else {name: value}
+        for tensor in found.values():
+            if tensor.dtype != "float32" or not 1 <= np.prod(tensor.shape[1:]) <= _MOST_VALUES:
+                raise ValueError(f"shape {tensor.shape} of {tensor.dtype}")
+        self.scope.update(found)
+        self.tensors += found
+        self.lines += [*before, f"{', '.join(found)} = {expression}"]
 
 
 def fill(kind: Kind, texts: list[str], shape: tuple[int, ...], **tensors: str) -> str:
@@ -620,7 +608,8 @@ class _Writer:
         names = ["a", "b"] if self._rng.random() < 0.12 else ["a"]
         shape = self._input_shape()
         for name in names:
-            self._input(name, shape)
+            in_pixels = len(shape) == 3 and self._rng.random() < 0.5
+            self._input(name, shape, in_pixels)
         if len(names) == 2:
             self._program.define(f"kl.Concatenate()([{', '.join(self._program.tensors[-2:])}])")
         return names
@@ -631,10 +620,9 @@ class _Writer:
         sizes = (5, 7, 8, 9, 12)
         return (*self._rng.choices(sizes, k=2), self._rng.choice((3, 3, 1, 2)))
 
-    def _input(self, name: str, shape: tuple[int, ...]) -> None:
+    def _input(self, name: str, shape: tuple[int, ...], in_pixels: bool) -> None:
         seed = self._rng.randrange(1000)
         data, values = f"data_{name}", f"pixels({shape}, {seed})"
-        in_pixels = len(shape) == 3 and self._rng.random() < 0.5
         if not in_pixels:
             values = f"({values} - 128) / 127.5"
         self._program.run(f"{data} = {values}", f"{name} = keras.Input({shape}, name={name!r})")
@@ -717,59 +705,46 @@ class _Writer:
         finally:
             self._program = outer
         model = f"model_{number}"
-        ends = f"inner_{number}, {inner.tensors[-1]}"
-        inner.run(f"{model} = keras.Model({ends})")
+        outputs = inner.tensors[-1] if self._rng.random() < 0.7 else inner.tensors[-2:]
+        inner.run(f"{model} = keras.Model(inner_{number}, {outputs})".replace("'", ""))
         outer.scope.update(inner.scope)
         outer.define(f"{model}({x})", *inner.lines[number:])
         self._shared.append(model)
 
     def _sequential(self) -> None:
-        """Write a Sequential model."""
+        """Write a Sequential model: the calls of a chain are its layers."""
         shape = self._input_shape()
-        self._input("a", shape)
-        made = [f"keras.Input({shape})"]
-        x, last = "a" if "a" in self._program.tensors else self._program.tensors[-1], 0
-        if x != "a":
-            made.append("kl.Rescaling(1 / 127.5, offset=-1.0)")
-        while len(made) < self._rng.randint(4, 7) and last < _TRIES:
-            last += 1
-            kind, _ = self._kind_and_tensor([x])
-            if not kind.can_be_shared:
-                continue
-            call = fill(kind, self._arguments(kind), self._program.shape(x), x=x)
-            try:
-                self._program.define(call)
-            except Exception:  # as in _some_line
-                continue
-            made.append(call.removesuffix(f"({x})"))
-            x = self._program.tensors[-1]
-        self._program.lines = self._program.lines[:1]
-        layers = ",\n    ".join(made)
-        self._program.run(f"model = keras.Sequential([\n    {layers},\n])", "x = data_a")
+        self._input("a", shape, in_pixels=False)
+        layers = [f"keras.Input({shape})"]
+        for _ in range(self._rng.randint(4, 2 * _TRIES)):
+            kind, x = self._kind_and_tensor(self._program.tensors[-1:])
+            call = fill(kind, self._arguments(kind), self._program.shape(x), x=x, y=x, z=x)
+            if kind.can_be_shared and len(layers) < 8:
+                with contextlib.suppress(Exception):  # as in _some_line
+                    self._program.define(call)
+                    layers.append(call.removesuffix(f"({x})"))
+        del self._program.lines[1:]  # all but the data
+        listed = "".join(f"    {layer},\n" for layer in layers)
+        self._program.run(f"model = keras.Sequential([\n{listed}])", "x = data_a")
 
     def _model(self, inputs: list[str]) -> None:
-        """Write the model with every tensor that nothing reads as an output."""
-        source = self._program.source
-        unread = [
+        """Write the model; its outputs are tensors that nothing reads."""
+        source, data = self._program.source, [f"data_{name}" for name in inputs]
+        outputs = [
             name
             for name in self._program.tensors
-            if len(re.findall(rf"\b{name}\b", source)) == 1 and name not in inputs
-        ]
-        outputs = unread[-3:] or self._program.tensors[-1:]
-        data = [f"data_{name}" for name in inputs]
-        forms = [("[{}]", "[{}]")]
-        if len(inputs) == 1:
-            forms.append(("{}", "{}"))
-        form = self._rng.choice(forms)[0] if len(inputs) == 1 else "[{}]"
-        if len(inputs) == 2 and self._rng.random() < 0.5:
-            ins = _mapping(inputs, inputs)
-            x = _mapping(inputs, data)
+            if name not in inputs and len(re.findall(rf"\b{name}\b", source)) == 1
+        ][-3:] or self._program.tensors[-1:]
+        if len(inputs) == 1 and self._rng.random() < 0.7:
+            ends, x = inputs[0], data[0]
+        elif self._rng.random() < 0.5:
+            ends, x = _mapping(inputs, inputs), _mapping(inputs, data)
         else:
-            ins, x = (form.format(", ".join(names)) for names in (inputs, data))
-        outs = outputs[0] if len(outputs) == 1 else f"[{', '.join(outputs)}]"
+            ends, x = f"[{', '.join(inputs)}]", f"[{', '.join(data)}]"
+        answers = outputs[0] if len(outputs) == 1 else f"[{', '.join(outputs)}]"
         if self._rng.random() < 0.3:
-            outs = _mapping([f"out_{name}" for name in outputs], outputs)
-        self._program.run(f"model = keras.Model({ins}, {outs})", f"x = {x}")
+            answers = _mapping([f"out_{name}" for name in outputs], outputs)
+        self._program.run(f"model = keras.Model({ends}, {answers})", f"x = {x}")
 
 
 def _mapping(keys: list[str], values: list[str]) -> str:
