@@ -160,6 +160,12 @@ _FOUND = {
         _PICTURE,
         "y = [kl.AveragePooling2D((8, 7))(t), kl.GlobalAveragePooling2D(keepdims=True)(t)]",
     ),
+    "nested model with an output that nothing reads": (
+        _PICTURE,
+        "i = keras.Input((8, 7, 3))\n"
+        "u = kl.BatchNormalization()(i)\n"
+        "y = kl.ReLU(6.0)(keras.Model(i, [u, kl.Conv2D(2, 1)(u)])(a)[0])",
+    ),
     "four leaky relus of one tensor": (
         _PICTURE,
         "y = [kl.LeakyReLU(slope)(t) for slope in (0.3, 0.1, 0.0, 0.7)]",
