@@ -211,7 +211,8 @@ class _Reader:
             self._parts[key] = (call, take_apart(call, shapes))
         start = len(self.nodes)
         self._depth += 1
-        outputs = self.read(self._parts[key][1], arguments)
+        with _owner_named(operation):
+            outputs = self.read(self._parts[key][1], arguments)
         self._depth -= 1
         if first and not _has_own_activation(operation):
             self._name_parts(call, self.nodes[start:])
@@ -343,6 +344,17 @@ def _nodes_forgotten(operation: Any) -> Iterator[None]:
     finally:
         for layer, count in counts:
             del layer._inbound_nodes[count:]
+
+
+@contextmanager
+def _owner_named(operation: Any) -> Iterator[None]:
+    """Say of a refused part which layer of the given model it belongs to."""
+    try:
+        yield
+    except QuantizationError as error:
+        if operation.name in str(error):
+            raise
+        raise QuantizationError(f"{describe(operation)}: {error}") from None
 
 
 @contextmanager
