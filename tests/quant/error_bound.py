@@ -32,8 +32,9 @@ import numpy as np
 from keras import ops
 
 from quantdet.quant.calibrate import quantizer_before
-from quantdet.quant.graph import Node, call_layer, read_graph
+from quantdet.quant.graph import Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
+from quantdet.quant.reader import read_graph
 
 _POINTS = np.linspace(-1, 1, 9)
 
@@ -167,10 +168,6 @@ def _sum(_: Node, xs: list[Uncertain]) -> Pair:
     return sum(x.bound for x in xs), sum(x.variance for x in xs)
 
 
-def _average(_: Node, xs: list[Uncertain]) -> Pair:
-    return sum(x.bound for x in xs) / len(xs), sum(x.variance for x in xs) / len(xs) ** 2
-
-
 def _largest(_: Node, xs: list[Uncertain]) -> Pair:
     bound, variance = xs[0].bound, xs[0].variance
     for x in xs[1:]:
@@ -206,6 +203,30 @@ def _pointwise(node: Node, xs: list[Uncertain]) -> Pair:
     return bound, variance
 
 
+def _constant(node: Node, xs: list[Uncertain]) -> Pair:
+    nothing = np.zeros_like(_call(node, [xs[0].value]))
+    return nothing, nothing
+
+
+def _matrix_product(node: Node, xs: list[Uncertain]) -> Pair:
+    a, b = xs
+
+    def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return _call(node, [left.astype(np.float32), right.astype(np.float32)])
+
+    bound = product(np.abs(a.value) + a.bound, b.bound) + product(a.bound, np.abs(b.value))
+    variance = product(a.value**2 + a.variance, b.variance) + product(a.variance, b.value**2)
+    return bound, variance
+
+
+def _quotient(_: Node, xs: list[Uncertain]) -> Pair:
+    a, b = xs
+    nearest = np.maximum(np.abs(b.value) - b.bound, 1e-9)
+    bound = a.bound / nearest + np.abs(a.value) * b.bound / nearest**2
+    variance = a.variance / b.value**2 + a.value**2 * b.variance / b.value**4
+    return bound, variance
+
+
 def _moved(node: Node, xs: list[Uncertain]) -> Pair:
     return (
         np.abs(_call(node, [x.bound for x in xs])),
@@ -217,16 +238,22 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("Add", "Subtract"), _sum),
     **dict.fromkeys(("Maximum", "Minimum"), _largest),
     "Multiply": _product,
-    "Average": _average,
     "Softmax": _softmax,
-    **dict.fromkeys(("ReLU", "LeakyReLU", "ELU", "Activation"), _pointwise),
+    "Constant": _constant,
+    "MatMul": _matrix_product,
+    "Divide": _quotient,
+    **dict.fromkeys(("ReLU", "LeakyReLU", "Unary", "Activation"), _pointwise),
     **dict.fromkeys(
         (
             "AveragePooling2D",
+            "BroadcastTo",
+            "Gather",
+            "MirrorPad",
+            "Reduce",
+            "Slice",
             "Concatenate",
             "Cropping2D",
             "Flatten",
-            "GetItem",
             "GlobalAveragePooling2D",
             "GlobalMaxPooling2D",
             "MaxPooling2D",

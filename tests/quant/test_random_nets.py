@@ -16,7 +16,7 @@ from quantdet.errors import ExportError, QuantizationError
 from quantdet.export import integer
 from quantdet.quant import prepare
 from quantdet.quant.calibrate import quantizer_before
-from quantdet.quant.graph import read_graph
+from quantdet.quant.reader import read_graph
 from tests.quant.judge import Verdict, check_file, check_simulation, judge
 from tests.quant.random_nets import Net, UnbuildableError, random_net, run_program
 

@@ -178,7 +178,7 @@ def named_outputs(outputs: Any) -> dict[str, Any]:
 
 
 def file_outputs(outputs: Any) -> dict[str, Any]:
-    """Return output name in an exported file → output: dict keys, otherwise "output_0", …"""
+    """Return output name in an exported file → output: dict keys, otherwise output_0, output_1."""
     if isinstance(outputs, dict):
         return dict(outputs)
     return {f"output_{n}": value for n, value in enumerate(keras.tree.flatten(outputs))}
