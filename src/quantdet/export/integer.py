@@ -21,6 +21,7 @@ from quantdet.atomic import atomic_path
 from quantdet.errors import ExportError
 from quantdet.export.convert import convert, output_names, tensorflow
 from quantdet.export.int16 import fit_int16_kernels
+from quantdet.export.integer_operators import use_integer_kernels
 from quantdet.export.verify import check_integer
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.freeze import freeze
@@ -54,6 +55,7 @@ def export_integer(model: Any, path: Path | str, *, io_dtype: str | None = None)
     graph = read_graph(frozen, clone=False)
     io_dtype = _interface(graph, io_dtype)
     content = convert(quantized_function(graph), graph, partial(_integer_options, io_dtype))
+    content = use_integer_kernels(content)
     if io_dtype == "int16":
         content = fit_int16_kernels(content)
     check_integer(content, io_dtype)
@@ -82,6 +84,7 @@ def _integer_options(io_dtype: str, converter: Any) -> None:
             ops_set.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.allow_custom_ops = True  # use_integer_kernels puts others in their place
     converter.inference_input_type = tf.as_dtype(io_dtype)
     converter.inference_output_type = tf.as_dtype(io_dtype)
 
