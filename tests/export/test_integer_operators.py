@@ -272,3 +272,30 @@ def test_what_nothing_reads_is_dropped():
     assert {op.opcodeIndex for op in graph.operators} == set(range(len(model.operatorCodes)))
     owners = [*graph.tensors, *model.metadata]
     assert {0, *(owner.buffer for owner in owners)} == set(range(len(model.buffers)))
+
+
+def test_operators_with_wrong_kernels_are_refused():
+    def quotient(a, b):
+        return on_grid(on_grid(a, -1, 1) / on_grid(b, 0, 2), -4, 4)
+
+    content = converted(quotient, 8, [SHAPE] * 2)
+    # -1 step / 163 steps is 0, the kernels say -128; should they be mended, drop the refusal.
+    inputs = {
+        "x0": np.full(SHAPE, -1, np.int8),
+        "x1": np.full(SHAPE, 35, np.int8),
+    }
+    assert (run(content, "xnnpack", inputs) == -128).all()
+    with pytest.raises(ExportError, match=r"quantized DIV: .* multiply by the reciprocal"):
+        check_integer(content, "int8")
+
+
+def test_sums_that_the_reference_kernels_compute_from_other_integers_are_refused():
+    def total(x):
+        return on_grid(tf.reduce_sum(on_grid(x, -1, 0.5), -1), -7, 4)
+
+    content = converted(total, 8)
+    results = [run(content, kernels, {"x0": np.full(SHAPE, -8, np.int8)}) for kernels in KERNELS]
+    assert (results[0] == results[1]).all()
+    assert (results[0] != results[2]).all()
+    with pytest.raises(ExportError, match=r"quantized SUM: .* multiply a mean by the count"):
+        check_integer(content, "int8")

@@ -53,6 +53,23 @@ def test_tables(name):
             np.testing.assert_array_equal(result.view(np.uint8) ^ 128, expected, kernels)
 
 
+def test_reciprocal_roots_are_not_rounded_quotients():
+    # One of 6,000 results is a step off: fixed point.
+    scales = np.float32([0.012544501, 0.02894705])
+
+    def network(x):
+        root = tf.math.rsqrt(on_grid(x, 0, 255 * scales[0]))
+        return on_grid(root, 0, 255 * scales[1])
+
+    content = converted(network, 8)
+    grids, grid = params_of(content)
+    told = kernel_table("RSQRT", grids["x0"], grid)
+    result = run(content, "reference", {"x0": (ALL ^ 128).view(np.int8)}).view(np.uint8) ^ 128
+    np.testing.assert_array_equal(result.reshape(-1), told)
+    exact = 1 / (np.sqrt(np.arange(1, 256) * grids["x0"].scale) * grid.scale)
+    assert (told[1:] != np.clip(np.floor(exact + 0.5), 0, 255)).sum() == 1
+
+
 def integers(random, shape):
     return random.integers(-128, 128, shape).astype(np.int8)
 
