@@ -21,7 +21,7 @@ from quantdet.atomic import atomic_path
 from quantdet.errors import ExportError
 from quantdet.export.convert import convert, output_names, tensorflow
 from quantdet.export.int16 import fit_int16_kernels
-from quantdet.export.integer_operators import use_integer_kernels
+from quantdet.export.integer_operators import as_operator, use_integer_kernels
 from quantdet.export.verify import check_integer
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.freeze import freeze
@@ -130,6 +130,7 @@ class _Writer:
             for key, layer in layers.items()
             if isinstance(layer, ActivationQuantizer)
         }
+        self._wide = any(params.bits == 16 for params in self._params.values())
         self._weights = {
             key: _constants(layer)
             for key, layer in layers.items()
@@ -147,6 +148,8 @@ class _Writer:
             return layer.linear(arguments[0], kernel, constants.bias)
         if isinstance(layer, keras.layers.UpSampling2D | keras.layers.Resizing):
             result = _resize(layer, arguments[0])
+        elif isinstance(layer, keras.layers.Concatenate) and self._wide:
+            result = _concatenate_wide(layer, arguments)
         else:
             result = call_layer(layer, arguments)
         if is_tied(node) and rule_for(layer).exact:
@@ -185,6 +188,15 @@ def _resize(layer: Any, tensor: Any) -> Any:
         )
     size = layer.compute_output_shape(tuple(tensor.shape))[1:3]
     return image.resize(tensor, size, method=method[layer.interpolation])
+
+
+def _concatenate_wide(layer: Any, tensors: list[Any]) -> Any:
+    """Return int16 tensors one behind the other; the converter refuses to write that itself."""
+    axis = layer.axis % len(tensors[0].shape)
+    concat = as_operator(
+        "CONCATENATION", lambda *parts: tensorflow().concat(parts, axis), axis=axis
+    )
+    return concat(*tensors)
 
 
 def _fake_quant_kernel(layer: Any, constants: _Constants, call: int) -> Any:
