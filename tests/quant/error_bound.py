@@ -219,14 +219,6 @@ def _matrix_product(node: Node, xs: list[Uncertain]) -> Pair:
     return bound, variance
 
 
-def _quotient(_: Node, xs: list[Uncertain]) -> Pair:
-    a, b = xs
-    nearest = np.maximum(np.abs(b.value) - b.bound, 1e-9)
-    bound = a.bound / nearest + np.abs(a.value) * b.bound / nearest**2
-    variance = a.variance / b.value**2 + a.value**2 * b.variance / b.value**4
-    return bound, variance
-
-
 def _moved(node: Node, xs: list[Uncertain]) -> Pair:
     return (
         np.abs(_call(node, [x.bound for x in xs])),
@@ -241,7 +233,6 @@ _RULES: dict[str, Rule] = {
     "Softmax": _softmax,
     "Constant": _constant,
     "MatMul": _matrix_product,
-    "Divide": _quotient,
     **dict.fromkeys(("ReLU", "LeakyReLU", "Unary", "Activation"), _pointwise),
     **dict.fromkeys(
         (

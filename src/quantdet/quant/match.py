@@ -194,11 +194,16 @@ class _Matcher:
         return 2 * int(other_grid) + int(other_options)
 
     def _before_reshape(self, index: int) -> int:
-        """Return what a reshape that only the converter knows of was made from."""
-        if index not in self._found.values():
-            for op in self._open:
-                if op.name == "RESHAPE" and op.outputs == (index,):
-                    return op.inputs[0]
+        """Return what a tensor was made from by operators that no layer stands for.
+
+        A reshape of the converter's own; the sum that makes integers the places of a table.
+        """
+        while index not in self._found.values():
+            before = next((op for op in self._open if op.outputs == (index,)), None)
+            wide = self._file.tensors[index].dtype == "int32"
+            if before is None or not (before.name == "RESHAPE" or wide):
+                break
+            index = before.inputs[0]
         return index
 
     def _same_size(self, node: Node, op: FileOp) -> bool:

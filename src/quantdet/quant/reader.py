@@ -21,8 +21,8 @@ from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
 from quantdet.quant.operations import OPERATIONS, UnsupportedError, operation_name
-from quantdet.quant.operations.elementwise import mish
 from quantdet.quant.operations.normalization import LAYERS
+from quantdet.quant.primitives import Unary
 from quantdet.quant.rules import JOINING, check_options, describe, is_known
 
 Shape = tuple[int | None, ...]
@@ -323,7 +323,7 @@ def _split_activation(layer: Any, x: Any) -> Any:
 def _activation(layer: Any, x: Any) -> Any:
     function = keras_function(layer.activation)
     # Keras' mish does not run on symbolic tensors.
-    return mish(layer, x) if function is keras.activations.mish else function(x)
+    return Unary("mish")(x) if function is keras.activations.mish else function(x)
 
 
 def _trace(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:

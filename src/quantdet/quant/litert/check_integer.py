@@ -7,13 +7,21 @@ from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.quiet import quiet_stderr
 
 _INTEGER_TYPES = {"int4", "int8", "uint8", "int16", "int32", "int64", "bool"}
+# Operators whose quantized kernels compute something else → what to write instead.
+_WRONG_KERNELS = {
+    # A shift of more than 31 bits: -1 / 100 may come out as the smallest integer.
+    "DIV": "LiteRT's kernels give ±127 for small quotients; multiply by the reciprocal",
+    # The bytes of int8 are taken for uint8.
+    "SUM": "LiteRT's reference kernels read the wrong integers; multiply a mean by the count",
+}
 
 
 def check_integer(content: bytes, io_dtype: str) -> None:
-    """Check that no tensor or operator of a .tflite is float.
+    """Check that no tensor or operator of a .tflite is float, nor computed wrongly by LiteRT.
 
     Raises:
-        ExportError: names the float tensors and operators, or the wrong interface type.
+        ExportError: names the float tensors and operators, the operator with a wrong kernel, or
+            the wrong interface type.
     """
     file = read_litert(content)
     floats = float_tensors(file)
@@ -22,6 +30,12 @@ def check_integer(content: bytes, io_dtype: str) -> None:
             f"the file is not all integer: {len(floats)} float tensors, e.g. {floats[0]}; "
             "operators around them: " + ", ".join(_float_ops(file))
         )
+    for op in file.ops:
+        if op.name in _WRONG_KERNELS and len(file.tensors[op.outputs[0]].scales):
+            raise ExportError(
+                f"{file.tensors[op.outputs[0]].name!r} is made by a quantized {op.name}: "
+                + _WRONG_KERNELS[op.name]
+            )
     for name, index in {**file.inputs, **file.outputs}.items():
         if file.tensors[index].dtype != io_dtype:
             raise ExportError(

@@ -8,6 +8,7 @@ What comes out is checked (``quantdet.quant.match``), not trusted.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,10 +25,15 @@ from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert.check_integer import check_integer, check_runs
 from quantdet.quant.litert.convert import convert, output_names, tensorflow
 from quantdet.quant.litert.int16 import fit_int16_kernels
+from quantdet.quant.litert.integer_operators import (
+    as_operator,
+    as_table,
+    use_integer_kernels,
+)
 from quantdet.quant.litert.tensorflow_process import content_by_tensorflow
 from quantdet.quant.match import match_graph
 from quantdet.quant.prepared import check_prepared
-from quantdet.quant.primitives import Constant
+from quantdet.quant.primitives import TABULATED, Constant, Unary
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
@@ -56,6 +62,7 @@ def integer_content(model: Any, io_dtype: str | None = None) -> bytes:
     graph = read_graph(frozen, clone=False)
     io_dtype = _interface(graph, io_dtype)
     content = convert(quantized_function(graph), graph, partial(_integer_options, io_dtype))
+    content = use_integer_kernels(content, _tabulated(graph))
     if io_dtype == "int16":
         content = fit_int16_kernels(content)
     check_integer(content, io_dtype)
@@ -83,6 +90,7 @@ def _integer_options(io_dtype: str, converter: Any) -> None:
             ops_set.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.allow_custom_ops = True  # use_integer_kernels puts others in their place
     converter.inference_input_type = tf.as_dtype(io_dtype)
     converter.inference_output_type = tf.as_dtype(io_dtype)
 
@@ -128,6 +136,7 @@ class _Writer:
             for key, layer in layers.items()
             if isinstance(layer, ActivationQuantizer)
         }
+        self._wide = any(params.bits == 16 for params in self._params.values())
         # Variables would have to be tracked by the exported module; constants need nothing.
         self._values = {
             key: keras.ops.convert_to_numpy(layer.value)[None].astype(np.float32)
@@ -154,6 +163,10 @@ class _Writer:
         elif isinstance(layer, keras.layers.Add):
             # Keras makes a bias of what looks like one, with axes moved around it.
             result = tensorflow().add(*arguments)
+        elif isinstance(layer, keras.layers.Concatenate) and self._wide:
+            result = _concatenate_wide(layer, arguments)
+        elif isinstance(layer, Unary) and layer.function in TABULATED:
+            result = as_table(layer.name)(*arguments)
         elif isinstance(layer, Constant):
             result = tensorflow().constant(self._values[id(layer)])
         else:
@@ -194,6 +207,24 @@ def _resize(layer: Any, tensor: Any) -> Any:
         )
     size = layer.compute_output_shape(tuple(tensor.shape))[1:3]
     return image.resize(tensor, size, method=method[layer.interpolation])
+
+
+def _concatenate_wide(layer: Any, tensors: list[Any]) -> Any:
+    """Return int16 tensors one behind the other; the converter refuses to write that itself."""
+    axis = layer.axis % len(tensors[0].shape)
+    concat = as_operator(
+        "CONCATENATION", lambda *parts: tensorflow().concat(parts, axis), axis=axis
+    )
+    return concat(*tensors)
+
+
+def _tabulated(graph: Graph) -> dict[str, Callable[[NDArray[np.float32]], Any]]:
+    """Return layer name → function of those that become tables."""
+    return {
+        node.layer.name: node.layer.call
+        for node in graph.nodes
+        if isinstance(node.layer, Unary) and node.layer.function in TABULATED
+    }
 
 
 def _fake_quant_kernel(layer: Any, constants: _Constants, call: int) -> Any:
