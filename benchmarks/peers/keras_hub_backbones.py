@@ -22,9 +22,9 @@ def _resnet(_keras, block="basic_block", **options):
     settings = {
         "input_conv_filters": [64],
         "input_conv_kernel_sizes": [7],
-        "stackwise_num_filters": [64, 64, 64],
-        "stackwise_num_blocks": [1, 2, 1],
-        "stackwise_num_strides": [1, 2, 2],
+        "stackwise_num_filters": [64, 64],
+        "stackwise_num_blocks": [1, 1],
+        "stackwise_num_strides": [1, 2],
         "block_type": block,
         "image_shape": SHAPE,
     }
@@ -169,7 +169,12 @@ def retinanet_fpn(keras):
 
 
 def deeplab(keras):
-    encoder = _resnet(keras, image_shape=SHAPE)
+    encoder = _resnet(
+        keras,
+        stackwise_num_filters=[64, 64, 64],
+        stackwise_num_blocks=[1, 1, 1],
+        stackwise_num_strides=[1, 2, 2],
+    )
     return _models().DeepLabV3Backbone(
         image_encoder=encoder,
         spatial_pyramid_pooling_key="P4",

@@ -169,10 +169,14 @@ def transform_depthwise_bn_activation(keras):
 
 
 def transform_conv_squeeze_bn_relu6(keras):
-    # testConv2DReshapeBatchNormReLUQuantize: an axis is taken away by a Lambda layer
+    # testConv2DReshapeBatchNormReLUQuantize: an axis is taken away by a Lambda layer, whose name
+    # the peer's pattern asks for
     x = keras.Input((1, 3, 3))
     y = keras.layers.Conv2D(2, 1, use_bias=False)(x)
-    y = keras.layers.Lambda(lambda tensor: tensor[:, 0], output_shape=(3, 2))(y)
+    squeeze = keras.layers.Lambda(
+        lambda tensor: tensor[:, 0], output_shape=(3, 2), name="sepconv1d_squeeze_1"
+    )
+    y = squeeze(y)
     return keras.Model(x, keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(y)))
 
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
 from quantdet.export.baselines import export_float
-from quantdet.export.convert import output_names
 from quantdet.quant.fold import fold_affine_before
 from quantdet.quant.graph import Graph, Node, build_model
+from quantdet.quant.litert.convert import output_names
 from quantdet.quant.reader import read_graph
 
 _CONV = (

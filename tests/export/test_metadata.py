@@ -12,8 +12,8 @@ from quantdet import Detector
 from quantdet.boxes import as_boxes, iou_matrix
 from quantdet.data.scenes import generate_scenes
 from quantdet.errors import ExportError, ModelError
-from quantdet.export.flatbuffer import read_model
 from quantdet.export.metadata import embed_contract, with_metadata
+from quantdet.quant.litert.flatbuffer import read_model
 from quantdet.quant.litert_file import read_litert
 from quantdet.runtime.contract import contract_path, file_sha256, load_contract
 from quantdet.runtime.decode_ssd import contract_anchors

@@ -132,7 +132,7 @@ def test_file_without_signature(bare, tmp_path):
 @pytest.fixture
 def bare(plain, tmp_path):
     """The tiny SSD without signature, as older converters write it."""
-    from quantdet.export.flatbuffer import pack_model, read_model
+    from quantdet.quant.litert.flatbuffer import pack_model, read_model
     from quantdet.runtime.foreign import describe_model
 
     model = read_model(plain["ssd"].read_bytes())

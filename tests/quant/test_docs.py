@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quantdet.export.verify import check_integer
 from quantdet.quant.layers import RANGES
+from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.observers import OBSERVERS
 from quantdet.quant.recipes import RECIPES
 from quantdet.quant.rounding import ROUNDINGS

@@ -31,18 +31,13 @@ LEAST_ROUNDED_ONCE = {
 # Large scales of 4 bit weights make the first of the two roundings coarse. int16 kernels multiply
 # with 15 instead of 31 bits, which is not modelled: a step more or less of 65535.
 LEAST_OF_RECIPE = {"static_wi4_ai8": 0.79, "static_wi8_ai16": 0.52}
+# (case, recipe) → (largest difference in steps, share of equal integers): int16 tanh is a table
+# that is coarser than its steps.
+COARSE = {("tanh", "static_wi8_ai16"): (3, 0.33)}
 # What LiteRT's converter cannot write; refused, never written wrongly.
 REFUSED = {
     "static_wi8_ai16": {
-        "concatenate",
-        "concatenate_mixed_activations",
-        "concatenate_with_sigmoid",
-        "concatenate_with_input",
         "two_relus_on_one_tensor",
-        "sigmoid_in_the_middle",
-        "squeeze_and_excite",
-        "tanh",
-        "silu",
         "hard_sigmoid",
         "hard_sigmoid_on_vector",
         "hard_swish",
@@ -100,9 +95,12 @@ def test_file_computes_what_training_simulated(name, recipe, tmp_path):
     (index,) = (file := read_litert(path)).inputs.values()
     # The uint8 file takes the pixels as they are.
     pixels = quantize(x, file_params(file.tensors[index]))
+    most, least = COARSE.get((name, recipe), (1, 1.0))
     for layer in layer_parity(freeze(prepared), path, pixels):
-        assert layer.max_lsb <= 1, layer
+        assert layer.max_lsb <= most, layer
         # LiteRT rounds twice; ties of means (GlobalAveragePooling, 0.67) suffer the most.
-        once = min(LEAST_ROUNDED_ONCE.get(layer.kind, 0.984), LEAST_OF_RECIPE.get(recipe, 1.0))
+        once = min(
+            LEAST_ROUNDED_ONCE.get(layer.kind, 0.984), LEAST_OF_RECIPE.get(recipe, 1.0), least
+        )
         assert layer.identical >= once, layer
         assert layer.identical_exact == (1.0 if recipe != "static_wi8_ai16" else layer.identical)

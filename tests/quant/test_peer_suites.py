@@ -160,6 +160,8 @@ def test_float_converter_makes_the_operator(name):
     ("found", "fault"),
     [
         ({"db": 19.9, "steps": 0.0}, "19.9 dB"),
+        ({"db": 17.1, "steps": 0.0, "converter_db": 18.0}, None),
+        ({"db": 17.1, "steps": 0.0, "converter_db": 38.0}, "38.0 dB"),
         ({"db": float("nan"), "steps": 0.0}, "nan dB"),
         ({"db": 40.0, "steps": 2.0}, None),
         ({"db": 40.0, "steps": 3.0}, "3.0 steps"),
@@ -171,3 +173,10 @@ def test_float_converter_makes_the_operator(name):
 def test_faults_of_a_file(found, fault):
     faults = list(judge._faults(judge.Row("net", **found)))
     assert [fault in text for text in faults] == ([True] if fault else [])
+
+
+def test_converter_is_asked_what_8_bits_cost_a_net_of_few_decibels(monkeypatch):
+    monkeypatch.setattr(judge, "LEAST_DB", 90.0)
+    row = judge.judge("net", _dense)
+    assert 30 < row.converter_db < 60
+    assert row.verdict == "pass", row

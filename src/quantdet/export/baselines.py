@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.atomic import atomic_path
-from quantdet.export.convert import convert, output_names, tensorflow
-from quantdet.export.verify import check_integer
 from quantdet.quant.fold import simplify
 from quantdet.quant.graph import Graph, Node
+from quantdet.quant.litert.check_integer import check_integer
+from quantdet.quant.litert.convert import convert, output_names, tensorflow
 from quantdet.quant.reader import read_graph
 
 

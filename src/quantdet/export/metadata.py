@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from quantdet.atomic import atomic_path
-from quantdet.export.flatbuffer import Table, pack_model, pack_table, read_model
 from quantdet.export.metadata_schema import (
     CONTENT_TYPES,
     DETECTOR_IDENTIFIER,
@@ -29,6 +28,7 @@ from quantdet.export.metadata_schema import (
     table,
 )
 from quantdet.export.source import output_parts
+from quantdet.quant.litert.flatbuffer import Table, pack_model, pack_table, read_model
 from quantdet.runtime.contract import Contract, contract_path
 from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.embedded import CONTRACT_NAME

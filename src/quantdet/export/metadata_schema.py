@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantdet.export.flatbuffer import Table
+from quantdet.quant.litert.flatbuffer import Table
 
 MODEL_IDENTIFIER = b"M001"
 DETECTOR_IDENTIFIER = b"V001"

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ExportError
-from quantdet.export.flatbuffer import pack_model, read_model
 from quantdet.export.metadata import final_contract, with_metadata
 from quantdet.export.source import ModelSource
+from quantdet.quant.litert.flatbuffer import pack_model, read_model
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode_ssd import contract_anchors
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quantdet.errors import ExportError
-from quantdet.export.flatbuffer import read_model
+from quantdet.quant.litert.flatbuffer import read_model
 from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit

@@ -17,6 +17,8 @@ from quantdet.quant.reader import read_graph
 
 # |bias / (scale_in * scale)| stays below this: half of int32, and training may move the bias.
 MAX_INTEGER_BIAS = 2.0**29
+# XNNPACK takes multipliers below 2^8.
+MAX_MULTIPLIER = 2.0**7
 # The converter gives kernels that are all zero a scale of 0.5e-6 / 127 at least.
 SMALLEST_WEIGHT_SCALE = 1e-8
 
@@ -42,7 +44,32 @@ def calibrate(model: Any, calibration: Any, *, observer: str = "percentile") -> 
         if quantizer.fixed is None:
             quantizer.set_range(*seen.range())
     set_scale_floors(graph)
+    _widen_dead_ranges(graph)
     return sample.sample()
+
+
+def _widen_dead_ranges(graph: Graph) -> None:
+    """Keep the multiplier ``scale_in * scale_w / scale_out`` of a layer with weights below 2^7.
+
+    A tensor that is 0 on all pictures (a dead ReLU) would have steps so fine that XNNPACK refuses
+    the file. Wider steps cost it nothing.
+    """
+    producers, readers = graph.producers(), graph.consumers()
+    for node in graph.nodes:
+        if not isinstance(node.layer, QuantizedWeights):
+            continue
+        after = readers[node.output][0]
+        if not isinstance(after.layer, ActivationQuantizer):
+            after = readers[after.output][0]
+        quantizer = after.layer
+        if not isinstance(quantizer, ActivationQuantizer) or quantizer.fixed is not None:
+            continue
+        steps = float(ops.convert_to_numpy(ops.max(node.layer.weight_scale())))
+        least = steps * quantizer_before(producers, node).params().scale / MAX_MULTIPLIER
+        params = quantizer.params()
+        if params.scale < least:
+            wider = least / params.scale
+            quantizer.set_range(params.minimum * wider, params.maximum * wider)
 
 
 def _observe(

@@ -83,6 +83,11 @@ def read_calibration(model: Any, calibration: Any) -> Iterable[Inputs]:
     return CalibrationData(model, calibration)
 
 
+def as_given(model: Any, inputs: Inputs) -> Any:
+    """Return the arrays of each input nested as the model takes them: one array, list or dict."""
+    return keras.tree.pack_sequence_as(_Form.of(model).structure, inputs)
+
+
 class _Spool:
     """Keeps slices in a temporary file, so that memory stays constant."""
 

@@ -31,7 +31,9 @@ from quantdet.quant.kernel_sets import (
     Sums,
     mean_away_from_zero,
     resize_in_10_bits,
+    round_twice,
 )
+from quantdet.quant.kernel_tables import kernel_table
 from quantdet.quant.layers import (
     ActivationQuantizer,
     QuantConv2D,
@@ -41,6 +43,7 @@ from quantdet.quant.layers import (
     QuantizedWeights,
 )
 from quantdet.quant.numerics import QuantParams, dequantize, quantize
+from quantdet.quant.primitives import TABULATED, MatMul, Reduce, Unary
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
 
@@ -146,6 +149,9 @@ class Operators:
             keras.layers.LeakyReLU: self._leaky_relu,
             keras.layers.GlobalAveragePooling2D: self._global_mean,
             keras.layers.AveragePooling2D: self._local_mean,
+            MatMul: self._matrix_product,
+            Reduce: self._mean,
+            Unary: self._unary,
             keras.layers.UpSampling2D: self._interpolated,
             keras.layers.Resizing: self._interpolated,
         }
@@ -156,6 +162,10 @@ class Operators:
         if resizing and not (
             node.layer.interpolation == "bilinear" and self._kernels.interpolates_in_10_bits
         ):
+            return None
+        if isinstance(node.layer, Reduce) and node.layer.function != "mean":
+            return None
+        if isinstance(node.layer, Unary) and node.layer.function in TABULATED:
             return None
         return self._made.get(type(node.layer))
 
@@ -217,6 +227,43 @@ class Operators:
             kept=kept,
         )
         return Pending(lambda params: self._kernels.global_mean(sums, source.scale / params.scale))
+
+    def _mean(self, node: Node, arguments: list[Any]) -> Pending:
+        (integers,) = self._integers(node, arguments)
+        axes = tuple(node.layer.axes)
+        source = quantizer_of(self._producers, node.inputs[0]).params()
+        sums = Sums(
+            values=integers.sum(axis=axes, keepdims=node.layer.keepdims),
+            count=math.prod(integers.shape[axis] for axis in axes),
+            zero_point=source.zero_point - 128,
+            kept=False,
+        )
+        return Pending(lambda params: self._kernels.global_mean(sums, source.scale / params.scale))
+
+    def _matrix_product(self, node: Node, arguments: list[Any]) -> Pending:
+        a, b = self._integers(node, arguments)
+        if node.layer.transpose_b:
+            b = b.swapaxes(-1, -2)
+        scale_a, scale_b = (self._scale(tensor) for tensor in node.inputs)
+        # Sums of integers are exact in float64.
+        sums = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
+        return Pending(lambda params: round_twice(sums, scale_a * scale_b / params.scale))
+
+    def _unary(self, node: Node, arguments: list[Any]) -> Pending:
+        (integers,) = self._integers(node, arguments)
+        function = node.layer.function
+        source = quantizer_of(self._producers, node.inputs[0]).params()
+        if function == "abs":
+            return Pending(
+                lambda params: round_twice(np.abs(integers), source.scale / params.scale)
+            )
+
+        def look_up(params: QuantParams) -> Integers:
+            table = kernel_table(function.upper(), source, params).astype(np.int64)
+            found: Integers = table[integers + source.zero_point] - params.zero_point
+            return found
+
+        return Pending(look_up)
 
     def _keeps_positions(self, node: Node) -> bool:
         """Return whether the file's mean has positions left, of size 1.

@@ -9,6 +9,8 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
 - optimized: the same, but ruy's convolutions round halves up in the second step (x86). So does the
   mean with kept dimensions, which also rounds the zero point to an integer of the new grid: all
   results are shifted by up to half a step.
+- matrix products of two activations, absolute values and squared differences: the reference kernels
+  in all sets (no other set has kernels of its own), so ``round_twice`` for each of them.
 - xnnpack: ``lrint(float(accumulator) * scale)``, halves to even, the scales multiplied in float32;
   sums with multipliers of 21 bits, leaky ReLU with 8, bilinear resizing with 11, the last not
   modelled.
@@ -37,13 +39,14 @@ Multiplier = Callable[[Any, Any, float], Any]
 
 @dataclass(frozen=True)
 class Sums:
-    """What a mean over positions starts from.
+    """What a mean starts from.
 
     Attributes:
         values: sums of q - zero_point.
-        count: positions that each one adds up.
+        count: values that each one adds up.
         zero_point: of q, as int8.
-        kept: the positions stay as dimensions of size 1.
+        kept: the mean is over the two axes of positions of a picture (B, H, W, C), which stay as
+            dimensions of size 1. Means over other axes never count as kept, nor do other shapes.
     """
 
     values: Integers
@@ -101,6 +104,20 @@ def add_21_bits(a: Integers, b: Integers, ratio_a: float, ratio_b: float) -> Int
         for values, ratio in ((a, ratio_a), (b, ratio_b))
     ]
     return (fine[0] + fine[1] + (1 << (shift - 1))) >> shift
+
+
+def squared_difference(a: Integers, b: Integers, scales: tuple[float, float, float]) -> Integers:
+    """Return ``(a - b)**2`` as the kernels of all sets compute it, 7 bits finer inside.
+
+    Args:
+        a: first integers.
+        b: second integers.
+        scales: of a, of b, of the result.
+    """
+    scale_a, scale_b, out = scales
+    largest = 2.0 * max(scale_a, scale_b)
+    difference = round_twice(a << 7, scale_a / largest) - round_twice(b << 7, scale_b / largest)
+    return round_twice(difference * difference, largest * largest / ((1 << 14) * out))
 
 
 def multiply_scales(a: Any, b: Any, out: float) -> Any:

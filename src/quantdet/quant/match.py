@@ -165,22 +165,45 @@ class _Matcher:
         return bool(np.allclose(weights.scales, trained, rtol=SCALE_TOLERANCE, atol=0))
 
     def _find_operation(self, node: Node) -> FileOp | None:
+        """Return the operator of a call; among several that fit, one with its options and grid."""
+        found = [op for op in self._open if self._may_be(node, op)]
+        return min(found, key=lambda op: self._distance(node, op), default=None)
+
+    def _may_be(self, node: Node, op: FileOp) -> bool:
         names = rule_for(node.layer).operators
         wanted = sorted(str(self._resolve(tensor)) for tensor in node.inputs)
-        for op in self._open:
-            known = self._found.values()
-            inputs = [i for i in op.inputs if self._file.tensors[i].data is None or i in known]
-            same_inputs = sorted(str(self._before_reshape(i)) for i in inputs) == wanted
-            if op.name in names and same_inputs and self._same_size(node, op):
-                return op
-        return None
+        if op.name not in names:
+            return False
+        known = self._found.values()
+        inputs = [i for i in op.inputs if self._file.tensors[i].data is None or i in known]
+        same_inputs = sorted(str(self._before_reshape(i)) for i in inputs) == wanted
+        return same_inputs and self._same_size(node, op)
+
+    def _distance(self, node: Node, op: FileOp) -> int:
+        """Return 0 for an operator with the options and the grid of a call, more for others.
+
+        No reason to refuse: the converter may write a call in another way. What computes something
+        else is seen by its grid.
+        """
+        tensor = self._grid_tensor(node)
+        layer = self._producers[tensor].layer
+        other_grid = isinstance(layer, ActivationQuantizer) and not self._same_grid(
+            layer, op.outputs[0]
+        )
+        other_options = operator_options(node.layer) != file_options(op, self._file)
+        return 2 * int(other_grid) + int(other_options)
 
     def _before_reshape(self, index: int) -> int:
-        """Return what a reshape that only the converter knows of was made from."""
-        if index not in self._found.values():
-            for op in self._open:
-                if op.name == "RESHAPE" and op.outputs == (index,):
-                    return op.inputs[0]
+        """Return what a tensor was made from by operators that no layer stands for.
+
+        A reshape of the converter's own; the sum that makes integers the places of a table.
+        """
+        while index not in self._found.values():
+            before = next((op for op in self._open if op.outputs == (index,)), None)
+            wide = self._file.tensors[index].dtype == "int32"
+            if before is None or not (before.name == "RESHAPE" or wide):
+                break
+            index = before.inputs[0]
         return index
 
     def _same_size(self, node: Node, op: FileOp) -> bool:
@@ -191,20 +214,49 @@ class _Matcher:
         written = self._file.tensors[op.outputs[0]].shape
         return math.prod(written) == math.prod(n or 1 for n in self._graph.shapes[node.output])
 
+    def _same_grid(self, layer: ActivationQuantizer, index: int) -> bool:
+        tensor = self._file.tensors[index]
+        if not len(tensor.scales):
+            return False
+        trained, written = layer.params(), file_params(tensor)
+        same_scale = abs(written.scale / trained.scale - 1) <= SCALE_TOLERANCE
+        return same_scale and written.zero_point == trained.zero_point
+
     def _check(self, node: Node, index: int) -> None:
         """Compare scale and zero point of a file tensor with those trained."""
         layer = node.layer
         if not isinstance(layer, ActivationQuantizer):
             return
         trained, written = layer.params(), file_params(self._file.tensors[index])
-        if (
-            abs(written.scale / trained.scale - 1) > SCALE_TOLERANCE
-            or written.zero_point != trained.zero_point
-        ):
+        if not self._same_grid(layer, index):
             raise ExportError(
                 f"{layer.name}: exported with scale {written.scale:.8g} and zero point "
                 f"{written.zero_point}, trained with {trained.scale:.8g} and {trained.zero_point}"
             )
+
+
+def operator_options(layer: Any) -> Any:
+    """Return what tells two layers of one kind apart in a file; None where nothing does."""
+    if isinstance(layer, keras.layers.LeakyReLU):
+        return round(float(layer.negative_slope), 6)
+    if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
+        return (*layer.pool_size, *layer.strides)
+    if isinstance(layer, keras.layers.Permute):
+        return (0, *layer.dims)
+    return None
+
+
+def file_options(op: FileOp, file: FileGraph) -> Any:
+    """Return the same of an operator in the file."""
+    if op.name == "LEAKY_RELU":
+        return round(float(op.options.alpha), 6)
+    if op.name in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
+        o = op.options
+        return (o.filterHeight, o.filterWidth, o.strideH, o.strideW)
+    if op.name == "TRANSPOSE":
+        order = file.tensors[op.inputs[1]].data
+        return None if order is None else tuple(int(axis) for axis in order)
+    return None
 
 
 def is_moving(node: Node) -> bool:

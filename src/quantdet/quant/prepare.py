@@ -6,6 +6,7 @@ float model → simplify (fold.py) → plan of ranges (ranges.py) → fake quant
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import warnings
 from dataclasses import dataclass, replace
@@ -14,13 +15,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from quantdet.errors import QuantizationError, QuantizationWarning
+from quantdet.errors import ExportError, QuantizationError, QuantizationWarning
 from quantdet.quant.bias_correction import correct_biases
 from quantdet.quant.calibrate import calibrate
 from quantdet.quant.calibration_data import (
     CalibrationData,
     InputRange,
     Inputs,
+    as_given,
     check_input_range,
 )
 from quantdet.quant.equalize import equalize
@@ -32,7 +34,7 @@ from quantdet.quant.fold import (
     with_bias,
 )
 from quantdet.quant.graph import Graph, Node, build_model, with_shapes
-from quantdet.quant.judge import compare_with_float
+from quantdet.quant.judge import compare_with_float, file_outputs
 from quantdet.quant.layers import (
     INT4_KERNELS,
     PER_TENSOR_ONLY,
@@ -40,8 +42,10 @@ from quantdet.quant.layers import (
     RANGES,
     ActivationQuantizer,
 )
+from quantdet.quant.litert.run import run_content
+from quantdet.quant.litert.writer import integer_content
+from quantdet.quant.noise import decibels, energy, numbers
 from quantdet.quant.observers import OBSERVERS
-from quantdet.quant.prepared import check_keras_model
 from quantdet.quant.ranges import (
     KnownRanges,
     RangePlan,
@@ -50,13 +54,16 @@ from quantdet.quant.ranges import (
     plan_ranges,
     separate_fixed,
 )
-from quantdet.quant.reader import functional_form, read_graph
+from quantdet.quant.reader import check_keras_model, functional_form, read_graph
 from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for
 from quantdet.quant.weight_scales import best_scale
 
 _COMPARED_PICTURES = 8
+_TRIED_PICTURES = 2
+# Kernels round otherwise than the simulation; in a deep net that grows to 15 to 20 dB.
+_LEAST_ALIKE_DB = 10.0
 
 
 def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a good default
@@ -69,6 +76,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     ranges: str = "calibrated",
     track_steps: int = 200,
     input_range: InputRange = None,
+    trial_export: bool = True,
 ) -> Any:
     """Return a fake-quantized, calibrated copy of a functional Keras model, ready to train.
 
@@ -90,6 +98,8 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
         input_range: real (minimum, maximum) of the input where it is known, e.g.
             (-128/127.5, 127/127.5) for pixels; of several inputs one for all, or a dict by
             name. None to calibrate it too.
+        trial_export: export the calibrated model once, into nothing, so that what cannot be
+            exported is refused here and not after the training; takes as long as an export.
 
     Warns:
         QuantizationWarning: an output is much further from the float model than quantization of
@@ -128,20 +138,52 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     sample = calibrate(prepared, slices, observer=observer)
     correct_biases(prepared, sample, ROUNDINGS[rounding])
     _warn_if_far(model, prepared, sample)
+    if trial_export:
+        _try_export(prepared, sample)
     return prepared
 
 
+def _try_export(prepared: Any, sample: Inputs) -> None:
+    """Refuse now what ``export_integer`` would refuse after the training.
+
+    And run the file: what its operators compute must be what training simulates.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow" and importlib.util.find_spec("tensorflow") is None:
+        return  # Training needs no TensorFlow; the export elsewhere will tell.
+    try:
+        content = integer_content(prepared)
+    except ExportError as error:
+        raise QuantizationError(
+            f"model {prepared.name!r} could be trained, but not exported: {error}"
+        ) from None
+    names = [tensor.name.split(":")[0] for tensor in functional_form(prepared).inputs]
+    few = [values[:_TRIED_PICTURES] for values in sample]
+    found = run_content(content, dict(zip(names, few, strict=True)))
+    simulated = prepared(few if len(few) > 1 else few[0], training=False)
+    for name, wanted in file_outputs(simulated).items():
+        exact = numbers(wanted)
+        sqnr_db = decibels(energy(exact), energy(found[name] - exact))
+        if sqnr_db < _LEAST_ALIKE_DB and not _within_steps(found[name], exact):
+            raise QuantizationError(
+                f"output {name!r} of the exported file has {sqnr_db:.1f} dB against its own "
+                "simulation: an operator computes something else than its layer; this is a defect "
+                "of quantdet, please report it with the model"
+            )
+
+
+def _within_steps(found: Any, exact: Any) -> bool:
+    """Tell whether two outputs differ by a few steps of 255, as in one that is nearly constant."""
+    largest = np.abs(exact).max(initial=0.0)
+    return bool(np.abs(found - exact).mean() <= 4 * largest / 255)
+
+
 def _warn_if_far(model: Any, prepared: Any, sample: Inputs) -> None:
-    compared = compare_with_float(model, prepared, _few(sample))
+    few = as_given(model, [values[:_COMPARED_PICTURES] for values in sample])
+    compared = compare_with_float(model, prepared, few)
     warning = compared.warning()
     if warning is not None:
         warnings.warn(warning, QuantizationWarning, stacklevel=3)
-
-
-def _few(sample: Inputs) -> Any:
-    """Return a few pictures of a sample as ``model.fit`` takes them."""
-    few = [values[:_COMPARED_PICTURES] for values in sample]
-    return few if len(few) > 1 else few[0]
 
 
 @dataclass(frozen=True)

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-import keras
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.fold import WEIGHTED
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.ranges import is_tied
-from quantdet.quant.reader import read_graph
+from quantdet.quant.reader import check_keras_model, read_graph
 from quantdet.quant.rules import rule_for
-
-
-def check_keras_model(model: Any) -> None:
-    """Refuse what is no Keras model.
-
-    Raises:
-        QuantizationError: what came instead, and the remedy.
-    """
-    if isinstance(model, keras.Model):
-        return
-    if isinstance(model, str | Path):
-        raise QuantizationError(
-            f"a Keras model is wanted, not the name of a file; load it: "
-            f"keras.saving.load_model({str(model)!r})"
-        )
-    raise QuantizationError(
-        f"a Keras 3 model is wanted, not a {type(model).__name__} of module "
-        f"{type(model).__module__}"
-    )
 
 
 def check_prepared(model: Any) -> None:
@@ -42,12 +20,12 @@ def check_prepared(model: Any) -> None:
         QuantizationError: float model, or the layer that was put around a prepared one.
     """
     check_keras_model(model)
-    graph = read_graph(model, clone=False)
-    if not any(isinstance(node.layer, ActivationQuantizer) for node in graph.nodes):
+    if not any(isinstance(layer, ActivationQuantizer) for layer in model._flatten_layers()):
         raise QuantizationError(
             f"model {model.name!r} computes in float; call prepare_qat(model, calibration) first, "
             "and export what it returns"
         )
+    graph = read_graph(model, clone=False)
     outside = _outside(graph)
     if outside is not None:
         raise QuantizationError(

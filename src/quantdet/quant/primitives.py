@@ -170,16 +170,33 @@ class Reduce(Primitive):
         return REDUCTIONS[self.function](inputs, axis=tuple(self.axes), keepdims=self.keepdims)
 
 
-UNARY: dict[str, Callable[[Any], Any]] = {
-    "abs": ops.abs,
-    "exp": ops.exp,
-    "log": ops.log,
-    "sqrt": ops.sqrt,
-    "rsqrt": ops.rsqrt,
-    "elu": ops.elu,
-    "gelu": lambda x: ops.gelu(x, approximate=False),
-    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+Function = Callable[[Any, float], Any]
+NATIVE: dict[str, tuple[str, Function]] = {
+    "abs": ("ABS", lambda x, _: ops.abs(x)),
+    "exp": ("EXP", lambda x, _: ops.exp(x)),
+    "log": ("LOG", lambda x, _: ops.log(x)),
+    "sqrt": ("SQRT", lambda x, _: ops.sqrt(x)),
+    "rsqrt": ("RSQRT", lambda x, _: ops.rsqrt(x)),
+    "gelu": ("GELU", lambda x, _: ops.gelu(x, approximate=False)),
+    "gelu_tanh": ("GELU", lambda x, _: ops.gelu(x, approximate=True)),
 }
+"""Function of one value → the operator that LiteRT has for it, and the function."""
+TABULATED: dict[str, Function] = {
+    "elu": lambda x, alpha: ops.elu(x, alpha=alpha),
+    "celu": lambda x, alpha: ops.celu(x, alpha=alpha),
+    "selu": lambda x, _: ops.selu(x),
+    "softplus": lambda x, _: ops.softplus(x),
+    "softsign": lambda x, _: ops.softsign(x),
+    "log_sigmoid": lambda x, _: ops.log_sigmoid(x),
+    "tanh_shrink": lambda x, _: ops.tanh_shrink(x),
+    "mish": lambda x, _: x * ops.tanh(ops.softplus(x)),
+    "erf": lambda x, _: ops.erf(x),
+    "sin": lambda x, _: ops.sin(x),
+    "cos": lambda x, _: ops.cos(x),
+    # As large as the range allows where there is no value.
+    "reciprocal": lambda x, _: 1.0 / ops.where(x == 0, 1e-30, x),
+}
+"""Function of one value that the file looks up in a table."""
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -187,18 +204,22 @@ class Unary(Primitive):
     """A function of each value by itself.
 
     Args:
-        function: name in ``UNARY``.
+        function: name in ``NATIVE`` or ``TABULATED``.
+        alpha: parameter of "elu" and "celu".
     """
 
-    options = ("function",)
+    options = ("function", "alpha")
 
-    def __init__(self, function: str, **kwargs: Any) -> None:
+    def __init__(self, function: str, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.function = function
+        self.alpha = alpha
 
     def call(self, inputs: Any) -> Any:
         """Return f(x)."""
-        return UNARY[self.function](inputs)
+        if self.function in NATIVE:
+            return NATIVE[self.function][1](inputs, self.alpha)
+        return TABULATED[self.function](inputs, self.alpha)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the input shape."""
@@ -224,24 +245,6 @@ class Clip(Primitive):
     def call(self, inputs: Any) -> Any:
         """Return the clipped input."""
         return ops.clip(inputs, self.lower, self.upper)
-
-
-@keras.saving.register_keras_serializable(_PACKAGE)
-class Divide(Primitive):
-    """The quotient of two tensors."""
-
-    def call(self, inputs: Any) -> Any:
-        """Return ``inputs[0] / inputs[1]``."""
-        return ops.divide(*inputs)
-
-
-@keras.saving.register_keras_serializable(_PACKAGE)
-class SquaredDifference(Primitive):
-    """(a - b)^2 of two tensors."""
-
-    def call(self, inputs: Any) -> Any:
-        """Return ``(inputs[0] - inputs[1]) ** 2``."""
-        return ops.square(ops.subtract(*inputs))
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,8 +21,8 @@ from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
 from quantdet.quant.operations import OPERATIONS, UnsupportedError, operation_name
-from quantdet.quant.operations.elementwise import mish
 from quantdet.quant.operations.normalization import LAYERS
+from quantdet.quant.primitives import Unary
 from quantdet.quant.rules import JOINING, check_options, describe, is_known
 
 Shape = tuple[int | None, ...]
@@ -60,17 +61,32 @@ def read_graph(model: Any, *, clone: bool = True) -> Graph:
     )
 
 
+def check_keras_model(model: Any) -> None:
+    """Refuse what is no Keras model.
+
+    Raises:
+        QuantizationError: what came instead, and the remedy.
+    """
+    if isinstance(model, keras.Model):
+        return
+    if isinstance(model, str | Path):
+        raise QuantizationError(
+            f"a Keras model is wanted, not the name of a file; load it: "
+            f"keras.saving.load_model({str(model)!r})"
+        )
+    raise QuantizationError(
+        f"a Keras 3 model is wanted, not a {type(model).__name__} of module "
+        f"{type(model).__module__}"
+    )
+
+
 def functional_form(model: Any) -> Any:
     """Return the functional Keras model behind a sequential or functional one.
 
     Raises:
         QuantizationError: there is none; the message says what to do.
     """
-    if not isinstance(model, keras.Model):
-        raise QuantizationError(
-            f"{str(model)[:80]!r} is a {type(model).__name__}, not a Keras model; load a file with "
-            "keras.saving.load_model(path) first"
-        )
+    check_keras_model(model)
     if isinstance(model, keras.Sequential):
         if not model.built:
             raise QuantizationError(
@@ -195,7 +211,8 @@ class _Reader:
             self._parts[key] = (call, take_apart(call, shapes))
         start = len(self.nodes)
         self._depth += 1
-        outputs = self.read(self._parts[key][1], arguments)
+        with _owner_named(operation):
+            outputs = self.read(self._parts[key][1], arguments)
         self._depth -= 1
         if first and not _has_own_activation(operation):
             self._name_parts(call, self.nodes[start:])
@@ -211,8 +228,8 @@ class _Reader:
         layers = list(dict.fromkeys(node.layer for node in nodes))
         for layer in layers:
             part = _plain_name(layer)
-            own = part if part.startswith(f"{owner}_") else f"{owner}_{part}"
-            layer.name = owner if layer is layers[-1] else own
+            if not part.startswith(f"{owner}_"):
+                layer.name = owner if layer is layers[-1] else f"{owner}_{part}"
             if not trainable:
                 layer.trainable = False
 
@@ -306,7 +323,7 @@ def _split_activation(layer: Any, x: Any) -> Any:
 def _activation(layer: Any, x: Any) -> Any:
     function = keras_function(layer.activation)
     # Keras' mish does not run on symbolic tensors.
-    return mish(layer, x) if function is keras.activations.mish else function(x)
+    return Unary("mish")(x) if function is keras.activations.mish else function(x)
 
 
 def _trace(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -327,6 +344,17 @@ def _nodes_forgotten(operation: Any) -> Iterator[None]:
     finally:
         for layer, count in counts:
             del layer._inbound_nodes[count:]
+
+
+@contextmanager
+def _owner_named(operation: Any) -> Iterator[None]:
+    """Say of a refused part which layer of the given model it belongs to."""
+    try:
+        yield
+    except QuantizationError as error:
+        if operation.name in str(error):
+            raise
+        raise QuantizationError(f"{describe(operation)}: {error}") from None
 
 
 @contextmanager

@@ -80,8 +80,6 @@ RULES: dict[type, Rule] = {
     primitives.BroadcastTo: _moves("BROADCAST_TO", "TILE"),
     primitives.MirrorPad: _moves("MIRROR_PAD"),
     primitives.MatMul: Rule(Range.OWN, ("BATCH_MATMUL",)),
-    primitives.Divide: Rule(Range.OWN, ("DIV",)),
-    primitives.SquaredDifference: Rule(Range.OWN, ("SQUARED_DIFFERENCE",)),
     primitives.Clip: Rule(Range.CLIP),
 }
 _ACTIVATIONS: dict[str, Rule] = {
@@ -104,8 +102,8 @@ _REDUCTIONS = {
     "max": _moves("REDUCE_MAX"),
     "min": _moves("REDUCE_MIN"),
 }
-_UNARY = {name: Rule(Range.OWN, (name.upper(),)) for name in primitives.UNARY}
-_UNARY["gelu_tanh"] = _UNARY["gelu"]
+_UNARY = {name: Rule(Range.OWN, (operator,)) for name, (operator, _) in primitives.NATIVE.items()}
+_UNARY |= dict.fromkeys(primitives.TABULATED, Rule(Range.OWN, ("GATHER",)))
 
 AFFINE = (
     keras.layers.BatchNormalization,

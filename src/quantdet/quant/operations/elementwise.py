@@ -16,10 +16,7 @@ from quantdet.quant.operations.operands import (
     numbers,
     tensor,
 )
-from quantdet.quant.primitives import Clip, Divide, Unary
-
-_SELU_SCALE = 1.0507009873554805
-_SELU_ALPHA = 1.6732632423543772
+from quantdet.quant.primitives import Clip, Unary
 
 
 def add(_: Any, a: Any, b: Any) -> Any:
@@ -48,13 +45,10 @@ def multiply(_: Any, a: Any, b: Any) -> Any:
 
 
 def divide(_: Any, a: Any, b: Any) -> Any:
-    """Return a / b; the quotient of two computed tensors is a times 1 / b.
-
-    LiteRT's integer DIV gives the largest integer for small quotients (2.1); 1 / b is right.
-    """
+    """Return a / b as a times 1 / b: LiteRT's integer DIV is wrong for small quotients (2.1)."""
     if not is_tensor(b):
         return multiply(_, a, 1.0 / numbers(b))
-    inverse = Divide()([tensor(1.0, b), b])
+    inverse = Unary("reciprocal")(b)
     return inverse if not is_tensor(a) and np.all(numbers(a) == 1.0) else multiply(_, a, inverse)
 
 
@@ -106,7 +100,7 @@ def power(_: Any, x: Any, exponent: Any) -> Any:
 
 def reciprocal(_: Any, x: Any) -> Any:
     """Return 1 / x."""
-    return divide(_, np.ones(()), x)
+    return Unary("reciprocal")(x)
 
 
 def joining(layer: type) -> Callable[..., Any]:
@@ -177,25 +171,13 @@ def hard_tanh(_: Any, x: Any) -> Any:
 
 
 def elu(op: Any, x: Any) -> Any:
-    """Return x for x > 0, alpha * (exp(x) - 1) otherwise (Clevert et al. 2015, arXiv:1511.07289).
-
-    LiteRT's kernel knows alpha = 1; elu_a(x) = a * elu_1(x) + (1 - a) * relu(x).
-    """
-    return _scaled_elu(x, 1.0, float(op.alpha))
+    """Return x for x > 0, alpha * (exp(x) - 1) otherwise (Clevert et al. 2015, arXiv:1511.07289)."""
+    return Unary("elu", float(op.alpha))(x)
 
 
-def selu(_: Any, x: Any) -> Any:
-    """Return scale * elu(x) with the constants of Klambauer et al. 2017, arXiv:1706.02515."""
-    return _scaled_elu(x, _SELU_SCALE, _SELU_ALPHA)
-
-
-def _scaled_elu(x: Any, scale: float, alpha: float) -> Any:
-    unit = Unary("elu")(x)
-    if alpha == 1.0:
-        return unit if scale == 1.0 else keras.layers.Rescaling(scale)(unit)
-    below = keras.layers.Rescaling(scale * alpha)(unit)
-    above = keras.layers.Rescaling(scale * (1.0 - alpha))(keras.layers.ReLU()(x))
-    return keras.layers.Add()([below, above])
+def celu(op: Any, x: Any) -> Any:
+    """Return alpha * elu(x / alpha) (Barron 2017, arXiv:1704.07483)."""
+    return Unary("celu", float(op.alpha))(x)
 
 
 def gelu(op: Any, x: Any) -> Any:
@@ -203,45 +185,9 @@ def gelu(op: Any, x: Any) -> Any:
     return Unary("gelu_tanh" if op.approximate else "gelu")(x)
 
 
-def softplus(_: Any, x: Any) -> Any:
-    """Return log(1 + exp(x)) = relu(x) - log(sigmoid(|x|)).
-
-    The logarithm is of numbers in [0.5, 1) only, where 8 bits are enough.
-    """
-    gate = keras.layers.Activation("sigmoid")(Unary("abs")(x))
-    return keras.layers.Subtract()([keras.layers.ReLU()(x), Unary("log")(gate)])
-
-
-def mish(_: Any, x: Any) -> Any:
-    """Return x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681)."""
-    return keras.layers.Multiply()([x, keras.layers.Activation("tanh")(softplus(_, x))])
-
-
-def celu(op: Any, x: Any) -> Any:
-    """Return alpha * elu(x / alpha) (Barron 2017, arXiv:1704.07483)."""
-    alpha = float(op.alpha)
-    inner = keras.layers.Rescaling(1.0 / alpha)(x)
-    return keras.layers.Rescaling(alpha)(Unary("elu")(inner))
-
-
 def sparse_sigmoid(_: Any, x: Any) -> Any:
     """Return (x + 1) / 2 cut to [0, 1]."""
     return clip_to(keras.layers.Rescaling(0.5, offset=0.5)(x), 0.0, 1.0)
-
-
-def log_sigmoid(_: Any, x: Any) -> Any:
-    """Return -softplus(-x)."""
-    return negative(_, softplus(_, negative(_, x)))
-
-
-def tanh_shrink(_: Any, x: Any) -> Any:
-    """Return x - tanh(x)."""
-    return keras.layers.Subtract()([x, keras.layers.Activation("tanh")(x)])
-
-
-def softsign(_: Any, x: Any) -> Any:
-    """Return x / (1 + |x|)."""
-    return divide(_, x, keras.layers.Rescaling(1.0, offset=1.0)(Unary("abs")(x)))
 
 
 def same(_: Any, x: Any) -> Any:
@@ -285,16 +231,19 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "nn.LeakyRelu": leaky_relu,
     "nn.HardTanh": hard_tanh,
     "nn.Elu": elu,
-    "nn.Selu": selu,
+    "nn.Selu": unary("selu"),
     "nn.Gelu": gelu,
-    "nn.Softplus": softplus,
-    "nn.LogSigmoid": log_sigmoid,
+    "nn.Softplus": unary("softplus"),
+    "nn.LogSigmoid": unary("log_sigmoid"),
     "nn.Celu": celu,
     "nn.SparseSigmoid": sparse_sigmoid,
     "activations.ReLU": relu_with_options,
-    "activations.Mish": mish,
-    "nn.TanhShrink": tanh_shrink,
-    "nn.Softsign": softsign,
+    "activations.Mish": unary("mish"),
+    "nn.TanhShrink": unary("tanh_shrink"),
+    "nn.Softsign": unary("softsign"),
+    "math.Erf": unary("erf"),
+    "numpy.Sin": unary("sin"),
+    "numpy.Cos": unary("cos"),
     "core.StopGradient": same,
     "core.ConvertToTensor": same,
     "core.Cast": cast,

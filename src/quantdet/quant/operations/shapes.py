@@ -25,15 +25,16 @@ from quantdet.quant.primitives import BroadcastTo, Gather, MirrorPad, Slice
 
 def reshaped(op: Any, x: Any) -> Any:
     """Return ``ops.reshape``; the batch stays first."""
-    wanted = list(op.newshape)
-    inner = x.shape[1:]
-    known = None if None in inner else math.prod(inner)
-    rest = [None if size == -1 else size for size in wanted[1:]]
-    if known is not None and rest.count(None) == 1:
-        fixed = math.prod(size for size in rest if size is not None)
-        rest = [known // fixed if size is None and fixed else size for size in rest]
-    if wanted[0] not in (None, -1) or (None not in rest and known not in (None, math.prod(rest))):
-        raise UnsupportedError(f"reshapes to {tuple(wanted)}, which moves the batch axis")
+    wanted = [None if size == -1 else size for size in op.newshape]
+    known = None if None in x.shape[1:] else math.prod(x.shape[1:])
+    rest = wanted[1:]
+    fixed = math.prod(size for size in rest if size is not None)
+    if known is not None and rest.count(None) == 1 and fixed:
+        rest = [known // fixed if size is None else size for size in rest]
+    whole = [size for size in rest if size is not None]
+    moves = known is not None and len(whole) == len(rest) and math.prod(whole) != known
+    if wanted[0] is not None or moves:
+        raise UnsupportedError(f"reshapes to {tuple(op.newshape)}, which moves the batch axis")
     return reshape(x, rest)
 
 

@@ -27,16 +27,15 @@ _BY_HAND = (
 )
 
 
-def export_by_tensorflow(model: Any, path: Path, io_dtype: str | None) -> Path:
-    """Do what ``export_integer`` does in a process with the TensorFlow backend.
+def content_by_tensorflow(model: Any, io_dtype: str | None) -> bytes:
+    """Do what ``integer_content`` does in a process with the TensorFlow backend.
 
     Args:
         model: prepared model of another backend.
-        path: file to write.
-        io_dtype: see ``export_integer``.
+        io_dtype: see ``integer_content``.
 
     Raises:
-        QuantdetError: what ``export_integer`` raised there.
+        QuantdetError: what ``integer_content`` raised there.
         ExportError: the process failed, for example on a layer of the caller's own.
         DependencyError: TensorFlow is not installed.
     """
@@ -47,6 +46,7 @@ def export_by_tensorflow(model: Any, path: Path, io_dtype: str | None) -> Path:
         )
     with tempfile.TemporaryDirectory() as folder:
         saved, answer = Path(folder, "model.keras"), Path(folder, "answer.json")
+        path = Path(folder, "model.tflite")
         model.save(saved)
         request = json.dumps([str(saved), str(path), io_dtype, str(answer)])
         done = subprocess.run(
@@ -63,9 +63,9 @@ def export_by_tensorflow(model: Any, path: Path, io_dtype: str | None) -> Path:
                 f"failed: {said}; {_BY_HAND} (with your own layers imported)"
             )
         refusal = json.loads(answer.read_text("utf-8"))
-    if refusal is not None:
-        raise getattr(errors, refusal["type"])(refusal["message"])
-    return path
+        if refusal is not None:
+            raise getattr(errors, refusal["type"])(refusal["message"])
+        return path.read_bytes()
 
 
 def _environment() -> dict[str, str]:
@@ -81,12 +81,12 @@ def _environment() -> dict[str, str]:
 
 def main(request: str) -> None:
     """Export a saved model, and write the refusal, or null, to a JSON file."""
-    from quantdet.export.integer import export_integer
+    from quantdet.quant.litert.writer import integer_content
 
     saved, path, io_dtype, answer = json.loads(request)
     refusal = None
     try:
-        export_integer(keras.saving.load_model(saved), path, io_dtype=io_dtype)
+        Path(path).write_bytes(integer_content(keras.saving.load_model(saved), io_dtype))
     except QuantdetError as error:
         refusal = {"type": type(error).__name__, "message": str(error)}
     Path(answer).write_text(json.dumps(refusal), "utf-8")

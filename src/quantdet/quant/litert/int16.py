@@ -1,7 +1,6 @@
 """What LiteRT's int16 kernels ("16x8") want otherwise than its converter writes it.
 
-Biases have 64 bits; the converter writes those of a fake-quantized model with 32. Sigmoid and
-softmax give steps of 1/32768; the converter writes 1/65536.
+Biases have 64 bits; the converter writes those of a fake-quantized model with 32.
 """
 
 from __future__ import annotations
@@ -10,18 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from quantdet.export.flatbuffer import pack_model, read_model
+from quantdet.quant.litert.flatbuffer import pack_model, read_model
 
 _WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
 def fit_int16_kernels(content: bytes) -> bytes:
-    """Return the .tflite with int64 biases and the output scales that the kernels compute."""
+    """Return the .tflite with int64 biases."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = read_model(content)
-    for output in _unit_outputs(model, schema):
-        output.quantization.scale, output.quantization.zeroPoint = [1.0 / 32768.0], [0]
     for bias in _biases(model, schema):
         values = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)
         wide = schema.BufferT()
@@ -29,11 +26,6 @@ def fit_int16_kernels(content: bytes) -> bytes:
         model.buffers.append(wide)
         bias.buffer, bias.type = len(model.buffers) - 1, schema.TensorType.INT64
     return pack_model(model)
-
-
-def _unit_outputs(model: Any, schema: Any) -> list[Any]:
-    tensors = model.subgraphs[0].tensors
-    return [tensors[op.outputs[0]] for op in _operators(model, schema, ("LOGISTIC", "SOFTMAX"))]
 
 
 def _biases(model: Any, schema: Any) -> list[Any]:

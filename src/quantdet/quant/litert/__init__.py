@@ -1,0 +1,1 @@
+"""A fake-quantized model as the content of a full-integer .tflite."""

@@ -1,0 +1,80 @@
+"""Refuse a .tflite that is not integer from end to end."""
+
+from __future__ import annotations
+
+from quantdet.errors import ExportError
+from quantdet.quant.litert_file import FileGraph, read_litert
+from quantdet.quiet import quiet_stderr
+
+_INTEGER_TYPES = {"int4", "int8", "uint8", "int16", "int32", "int64", "bool"}
+# Operators whose quantized kernels compute something else → what to write instead.
+_WRONG_KERNELS = {
+    # A shift of more than 31 bits: -1 / 100 may come out as the smallest integer.
+    "DIV": "LiteRT's kernels give ±127 for small quotients; multiply by the reciprocal",
+    # The bytes of int8 are taken for uint8.
+    "SUM": "LiteRT's reference kernels read the wrong integers; multiply a mean by the count",
+}
+
+
+def check_integer(content: bytes, io_dtype: str) -> None:
+    """Check that no tensor or operator of a .tflite is float, nor computed wrongly by LiteRT.
+
+    Raises:
+        ExportError: names the float tensors and operators, the operator with a wrong kernel, or
+            the wrong interface type.
+    """
+    file = read_litert(content)
+    floats = float_tensors(file)
+    if floats:
+        raise ExportError(
+            f"the file is not all integer: {len(floats)} float tensors, e.g. {floats[0]}; "
+            "operators around them: " + ", ".join(_float_ops(file))
+        )
+    for op in file.ops:
+        if op.name in _WRONG_KERNELS and len(file.tensors[op.outputs[0]].scales):
+            raise ExportError(
+                f"{file.tensors[op.outputs[0]].name!r} is made by a quantized {op.name}: "
+                + _WRONG_KERNELS[op.name]
+            )
+    for name, index in {**file.inputs, **file.outputs}.items():
+        if file.tensors[index].dtype != io_dtype:
+            raise ExportError(
+                f"{name!r} is {file.tensors[index].dtype} in the file, asked for was {io_dtype}"
+            )
+
+
+def check_runs(content: bytes) -> None:
+    """Check that LiteRT's kernels take the file: allocate it with XNNPACK and without.
+
+    Raises:
+        ExportError: what the runtime says.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+        try:
+            with quiet_stderr():
+                Interpreter(
+                    model_content=content, experimental_op_resolver_type=kernels
+                ).allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ExportError(
+                f"LiteRT does not take the exported file: {str(error).strip()}; this is a defect "
+                "of the export"
+            ) from None
+
+
+def float_tensors(file: FileGraph) -> list[str]:
+    """Return names of the tensors that are not integer."""
+    return [tensor.name for tensor in file.tensors if tensor.dtype not in _INTEGER_TYPES]
+
+
+def _float_ops(file: FileGraph) -> list[str]:
+    found = {
+        op.name
+        for op in file.ops
+        if any(
+            file.tensors[index].dtype not in _INTEGER_TYPES for index in (*op.inputs, *op.outputs)
+        )
+    }
+    return sorted(found)

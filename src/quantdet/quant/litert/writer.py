@@ -1,0 +1,247 @@
+"""Fake-quantized Keras model in, full-integer .tflite out.
+
+The frozen model is written once more as TensorFlow calls with constant integers-on-a-grid
+weights and native fake-quantization ops, which LiteRT's converter turns into integer kernels.
+What comes out is checked (``quantdet.quant.match``), not trusted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import ExportError
+from quantdet.quant.calibrate import quantizer_before
+from quantdet.quant.freeze import freeze
+from quantdet.quant.graph import Graph, Node, call_layer
+from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
+from quantdet.quant.litert.check_integer import check_integer, check_runs
+from quantdet.quant.litert.convert import convert, output_names, tensorflow
+from quantdet.quant.litert.int16 import fit_int16_kernels
+from quantdet.quant.litert.integer_operators import (
+    as_operator,
+    as_table,
+    use_integer_kernels,
+)
+from quantdet.quant.litert.tensorflow_process import content_by_tensorflow
+from quantdet.quant.match import match_graph
+from quantdet.quant.prepared import check_prepared
+from quantdet.quant.primitives import TABULATED, Constant, Unary
+from quantdet.quant.ranges import is_tied
+from quantdet.quant.reader import read_graph
+from quantdet.quant.rules import rule_for
+
+
+def integer_content(model: Any, io_dtype: str | None = None) -> bytes:
+    """Return the .tflite of a model made by ``prepare_qat``, checked against the model.
+
+    Args:
+        model: fake-quantized model, calibrated, trained or not; it is not changed.
+        io_dtype: "uint8" (default) or "int8", type of all inputs and outputs; a model with 16 bit
+            activations has "int16".
+
+    On another backend than TensorFlow a TensorFlow process does it, on the saved model.
+
+    Raises:
+        QuantizationError: the model, or a layer of it, is not prepared.
+        ExportError: the converter left a float op or tensor, or changed a scale; or the model
+            has no such ``io_dtype``.
+        DependencyError: TensorFlow is not installed.
+    """
+    check_prepared(model)
+    if keras.backend.backend() != "tensorflow":
+        return content_by_tensorflow(model, io_dtype)
+    frozen = freeze(model)
+    graph = read_graph(frozen, clone=False)
+    io_dtype = _interface(graph, io_dtype)
+    content = convert(quantized_function(graph), graph, partial(_integer_options, io_dtype))
+    content = use_integer_kernels(content, _tabulated(graph))
+    if io_dtype == "int16":
+        content = fit_int16_kernels(content)
+    check_integer(content, io_dtype)
+    match_graph(graph, content)
+    check_runs(content)
+    return content
+
+
+def _interface(graph: Graph, wanted: str | None) -> str:
+    bits = {node.layer.bits for node in graph.nodes if isinstance(node.layer, ActivationQuantizer)}
+    possible = ("int16",) if 16 in bits else ("uint8", "int8")
+    if wanted is not None and wanted not in possible:
+        raise ExportError(
+            f"io_dtype {wanted!r} does not go with the model's activations; choose one of "
+            f"{', '.join(possible)}, or another recipe"
+        )
+    return wanted or possible[0]
+
+
+def _integer_options(io_dtype: str, converter: Any) -> None:
+    tf = tensorflow()
+    if io_dtype == "int16":
+        ops_set = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [
+            ops_set.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.allow_custom_ops = True  # use_integer_kernels puts others in their place
+    converter.inference_input_type = tf.as_dtype(io_dtype)
+    converter.inference_output_type = tf.as_dtype(io_dtype)
+
+
+def quantized_function(graph: Graph) -> Any:
+    """Return a Python function of TensorFlow calls that computes a frozen graph."""
+    writer = _Writer(graph)
+
+    def function(*inputs: Any) -> dict[str, Any]:
+        known = graph.run(inputs, writer.write)
+        return {name: known[tensor] for name, tensor in output_names(graph).items()}
+
+    return function
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """Numbers of a weighted layer, read before TensorFlow traces the function."""
+
+    kernel: NDArray[np.float32]
+    limit: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def _constants(layer: Any) -> _Constants:
+    scale = keras.ops.convert_to_numpy(layer.weight_scale()).astype(np.float32)
+    return _Constants(
+        kernel=layer.integer_kernel().astype(np.float32) * scale,
+        limit=scale * np.float32(layer.levels),
+        bias=keras.ops.convert_to_numpy(layer.bias).astype(np.float32),
+    )
+
+
+class _Writer:
+    """Writes each call of a frozen graph with TensorFlow's native fake-quantization ops."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._producers = graph.producers()
+        self._calls: Counter[int] = Counter()
+        layers = {id(node.layer): node.layer for node in graph.nodes}
+        self._params = {
+            key: layer.params()
+            for key, layer in layers.items()
+            if isinstance(layer, ActivationQuantizer)
+        }
+        self._wide = any(params.bits == 16 for params in self._params.values())
+        # Variables would have to be tracked by the exported module; constants need nothing.
+        self._values = {
+            key: keras.ops.convert_to_numpy(layer.value)[None].astype(np.float32)
+            for key, layer in layers.items()
+            if isinstance(layer, Constant)
+        }
+        self._weights = {
+            key: _constants(layer)
+            for key, layer in layers.items()
+            if isinstance(layer, QuantizedWeights)
+        }
+
+    def write(self, node: Node, arguments: list[Any]) -> Any:
+        layer = node.layer
+        if isinstance(layer, ActivationQuantizer):
+            return self._fake_quant(self._clipped(arguments[0], layer), layer)
+        if isinstance(layer, QuantizedWeights):
+            constants = self._weights[id(layer)]
+            kernel = _fake_quant_kernel(layer, constants, self._calls[id(layer)])
+            self._calls[id(layer)] += 1
+            return layer.linear(arguments[0], kernel, constants.bias)
+        if isinstance(layer, keras.layers.UpSampling2D | keras.layers.Resizing):
+            result = _resize(layer, arguments[0])
+        elif isinstance(layer, keras.layers.Add):
+            # Keras makes a bias of what looks like one, with axes moved around it.
+            result = tensorflow().add(*arguments)
+        elif isinstance(layer, keras.layers.Concatenate) and self._wide:
+            result = _concatenate_wide(layer, arguments)
+        elif isinstance(layer, Unary) and layer.function in TABULATED:
+            result = as_table(layer.name)(*arguments)
+        elif isinstance(layer, Constant):
+            result = tensorflow().constant(self._values[id(layer)])
+        else:
+            result = call_layer(layer, arguments)
+        if is_tied(node) and rule_for(layer).exact:
+            # The values are on the grid already; this tells the converter which grid.
+            return self._fake_quant(result, quantizer_before(self._producers, node))
+        return result
+
+    def _clipped(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
+        """Return the tensor behind a ReLU that the quantizer stands for."""
+        if quantizer.lower is None or quantizer.bits == 8:
+            return tensor  # An asymmetric range clips where the ReLU does.
+        return keras.activations.relu(tensor, max_value=quantizer.upper)
+
+    def _fake_quant(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
+        params = self._params[id(quantizer)]
+        return tensorflow().quantization.fake_quant_with_min_max_args(
+            tensor,
+            params.minimum,
+            params.maximum,
+            num_bits=params.bits,
+            narrow_range=params.bits == 16,
+        )
+
+
+def _resize(layer: Any, tensor: Any) -> Any:
+    """Return the resized tensor by one resize op; Keras writes "nearest" as tiles."""
+    image = tensorflow().image
+    method = {
+        "nearest": image.ResizeMethod.NEAREST_NEIGHBOR,
+        "bilinear": image.ResizeMethod.BILINEAR,
+    }
+    if layer.interpolation not in method:
+        raise ExportError(
+            f"layer {layer.name!r} ({type(layer).__name__}): interpolation "
+            f'{layer.interpolation!r} has no integer kernel; use "nearest" or "bilinear"'
+        )
+    size = layer.compute_output_shape(tuple(tensor.shape))[1:3]
+    return image.resize(tensor, size, method=method[layer.interpolation])
+
+
+def _concatenate_wide(layer: Any, tensors: list[Any]) -> Any:
+    """Return int16 tensors one behind the other; the converter refuses to write that itself."""
+    axis = layer.axis % len(tensors[0].shape)
+    concat = as_operator(
+        "CONCATENATION", lambda *parts: tensorflow().concat(parts, axis), axis=axis
+    )
+    return concat(*tensors)
+
+
+def _tabulated(graph: Graph) -> dict[str, Callable[[NDArray[np.float32]], Any]]:
+    """Return layer name → function of those that become tables."""
+    return {
+        node.layer.name: node.layer.call
+        for node in graph.nodes
+        if isinstance(node.layer, Unary) and node.layer.function in TABULATED
+    }
+
+
+def _fake_quant_kernel(layer: Any, constants: _Constants, call: int) -> Any:
+    """Return the constant kernel behind the fake quantization that the converter looks for."""
+    tf = tensorflow()
+    kernel, limit = constants.kernel, constants.limit
+    # The converter quantizes a constant that several calls share anew, per channel and with 8 bits.
+    # One unit in the last place makes it another constant and rounds to the same integers.
+    for _ in range(call):
+        kernel = np.nextafter(kernel, np.float32(0))
+    if not layer.per_channel:
+        return tf.quantization.fake_quant_with_min_max_vars(
+            kernel, -limit, limit, num_bits=layer.bits, narrow_range=True
+        )
+    # The native op has its channels on the last axis; depthwise kernels have two axes of them.
+    flat = kernel.reshape(*kernel.shape[: len(layer.reduced_axes)], -1)
+    on_grid = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        flat, -limit.reshape(-1), limit.reshape(-1), num_bits=layer.bits, narrow_range=True
+    )
+    return tf.reshape(on_grid, kernel.shape)
