@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -16,13 +17,13 @@ from keras import ops
 from numpy.typing import NDArray
 
 from quantdet.quant.calibration_data import Inputs, read_calibration
-from quantdet.quant.graph import call_layer
+from quantdet.quant.graph import Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.noise import decibels, energy, numbers
 from quantdet.quant.reader import functional_form, labelled_tensors, read_graph
 
-# All tensors of so many pictures are in memory at once.
-_PICTURES_AT_ONCE = 2
+# All tensors of the float model are in memory for so many pictures at once.
+_PICTURES_AT_ONCE = 1
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,9 @@ def compare_with_float(model: Any, quantized: Any, pictures: Any) -> FloatCompar
         exact = given.run(inputs)
         known = graph.run(
             [ops.convert_to_tensor(values) for values in inputs],
-            lambda node, arguments: call_layer(node.layer, arguments),
+            partial(_call_and_compare, exact.tensors, sums),
+            forget=True,
         )
-        for node in graph.nodes:
-            label = getattr(node.layer, "stands_for", None) or ""
-            if label in exact.tensors and exact.tensors[label].shape == known[node.output].shape:
-                sums[label] += _energies(exact.tensors[label], known[node.output])
         for name, tensor in named_outputs(graph.outputs).items():
             outputs[name] += _energies(exact.outputs[name], known[tensor])
     return FloatComparison(
@@ -125,6 +123,20 @@ def compare_with_float(model: Any, quantized: Any, pictures: Any) -> FloatCompar
         band=band_of(quantized),
         pictures=count,
     )
+
+
+def _call_and_compare(
+    exact: Mapping[str, NDArray[np.float32]],
+    sums: Mapping[str, NDArray[np.float64]],
+    node: Node,
+    arguments: list[Any],
+) -> Any:
+    """Call a layer, and add the energies of its output and of its error to ``sums``."""
+    result = call_layer(node.layer, arguments)
+    label = getattr(node.layer, "stands_for", None) or ""
+    if label in exact and exact[label].shape == result.shape:
+        sums[label] += _energies(exact[label], result)
+    return result
 
 
 def band_of(quantized: Any) -> Band:
@@ -175,13 +187,6 @@ def named_outputs(outputs: Any) -> dict[str, Any]:
     if not isinstance(outputs, list | tuple):
         return {"output": flat[0]}
     return {f"output_{number}": value for number, value in enumerate(flat)}
-
-
-def file_outputs(outputs: Any) -> dict[str, Any]:
-    """Return output name in an exported file → output: dict keys, otherwise output_0, output_1."""
-    if isinstance(outputs, dict):
-        return dict(outputs)
-    return {f"output_{n}": value for n, value in enumerate(keras.tree.flatten(outputs))}
 
 
 def _small(slices: Iterable[Inputs]) -> Iterable[Inputs]:
