@@ -36,7 +36,7 @@ def on_maps(operation: Callable, batch: int | None = None):
 
 
 def before_convolution(operation: Callable):
-    """Return a builder: ``operation(keras, picture)``, which behind a convolution would be fused."""
+    """Return a builder: ``operation(keras, picture)``, fused if it came behind a convolution."""
 
     def build(keras):
         x = keras.Input((12, 12, 3))
