@@ -189,6 +189,13 @@ def named_outputs(outputs: Any) -> dict[str, Any]:
     return {f"output_{number}": value for number, value in enumerate(flat)}
 
 
+def file_outputs(outputs: Any) -> dict[str, Any]:
+    """Return output name in an exported file → output: dict keys, otherwise output_0, output_1."""
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    return {f"output_{n}": value for n, value in enumerate(keras.tree.flatten(outputs))}
+
+
 def _small(slices: Iterable[Inputs]) -> Iterable[Inputs]:
     for inputs in slices:
         for start in range(0, len(inputs[0]), _PICTURES_AT_ONCE):
