@@ -35,6 +35,16 @@ def on_maps(operation: Callable, batch: int | None = None):
     return build
 
 
+def before_convolution(operation: Callable):
+    """Return a builder: ``operation(keras, picture)``, fused if it came behind a convolution."""
+
+    def build(keras):
+        x = keras.Input((12, 12, 3))
+        return keras.Model(x, keras.layers.Conv2D(4, 3)(operation(keras, x)))
+
+    return build
+
+
 def on_two_maps(operation: Callable):
     """Return a builder: two convolutions, then ``operation(keras, maps, maps)``."""
 
@@ -285,10 +295,9 @@ FORMS = {
     "SPACE_TO_DEPTH": {
         "ops": on_maps(lambda keras, x: keras.ops.space_to_depth(x, 2)),
     },
-    # Behind a convolution it would become part of that.
     "RELU": {
-        "layer": on_maps(lambda keras, x: keras.layers.ReLU()(keras.layers.Permute((2, 1, 3))(x))),
-        "ops": on_maps(lambda keras, x: keras.ops.relu(keras.layers.Permute((2, 1, 3))(x))),
+        "layer": before_convolution(lambda keras, x: keras.layers.ReLU()(x)),
+        "ops": before_convolution(lambda keras, x: keras.ops.relu(x)),
     },
 }
 NETS = {

@@ -279,7 +279,10 @@ class _Inserter:
 
     def _quantize(self, tensor: int, value: int, name: str) -> None:
         if tensor in self._plan.fixed:
-            quantizer = self._new_quantizer(name, fixed=self._plan.fixed[tensor])
+            lower, upper = self._plan.clips.get(self._plan.group(tensor), (None, None))
+            quantizer = self._new_quantizer(
+                name, fixed=self._plan.fixed[tensor], lower=lower, upper=upper
+            )
         else:
             quantizer = self._group_quantizer(tensor, name)
         self._now[tensor] = self._call(quantizer, [value])

@@ -183,9 +183,10 @@ class _File:
     def params(self, tensor: int) -> QuantParams:
         """Return scale and zero point of an integer tensor: uint8 view, or int16."""
         what = self.tensors[tensor]
-        wide = what.type == self.schema.TensorType.INT16
+        kinds = self.schema.TensorType
         scale, zero = what.quantization.scale[0], int(what.quantization.zeroPoint[0])
-        return QuantParams(float(scale), zero if wide else zero + 128, 16 if wide else 8)
+        shift = 128 if what.type == kinds.INT8 else 0
+        return QuantParams(float(scale), zero + shift, 16 if what.type == kinds.INT16 else 8)
 
     def add_tensor(self, name: str, like: int, kind: int) -> int:
         """Add a tensor of another one's shape, named after it."""
@@ -207,15 +208,15 @@ class _File:
             tensor.type = getattr(self.schema.TensorType, values.dtype.name.upper())
             tensor.shape = list(values.shape)
             if params is not None:
-                tensor.quantization = self.quantization(params)
+                tensor.quantization = self.quantization(params, values.dtype == np.int8)
             self.tensors.append(tensor)
             self._constants[known] = len(self.tensors) - 1
         return self._constants[known]
 
-    def quantization(self, params: QuantParams) -> Any:
-        """Return parameters as the file has them."""
+    def quantization(self, params: QuantParams, signed: bool) -> Any:
+        """Return parameters as the file has them; ``signed`` for int8."""
         quantization = self.schema.QuantizationParametersT()
-        zero_point = params.zero_point - (128 if params.bits == 8 else 0)
+        zero_point = params.zero_point - (128 if signed else 0)
         quantization.scale, quantization.zeroPoint = [params.scale], [zero_point]
         return quantization
 
@@ -309,6 +310,8 @@ def _place_table(file: _File, op: Any, function: Function) -> None:
         entries = _table(np.arange(low, low + count), grids, function)
     except ExportError as error:
         raise ExportError(f"layer {file.name(op).removeprefix(_TABLE)!r}: {error}") from None
+    if file.tensors[target].type == kinds.UINT8:  # an output of the model
+        entries = (entries.astype(np.int16) + 128).astype(np.uint8)
     offset = file.add_constant(np.array(-low, np.int32))
     table = file.add_constant(entries, grids[1])
     signed = file.add_tensor("signed", target, kinds.INT32)
@@ -395,7 +398,7 @@ def _fix_unit_outputs(file: _File) -> None:
     for op in file.operators:
         output = file.tensors[op.outputs[0]]
         if file.name(op) in _INT16_UNIT and output.type == file.schema.TensorType.INT16:
-            output.quantization = file.quantization(QuantParams(1.0 / 32768.0, 0, 16))
+            output.quantization = file.quantization(QuantParams(1.0 / 32768.0, 0, 16), signed=False)
 
 
 def _drop_same_grid_quantize(file: _File) -> None:

@@ -171,7 +171,7 @@ def hard_tanh(_: Any, x: Any) -> Any:
 
 
 def elu(op: Any, x: Any) -> Any:
-    """Return x for x > 0, alpha * (exp(x) - 1) otherwise (Clevert et al. 2015, arXiv:1511.07289)."""
+    """Return x, below 0 alpha * (exp(x) - 1) (Clevert et al. 2015, arXiv:1511.07289)."""
     return Unary("elu", float(op.alpha))(x)
 
 
