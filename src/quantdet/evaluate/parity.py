@@ -165,7 +165,8 @@ class _Comparer:
             result = self._evaluate(node, arguments)
             if node.output not in self._found:
                 return result
-            integers = litert[node.output]
+            # The converter may write a reshape away; the integers are the same ones.
+            integers = litert[node.output].reshape(np.shape(result.real))
             if node.inputs[0] not in self._graph.inputs:
                 self._record(node, result, integers)
             real = dequantize(integers, self._quantizer(node).params())
@@ -202,7 +203,6 @@ class _Comparer:
         if node.output not in self.results:
             call = self._operator(node)
             self.results[node.output] = LayerParity(call.layer.name, type(call.layer).__name__)
-        theirs = theirs.reshape(simulated.shape)
         self.results[node.output].add(_difference(simulated, theirs), _difference(exact, theirs))
 
     def _operator(self, node: Node) -> Node:
