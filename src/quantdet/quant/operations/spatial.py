@@ -32,11 +32,12 @@ def convolution(op: Any, x: Any, kernel: Any) -> Any:
 def depthwise(op: Any, x: Any, kernel: Any) -> Any:
     """Return ``ops.depthwise_conv``."""
     weights = _spatial_kernel(numbers(kernel))
+    options = _options(op, x)
+    if len(x.shape) == 3:
+        # Depthwise kernels have one stride; in a picture of height 1 any stays within it.
+        options["strides"] = options["strides"][1]
     layer = keras.layers.DepthwiseConv2D(
-        weights.shape[:2],
-        depth_multiplier=weights.shape[-1],
-        use_bias=False,
-        **_options(op, x),
+        weights.shape[:2], depth_multiplier=weights.shape[-1], use_bias=False, **options
     )
     return _on_picture(layer, x, weights)
 
