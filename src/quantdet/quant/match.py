@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ExportError
+from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.layers import (
     ActivationQuantizer,
@@ -31,6 +32,7 @@ from quantdet.quant.rules import rule_for
 
 # Keras and converter compute scales with float32 divisions in different order.
 SCALE_TOLERANCE = 1e-5
+BIAS_TOLERANCE = 1e-5
 
 
 _WEIGHTED_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
@@ -71,7 +73,9 @@ class _Matcher:
         self._match_inputs()
         for node in self._graph.nodes:
             if isinstance(node.layer, QuantizedWeights):
-                self._expect(node, self._find_weighted(node))
+                op = self._find_weighted(node)
+                self._expect(node, op)
+                self._check_bias(node, op)
             elif isinstance(node.layer, Constant):
                 self._match_constant(node)
             elif not isinstance(node.layer, ActivationQuantizer) and self._is_operation(node):
@@ -159,6 +163,26 @@ class _Matcher:
             if same and self._same_scales(node.layer, weights):
                 return op
         return None
+
+    def _check_bias(self, node: Node, op: FileOp | None) -> None:
+        """Compare the integers of the bias: scale_in * scale_w is one, for each channel."""
+        bias = keras.ops.convert_to_numpy(node.layer.bias).astype(np.float64)
+        scale = keras.ops.convert_to_numpy(node.layer.weight_scale()).astype(np.float64)
+        step = scale.reshape(-1) * quantizer_before(self._producers, node).params().scale
+        wanted = np.rint(bias / step)
+        # Transposed convolutions have their output's shape in front.
+        last = self._file.tensors[op.inputs[-1]] if op is not None and len(op.inputs) > 2 else None
+        written = None if last is None else last.data
+        if written is None or written.size != wanted.size or "int" not in str(written.dtype):
+            written = np.zeros(wanted.shape)
+        off = np.abs(written.reshape(-1) - wanted)
+        if (off > 1 + BIAS_TOLERANCE * np.abs(wanted)).any():
+            channel = int(off.argmax())
+            raise ExportError(
+                f"layer {node.layer.name!r}: bias {channel} is {written.reshape(-1)[channel]:.0f} "
+                f"in the exported file, trained is {wanted[channel]:.0f}; this is a defect of the "
+                "export"
+            )
 
     def _same_scales(self, layer: Any, weights: FileTensor) -> bool:
         trained = keras.ops.convert_to_numpy(layer.weight_scale()).reshape(-1)
