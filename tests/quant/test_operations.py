@@ -1,4 +1,7 @@
-"""Bare operations and layers of several operators: what the file computes is what Keras computes."""
+"""Bare operations, and layers of several operators: the file computes what Keras computes."""
+
+# Each net needs layers of its own.
+# ruff: noqa: PLW0108
 
 from __future__ import annotations
 
@@ -49,6 +52,10 @@ FORMS = {
     "sum": (lambda y: ops.sum(y, axis=(1, 2)), 34),
     "mean_of_channels": (lambda y: ops.mean(y, axis=-1, keepdims=True), 33),
     "split": (lambda y: ops.multiply(*ops.split(y, 2, -1)), 30),
+    "convolutions_of_a_split": (
+        lambda y: ops.concatenate([kl.Conv2D(3, 1)(part) for part in ops.split(y, 4, -1)], -1),
+        31,
+    ),
     "backwards": (lambda y: y[..., ::-1] * 0.5, 32),
     "every_other_pixel": (lambda y: ops.concatenate([y[:, ::2, ::2], y[:, 1::2, ::2]], -1), 33),
     "constant_map": (

@@ -26,7 +26,7 @@ from quantdet.quant.layers import (
 )
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
 from quantdet.quant.numerics import QuantParams, quantize
-from quantdet.quant.primitives import Constant
+from quantdet.quant.primitives import Constant, Gather, Reduce, Slice
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.rules import rule_for
 
@@ -214,8 +214,11 @@ class _Matcher:
         other_grid = isinstance(layer, ActivationQuantizer) and not self._same_grid(
             layer, op.outputs[0]
         )
-        other_options = operator_options(node.layer) != file_options(op, self._file)
+        other_options = self._options_of(node) != file_options(op, self._file)
         return 2 * int(other_grid) + int(other_options)
+
+    def _options_of(self, node: Node) -> Any:
+        return operator_options(node.layer, self._graph.shapes[node.inputs[0]])
 
     def _before_reshape(self, index: int) -> int:
         """Return what a tensor was made from by operators that no layer stands for.
@@ -259,8 +262,23 @@ class _Matcher:
             )
 
 
-def operator_options(layer: Any) -> Any:
-    """Return what tells two layers of one kind apart in a file; None where nothing does."""
+def operator_options(layer: Any, shape: tuple[int | None, ...]) -> Any:
+    """Return what tells two layers of one kind apart in a file; None where nothing does.
+
+    Args:
+        layer: it moves values, or has no weights.
+        shape: of its input.
+    """
+    if isinstance(layer, Slice):
+        sizes = [size or 0 for size in shape[1:]]
+        cut = [slice(*s).indices(n) for s, n in zip(layer.slices, sizes, strict=True)]
+        return (0, *(begin for begin, _, _ in cut))
+    if isinstance(layer, keras.layers.Cropping2D):
+        return (0, layer.cropping[0][0], layer.cropping[1][0], 0)
+    if isinstance(layer, Gather):
+        return tuple(layer.indices)
+    if isinstance(layer, Reduce):
+        return tuple(layer.axes)
     if isinstance(layer, keras.layers.LeakyReLU):
         return round(float(layer.negative_slope), 6)
     if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
@@ -277,10 +295,17 @@ def file_options(op: FileOp, file: FileGraph) -> Any:
     if op.name in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
         o = op.options
         return (o.filterHeight, o.filterWidth, o.strideH, o.strideW)
-    if op.name == "TRANSPOSE":
-        order = file.tensors[op.inputs[1]].data
-        return None if order is None else tuple(int(axis) for axis in order)
+    if op.name in ("TRANSPOSE", "GATHER", "MEAN", "REDUCE_MAX", "REDUCE_MIN", "SLICE"):
+        return _numbers(file, op.inputs[1])
+    if op.name == "STRIDED_SLICE":
+        begin, mask = _numbers(file, op.inputs[1]) or (), op.options.beginMask
+        return tuple(0 if mask >> axis & 1 else at for axis, at in enumerate(begin))
     return None
+
+
+def _numbers(file: FileGraph, index: int) -> tuple[int, ...] | None:
+    data = file.tensors[index].data
+    return None if data is None else tuple(int(number) for number in np.reshape(data, -1))
 
 
 def is_moving(node: Node) -> bool:
