@@ -9,6 +9,7 @@ scale, zero point or weights differ from the trained ones, is an error.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -262,6 +263,21 @@ class _Matcher:
             )
 
 
+_OPTIONS: dict[type, Callable[[Any, Sequence[int]], Any]] = {
+    keras.layers.LeakyReLU: lambda layer, _: round(float(layer.negative_slope), 6),
+    keras.layers.MaxPooling2D: lambda layer, _: (*layer.pool_size, *layer.strides),
+    keras.layers.AveragePooling2D: lambda layer, _: (*layer.pool_size, *layer.strides),
+    keras.layers.Permute: lambda layer, _: (0, *layer.dims),
+    keras.layers.Cropping2D: lambda layer, _: (0, *(pair[0] for pair in layer.cropping), 0),
+    Gather: lambda layer, _: tuple(layer.indices),
+    Reduce: lambda layer, _: tuple(layer.axes),
+    Slice: lambda layer, sizes: (
+        0,
+        *(slice(*part).indices(n)[0] for part, n in zip(layer.slices, sizes, strict=True)),
+    ),
+}
+
+
 def operator_options(layer: Any, shape: tuple[int | None, ...]) -> Any:
     """Return what tells two layers of one kind apart in a file; None where nothing does.
 
@@ -269,23 +285,8 @@ def operator_options(layer: Any, shape: tuple[int | None, ...]) -> Any:
         layer: it moves values, or has no weights.
         shape: of its input.
     """
-    if isinstance(layer, Slice):
-        sizes = [size or 0 for size in shape[1:]]
-        cut = [slice(*s).indices(n) for s, n in zip(layer.slices, sizes, strict=True)]
-        return (0, *(begin for begin, _, _ in cut))
-    if isinstance(layer, keras.layers.Cropping2D):
-        return (0, layer.cropping[0][0], layer.cropping[1][0], 0)
-    if isinstance(layer, Gather):
-        return tuple(layer.indices)
-    if isinstance(layer, Reduce):
-        return tuple(layer.axes)
-    if isinstance(layer, keras.layers.LeakyReLU):
-        return round(float(layer.negative_slope), 6)
-    if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
-        return (*layer.pool_size, *layer.strides)
-    if isinstance(layer, keras.layers.Permute):
-        return (0, *layer.dims)
-    return None
+    options = _OPTIONS.get(type(layer))
+    return None if options is None else options(layer, [size or 0 for size in shape[1:]])
 
 
 def file_options(op: FileOp, file: FileGraph) -> Any:
