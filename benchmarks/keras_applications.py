@@ -57,13 +57,13 @@ CALIBRATION, COMPARED = 64, 8
 HEAD = f"""# What can be quantized
 
 `benchmarks/keras_applications.py`, {time.strftime("%Y-%m-%d")}, Keras {keras.__version__}: every
-net of keras.applications with drawn weights and the statistics of a checkpoint, {SIZE}×{SIZE} pixels, prepared
-with `static_wi8_ai8` on {CALIBRATION} pictures, no training.
+net of keras.applications with drawn weights and the statistics of a checkpoint, {SIZE}×{SIZE}
+pixels, prepared with `static_wi8_ai8` on {CALIBRATION} pictures, no training.
 
 - dB: SQNR of the worst output against the *given* Keras model, on {COMPARED} other pictures.
-- identical, exact, largest difference: the file on LiteRT's reference kernels, integer by integer, each layer on the integers
-  that LiteRT fed to it (2 pictures). "exact": with the integer rounding of these kernels modelled
-  ([how](decisions/007-exact-rounding.md)).
+- identical, exact, largest difference: the file on LiteRT's reference kernels, integer by integer,
+  each layer on the integers that LiteRT fed to it (2 pictures). "exact": with the integer rounding
+  of these kernels modelled ([how](decisions/007-exact-rounding.md)).
 - TFMOT: `quantize_model` and conversion of the same net in legacy Keras to an all-integer file
   (`benchmarks/quantizers/rivals/tfmot_coverage.py`), or the layer that stops it.
 
