@@ -4,8 +4,8 @@
     python benchmarks/keras_applications.py MobileNetV3Small
 
 tfmot.json is what benchmarks/quantizers/rivals/tfmot_coverage.py prints in its own environment.
-10 classes, 96x96 pixels. Weights are drawn, and statistics are as a checkpoint has them
-(benchmarks/peers/realistic.py): nothing may be lost because it was 0 or 1. The tables of the peers'
+10 classes, 96x96 pixels. Weights and statistics are drawn, those of normalizations and
+scales of layers, too (benchmarks/peers/realistic.py): nothing may be lost because it was 0 or 1. The tables of the peers'
 suites are printed by benchmarks/peers/run.py.
 """
 
@@ -57,7 +57,7 @@ CALIBRATION, COMPARED = 64, 8
 HEAD = f"""# What can be quantized
 
 `benchmarks/keras_applications.py`, {time.strftime("%Y-%m-%d")}, Keras {keras.__version__}: every
-net of keras.applications with drawn weights and the statistics of a checkpoint, {SIZE}×{SIZE}
+net of keras.applications with drawn weights and statistics, {SIZE}×{SIZE}
 pixels, prepared with `static_wi8_ai8` on {CALIBRATION} pictures, no training.
 
 - dB: SQNR of the worst output against the *given* Keras model, on {COMPARED} other pictures.
@@ -102,6 +102,7 @@ def try_net(name: str) -> list[str]:
     model = build(weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
     (pictures,) = draw_inputs(model, CALIBRATION + COMPARED, rng)
     set_realistic_weights(model, [pictures[:16]], rng)
+    draw_batch_statistics(model, rng)
     prepared = prepare_qat(model, pictures[:CALIBRATION], trial_export=False)
     compared = compare_with_float(model, prepared, pictures[CALIBRATION:])
     with tempfile.TemporaryDirectory() as folder:
@@ -119,6 +120,18 @@ def try_net(name: str) -> list[str]:
         f"{100 * found['identical_exact']:.3f} %",
         str(found["max_lsb"]),
     ]
+
+
+def draw_batch_statistics(model: Any, rng: np.random.Generator) -> None:
+    """Draw the statistics of BatchNorm around those of an untrained layer.
+
+    Taken from pictures, they make of drawn weights a net that enlarges every difference from layer
+    to layer, as no trained one does (docs/log.md, 2026-11-26).
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_variance.assign(rng.uniform(0.5, 1.5, layer.moving_variance.shape))
+            layer.moving_mean.assign(rng.normal(0, 0.1, layer.moving_mean.shape))
 
 
 if __name__ == "__main__":
