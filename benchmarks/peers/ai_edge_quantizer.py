@@ -45,11 +45,11 @@ def before_convolution(operation: Callable):
     return build
 
 
-def on_two_maps(operation: Callable):
+def on_two_maps(operation: Callable, batch: int | None = None):
     """Return a builder: two convolutions, then ``operation(keras, maps, maps)``."""
 
     def build(keras):
-        x = keras.Input((12, 12, 3))
+        x = keras.Input((12, 12, 3), batch_size=batch)
         maps = [keras.layers.Conv2D(4, 3)(x) for _ in range(2)]
         return keras.Model(x, operation(keras, *maps))
 
@@ -210,7 +210,8 @@ FORMS = {
         "ops": on_maps(lambda keras, x: keras.ops.sum(x, axis=(1, 2))),
     },
     "SELECT": {
-        "ops": on_two_maps(lambda keras, a, b: keras.ops.where(a > b, a, b)),
+        # With any batch size it would be a SELECT_V2.
+        "ops": on_two_maps(lambda keras, a, b: keras.ops.where(a > b, a, b), batch=1),
     },
     "SELECT_V2": {
         "ops": on_two_maps(lambda keras, a, b: keras.ops.where(a[..., :1] > b[..., :1], a, b)),
