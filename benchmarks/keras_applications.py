@@ -5,8 +5,8 @@
 
 tfmot.json is what benchmarks/quantizers/rivals/tfmot_coverage.py prints in its own environment.
 10 classes, 96x96 pixels. Weights and statistics are drawn, those of normalizations and
-scales of layers, too (benchmarks/peers/realistic.py): nothing may be lost because it was 0 or 1. The tables of the peers'
-suites are printed by benchmarks/peers/run.py.
+scales of layers, too (benchmarks/peers/realistic.py): nothing may be lost because it was 0 or 1.
+The tables of the peers' suites are printed by benchmarks/peers/run.py.
 """
 
 from __future__ import annotations

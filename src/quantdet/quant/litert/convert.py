@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -59,10 +60,16 @@ def _converted(converter: Any) -> bytes:
     except ConverterError as error:
         first = next((line for line in str(error).splitlines() if "error:" in line), str(error))
         raise ExportError(
-            "LiteRT's converter has no integer kernel for this model and recipe: "
+            f"LiteRT's converter has no integer kernel for {_place(first)} with this recipe: "
             f"{first.rsplit('error:', 1)[-1].strip()}"
         ) from None
     return content
+
+
+def _place(message: str) -> str:
+    """Return the layer that a location of the converter names ("…/conv2d/Conv2D@…")."""
+    found = re.search(r'"(?:[\w.]+/)*?([\w.]+)/\w+@', message)
+    return f"layer {found[1]!r}" if found else "a layer"
 
 
 def input_name(template: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from quantdet.quant.operations.operands import UnsupportedError, axes_of
+from quantdet.quant.operations.operands import UnsupportedError, axes_of, reshape
 from quantdet.quant.primitives import Reduce
 
 
@@ -28,6 +28,10 @@ def reduction(function: str) -> Callable[[Any, Any], Any]:
 
 def reduced(function: str, x: Any, axes: list[int], keepdims: bool) -> Any:
     """Return the reduction; by Keras' own layer over both axes of a picture."""
+    sizes = [x.shape[axis] for axis in axes]
+    if all(size == 1 for size in sizes):
+        kept = [n for axis, n in enumerate(x.shape) if axis and (keepdims or axis not in axes)]
+        return reshape(x, kept)  # The converter would leave the operator out.
     pools = {
         "mean": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
