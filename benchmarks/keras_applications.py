@@ -4,7 +4,9 @@
     python benchmarks/keras_applications.py MobileNetV3Small
 
 tfmot.json is what benchmarks/quantizers/rivals/tfmot_coverage.py prints in its own environment.
-Random weights (BatchNorm statistics drawn, too), 10 classes, 96x96 pixels: the structure counts.
+10 classes, 96x96 pixels. Weights and statistics are drawn, those of normalizations and
+scales of layers, too (benchmarks/peers/realistic.py): nothing may be lost because it was 0 or 1. The tables of the peers'
+suites are printed by benchmarks/peers/run.py.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,13 +23,20 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+
 import keras
 import numpy as np
+from realistic import draw_inputs, set_realistic_weights
 
 from quantdet.errors import QuantdetError
 from quantdet.evaluate.parity import layer_parity, summarize
 from quantdet.export.integer import export_integer
 from quantdet.quant.freeze import freeze
+from quantdet.quant.judge import compare_with_float
+from quantdet.quant.litert_file import read_litert
+from quantdet.quant.match import file_params
+from quantdet.quant.numerics import quantize
 from quantdet.quant.prepare import prepare_qat
 
 NETS = (
@@ -40,22 +50,25 @@ NETS = (
     "DenseNet121",
     "ResNet50",
     "Xception",
+    "ConvNeXtTiny",
 )
 SIZE = 96
-PIXELS = (-128 / 127.5, 127 / 127.5)
+CALIBRATION, COMPARED = 64, 8
 HEAD = f"""# What can be quantized
 
 `benchmarks/keras_applications.py`, {time.strftime("%Y-%m-%d")}, Keras {keras.__version__}: every
-net with random weights, {SIZE}×{SIZE} pixels, prepared with `static_wi8_ai8`, exported, run on
-LiteRT's reference kernels and compared integer by integer, each layer on the integers that LiteRT
-fed to it (2 pictures). "exact": with the integer rounding of these kernels modelled
-([how](decisions/007-exact-rounding.md)).
+net of keras.applications with drawn weights and statistics, {SIZE}×{SIZE}
+pixels, prepared with `static_wi8_ai8` on {CALIBRATION} pictures, no training.
 
-TFMOT: `quantize_model` and conversion of the same net in legacy Keras to an all-integer file
-(`benchmarks/quantizers/rivals/tfmot_coverage.py`), or the layer that stops it.
+- dB: SQNR of the worst output against the *given* Keras model, on {COMPARED} other pictures.
+- identical, exact, largest difference: the file on LiteRT's reference kernels, integer by integer,
+  each layer on the integers that LiteRT fed to it (2 pictures). "exact": with the integer rounding
+  of these kernels modelled ([how](decisions/007-exact-rounding.md)).
+- TFMOT: `quantize_model` and conversion of the same net in legacy Keras to an all-integer file
+  (`benchmarks/quantizers/rivals/tfmot_coverage.py`), or the layer that stops it.
 
-| net | layers compared | MB | identical | exact | largest difference | seconds | TFMOT 0.8.1 |
-|---|---|---|---|---|---|---|---|"""
+| net | dB | layers | MB | identical | exact | largest difference | seconds | TFMOT 0.8.1 |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def main() -> None:
@@ -71,7 +84,7 @@ def main() -> None:
         try:
             cells = try_net(name)
         except QuantdetError as error:
-            cells = [f"not supported: {error}", "", "", "", ""]
+            cells = [f"not supported: {error}", *[""] * 5]
         seconds = f"{time.perf_counter() - start:.0f}"
         print(f"| {' | '.join([name, *cells, seconds, theirs.get(name, '–')])} |", flush=True)
 
@@ -83,15 +96,24 @@ def why(row: dict[str, Any]) -> str:
 
 
 def try_net(name: str) -> list[str]:
-    model = random_net(name)
-    pixels = np.random.default_rng(1).integers(0, 256, (8, SIZE, SIZE, 3), np.uint8)
-    real = (pixels.astype(np.float32) - 128) / 127.5
-    prepared = prepare_qat(model, [real], input_range=PIXELS)
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    build = getattr(keras.applications, name)
+    model = build(weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
+    (pictures,) = draw_inputs(model, CALIBRATION + COMPARED, rng)
+    set_realistic_weights(model, [pictures[:16]], rng)
+    draw_batch_statistics(model, rng)
+    prepared = prepare_qat(model, pictures[:CALIBRATION], trial_export=False)
+    compared = compare_with_float(model, prepared, pictures[CALIBRATION:])
     with tempfile.TemporaryDirectory() as folder:
         path = export_integer(prepared, Path(folder) / "model.tflite")
-        found = summarize(layer_parity(freeze(prepared), path, pixels[:2]))
+        file = read_litert(path)
+        (index,) = file.inputs.values()
+        pixels = quantize(pictures[-2:], file_params(file.tensors[index]))
+        found = summarize(layer_parity(freeze(prepared), path, pixels))
         megabytes = path.stat().st_size / 1e6
     return [
+        f"{compared.worst_db:.1f}",
         str(found["layers"]),
         f"{megabytes:.1f}",
         f"{100 * found['identical']:.2f} %",
@@ -100,16 +122,16 @@ def try_net(name: str) -> list[str]:
     ]
 
 
-def random_net(name: str) -> Any:
-    keras.utils.set_random_seed(0)
-    build = getattr(keras.applications, name)
-    model = build(weights=None, input_shape=(SIZE, SIZE, 3), classes=10)
-    rng = np.random.default_rng(0)
+def draw_batch_statistics(model: Any, rng: np.random.Generator) -> None:
+    """Draw the statistics of BatchNorm around those of an untrained layer.
+
+    Taken from pictures, they make of drawn weights a net that enlarges every difference from layer
+    to layer, as no trained one does (docs/log.md, 2026-11-26).
+    """
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_variance.assign(rng.uniform(0.5, 1.5, layer.moving_variance.shape))
             layer.moving_mean.assign(rng.normal(0, 0.1, layer.moving_mean.shape))
-    return model
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def check_simulation(prepared: Any, net: Net) -> dict[str, Uncertain]:
         noise = _FLOAT_NOISE * (1 + np.abs(wanted).max())
         lost = np.abs(got.rewritten - wanted).max()
         assert lost <= 10 * noise, (
-            f"{name} was rewritten with an error of {lost:.3g}, {_sqnr(wanted, got.value):.1f} dB"
+            f"{name} was rewritten with an error of {lost:.3g}, {sqnr_db(wanted, got.value):.1f} dB"
         )
         beyond = (np.abs(got.value - wanted) - got.bound).max()
         assert beyond <= noise, f"{name} is {beyond:.3g} beyond the bound"
@@ -123,7 +123,7 @@ def _margin(outputs: dict[str, Uncertain], net: Net) -> float:
     margins = []
     for name, wanted in net.expected.items():
         got = outputs[name]
-        measured = _sqnr(wanted, got.value)
+        measured = sqnr_db(wanted, got.value)
         noise = _FLOAT_NOISE * np.abs(wanted).max()
         predicted = _db(wanted, got.variance.mean() + noise**2)
         margins.append(measured - predicted)
@@ -133,7 +133,7 @@ def _margin(outputs: dict[str, Uncertain], net: Net) -> float:
     return min(margins)
 
 
-def _sqnr(wanted: np.ndarray, got: np.ndarray) -> float:
+def sqnr_db(wanted: np.ndarray, got: np.ndarray) -> float:
     return _db(wanted, np.square(got.reshape(wanted.shape) - wanted).mean())
 
 

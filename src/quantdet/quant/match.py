@@ -9,6 +9,7 @@ scale, zero point or weights differ from the trained ones, is an error.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ExportError
+from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.layers import (
     ActivationQuantizer,
@@ -25,12 +27,13 @@ from quantdet.quant.layers import (
 )
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
 from quantdet.quant.numerics import QuantParams, quantize
-from quantdet.quant.primitives import Constant
+from quantdet.quant.primitives import Constant, Gather, Reduce, Slice
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.rules import rule_for
 
 # Keras and converter compute scales with float32 divisions in different order.
 SCALE_TOLERANCE = 1e-5
+BIAS_TOLERANCE = 1e-5
 
 
 _WEIGHTED_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
@@ -71,7 +74,9 @@ class _Matcher:
         self._match_inputs()
         for node in self._graph.nodes:
             if isinstance(node.layer, QuantizedWeights):
-                self._expect(node, self._find_weighted(node))
+                op = self._find_weighted(node)
+                self._expect(node, op)
+                self._check_bias(node, op)
             elif isinstance(node.layer, Constant):
                 self._match_constant(node)
             elif not isinstance(node.layer, ActivationQuantizer) and self._is_operation(node):
@@ -160,6 +165,26 @@ class _Matcher:
                 return op
         return None
 
+    def _check_bias(self, node: Node, op: FileOp | None) -> None:
+        """Compare the integers of the bias: scale_in * scale_w is one, for each channel."""
+        bias = keras.ops.convert_to_numpy(node.layer.bias).astype(np.float64)
+        scale = keras.ops.convert_to_numpy(node.layer.weight_scale()).astype(np.float64)
+        step = scale.reshape(-1) * quantizer_before(self._producers, node).params().scale
+        wanted = np.rint(bias / step)
+        # Transposed convolutions have their output's shape in front.
+        last = self._file.tensors[op.inputs[-1]] if op is not None and len(op.inputs) > 2 else None
+        written = None if last is None else last.data
+        if written is None or written.size != wanted.size or "int" not in str(written.dtype):
+            written = np.zeros(wanted.shape)
+        off = np.abs(written.reshape(-1) - wanted)
+        if (off > 1 + BIAS_TOLERANCE * np.abs(wanted)).any():
+            channel = int(off.argmax())
+            raise ExportError(
+                f"layer {node.layer.name!r}: bias {channel} is {written.reshape(-1)[channel]:.0f} "
+                f"in the exported file, trained is {wanted[channel]:.0f}; this is a defect of the "
+                "export"
+            )
+
     def _same_scales(self, layer: Any, weights: FileTensor) -> bool:
         trained = keras.ops.convert_to_numpy(layer.weight_scale()).reshape(-1)
         return bool(np.allclose(weights.scales, trained, rtol=SCALE_TOLERANCE, atol=0))
@@ -190,8 +215,11 @@ class _Matcher:
         other_grid = isinstance(layer, ActivationQuantizer) and not self._same_grid(
             layer, op.outputs[0]
         )
-        other_options = operator_options(node.layer) != file_options(op, self._file)
+        other_options = self._options_of(node) != file_options(op, self._file)
         return 2 * int(other_grid) + int(other_options)
+
+    def _options_of(self, node: Node) -> Any:
+        return operator_options(node.layer, self._graph.shapes[node.inputs[0]])
 
     def _before_reshape(self, index: int) -> int:
         """Return what a tensor was made from by operators that no layer stands for.
@@ -235,15 +263,30 @@ class _Matcher:
             )
 
 
-def operator_options(layer: Any) -> Any:
-    """Return what tells two layers of one kind apart in a file; None where nothing does."""
-    if isinstance(layer, keras.layers.LeakyReLU):
-        return round(float(layer.negative_slope), 6)
-    if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
-        return (*layer.pool_size, *layer.strides)
-    if isinstance(layer, keras.layers.Permute):
-        return (0, *layer.dims)
-    return None
+_OPTIONS: dict[type, Callable[[Any, Sequence[int]], Any]] = {
+    keras.layers.LeakyReLU: lambda layer, _: round(float(layer.negative_slope), 6),
+    keras.layers.MaxPooling2D: lambda layer, _: (*layer.pool_size, *layer.strides),
+    keras.layers.AveragePooling2D: lambda layer, _: (*layer.pool_size, *layer.strides),
+    keras.layers.Permute: lambda layer, _: (0, *layer.dims),
+    keras.layers.Cropping2D: lambda layer, _: (0, *(pair[0] for pair in layer.cropping), 0),
+    Gather: lambda layer, _: tuple(layer.indices),
+    Reduce: lambda layer, _: tuple(layer.axes),
+    Slice: lambda layer, sizes: (
+        0,
+        *(slice(*part).indices(n)[0] for part, n in zip(layer.slices, sizes, strict=True)),
+    ),
+}
+
+
+def operator_options(layer: Any, shape: tuple[int | None, ...]) -> Any:
+    """Return what tells two layers of one kind apart in a file; None where nothing does.
+
+    Args:
+        layer: it moves values, or has no weights.
+        shape: of its input.
+    """
+    options = _OPTIONS.get(type(layer))
+    return None if options is None else options(layer, [size or 0 for size in shape[1:]])
 
 
 def file_options(op: FileOp, file: FileGraph) -> Any:
@@ -253,10 +296,17 @@ def file_options(op: FileOp, file: FileGraph) -> Any:
     if op.name in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
         o = op.options
         return (o.filterHeight, o.filterWidth, o.strideH, o.strideW)
-    if op.name == "TRANSPOSE":
-        order = file.tensors[op.inputs[1]].data
-        return None if order is None else tuple(int(axis) for axis in order)
+    if op.name in ("TRANSPOSE", "GATHER", "MEAN", "REDUCE_MAX", "REDUCE_MIN", "SLICE"):
+        return _numbers(file, op.inputs[1])
+    if op.name == "STRIDED_SLICE":
+        begin, mask = _numbers(file, op.inputs[1]) or (), op.options.beginMask
+        return tuple(0 if mask >> axis & 1 else at for axis, at in enumerate(begin))
     return None
+
+
+def _numbers(file: FileGraph, index: int) -> tuple[int, ...] | None:
+    data = file.tensors[index].data
+    return None if data is None else tuple(int(number) for number in np.reshape(data, -1))
 
 
 def is_moving(node: Node) -> bool:

@@ -155,7 +155,8 @@ def _try_export(prepared: Any, sample: Inputs) -> None:
         content = integer_content(prepared)
     except ExportError as error:
         raise QuantizationError(
-            f"model {prepared.name!r} could be trained, but not exported: {error}"
+            f"model {prepared.name!r} could be trained, but not exported: {error}; "
+            "trial_export=False prepares it nevertheless"
         ) from None
     names = [tensor.name.split(":")[0] for tensor in functional_form(prepared).inputs]
     few = [values[:_TRIED_PICTURES] for values in sample]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from quantdet.errors import ExportError
 from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.quiet import quiet_stderr
@@ -54,14 +56,21 @@ def check_runs(content: bytes) -> None:
     for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
         try:
             with quiet_stderr():
-                Interpreter(
+                interpreter = Interpreter(
                     model_content=content, experimental_op_resolver_type=kernels
-                ).allocate_tensors()
+                )
+                if _has_one_size(interpreter):
+                    interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ExportError(
                 f"LiteRT does not take the exported file: {str(error).strip()}; this is a defect "
                 "of the export"
             ) from None
+
+
+def _has_one_size(interpreter: Any) -> bool:
+    """Tell whether no axis is open: LiteRT takes such for 1, which few nets can compute."""
+    return all((spec["shape_signature"] > 0).all() for spec in interpreter.get_input_details())
 
 
 def float_tensors(file: FileGraph) -> list[str]:

@@ -120,8 +120,19 @@ def _constants(layer: Any) -> _Constants:
     return _Constants(
         kernel=layer.integer_kernel().astype(np.float32) * scale,
         limit=scale * np.float32(layer.levels),
-        bias=keras.ops.convert_to_numpy(layer.bias).astype(np.float32),
+        bias=_uneven(keras.ops.convert_to_numpy(layer.bias).astype(np.float32)),
     )
+
+
+def _uneven(bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return biases that are not all the same: the converter would round all with one scale.
+
+    One unit in the last place rounds to the same integer.
+    """
+    if bias.size > 1 and bias[0] and (bias == bias[0]).all():
+        bias = bias.copy()
+        bias[0] = np.nextafter(bias[0], np.float32(0))
+    return bias
 
 
 class _Writer:

@@ -54,9 +54,13 @@ def tensor(value: Any, like: Any) -> Any:
     array = array.reshape((1,) * (rank - array.ndim) + array.shape)
     if array.ndim != rank or array.shape[0] != 1:
         raise UnsupportedError("a constant has a batch axis of its own; give it size 1")
-    layer = Constant(array.shape[1:])
+    value = array[0]
+    if max(value.shape[:-1], default=1) == value.size > 1 and like.shape[-1] is not None:
+        # Keras on TensorFlow takes one picture + (8, 1, 1) for a bias of channels if there are 8.
+        value = np.repeat(value, int(like.shape[-1]), axis=-1)
+    layer = Constant(value.shape)
     result = layer(like)
-    layer.value.assign(array[0].astype(np.float32))
+    layer.value.assign(value.astype(np.float32))
     layer.trainable = False
     return result
 

@@ -165,23 +165,8 @@ def _sliced(x: Any, keys: Sequence[Any]) -> Any:
         else:
             at = int(entry) if entry >= 0 or length is None else int(entry) + length
             slices.append((at, at + 1, 1))
-    return sliced(x, slices)
-
-
-def sliced(x: Any, slices: Sequence[Sequence[int | None]]) -> Any:
-    """Return (begin, end, stride) of each axis but the batch.
-
-    Backwards it is a gather: LiteRT computes a slice of negative stride wrongly (2.1).
-    """
-    forward = [entry if (entry[2] or 1) > 0 else (None, None, None) for entry in slices]
-    if any(entry not in ((None, None, None), (0, None, None)) for entry in map(tuple, forward)):
-        x = Slice(forward)(x)
-    for axis, entry in enumerate(slices, start=1):
-        if (entry[2] or 1) < 0:
-            if x.shape[axis] is None:
-                raise UnsupportedError("runs backwards over an axis of unknown size")
-            x = Gather(list(range(int(x.shape[axis])))[slice(*entry)], axis)(x)
-    return x
+    whole = all(entry in ((None, None, None), (0, None, None)) for entry in slices)
+    return x if whole else Slice(slices)(x)
 
 
 def core_slice(op: Any, x: Any, start: Any) -> Any:
@@ -220,7 +205,7 @@ def flipped(op: Any, x: Any) -> Any:
     """Return ``ops.flip``."""
     axes = axes_of(op.axis, len(x.shape))
     rank = len(x.shape)
-    return sliced(x, [(None, None, -1 if axis in axes else None) for axis in range(1, rank)])
+    return Slice([(None, None, -1 if axis in axes else None) for axis in range(1, rank)])(x)
 
 
 def taken(op: Any, x: Any, indices: Any) -> Any:

@@ -1,0 +1,124 @@
+"""Bare operations, and layers of several operators: the file computes what Keras computes."""
+
+# Each net needs layers of its own.
+# ruff: noqa: PLW0108
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+from keras import ops
+
+from quantdet.quant.judge import compare_with_float
+from quantdet.quant.litert.run import run_content
+from quantdet.quant.litert.writer import integer_content
+from quantdet.quant.prepare import prepare_qat
+from tests.quant.judge import sqnr_db
+
+TOKENS = kl.Reshape((64, 8))
+# Name → (function of a picture of 8 x 8 x 8, least dB of the file); measured 3 dB higher or more.
+FORMS = {
+    "attention": (lambda y: kl.MultiHeadAttention(2, 4)(TOKENS(y), TOKENS(y)), 30),
+    "dot_attention": (lambda y: kl.Attention()([TOKENS(y), TOKENS(y)]), 29),
+    "layer_normalization": (lambda y: kl.LayerNormalization(epsilon=1e-6)(y), 30),
+    "group_normalization": (lambda y: kl.GroupNormalization(4)(y), 28),
+    "unit_normalization": (lambda y: kl.UnitNormalization()(y), 31),
+    "rms_normalization": (lambda y: kl.RMSNormalization()(y), 31),
+    "normalization_of_rows": (
+        lambda y: kl.Normalization(axis=1, mean=np.arange(8) / 8, variance=np.arange(1, 9) / 4)(y),
+        32,
+    ),
+    "variance": (lambda y: ops.var(y, axis=(1, 2)), 36),
+    "deviation": (lambda y: ops.std(y, axis=-1), 36),
+    "elu": (lambda y: kl.ELU(0.7)(y), 33),
+    "selu": (lambda y: kl.Activation("selu")(y), 32),
+    "gelu": (lambda y: kl.Activation("gelu")(y), 32),
+    "softplus": (lambda y: kl.Activation("softplus")(y), 40),
+    "softsign": (lambda y: kl.Activation("softsign")(y), 32),
+    "mish": (lambda y: kl.Activation("mish")(y), 31),
+    "relu_of_four": (lambda y: kl.ReLU(4.0)(y), 31),
+    "clip": (lambda y: ops.clip(y, -0.5, 0.7), 36),
+    "quotient": (lambda y: y / (ops.abs(y) + 1), 32),
+    "causal_conv1d": (lambda y: kl.Conv1D(8, 3, padding="causal")(TOKENS(y)), 31),
+    "separable_conv1d": (lambda y: kl.SeparableConv1D(8, 3, strides=2)(TOKENS(y)), 30),
+    "conv1d_transpose": (lambda y: kl.Conv1DTranspose(8, 3, strides=2)(TOKENS(y)), 31),
+    "pool1d": (lambda y: kl.GlobalAveragePooling1D()(kl.MaxPooling1D(2)(TOKENS(y))), 33),
+    "upsampling1d": (lambda y: kl.UpSampling1D(2)(TOKENS(y)), 34),
+    "einsum": (lambda y: ops.einsum("bhwc,bhvc->bhwv", y, y), 33),
+    "average_of_three": (lambda y: kl.Average()([y, y * 2, y + 1]), 32),
+    "softmax_of_rows": (lambda y: kl.Softmax(axis=1)(y), 35),
+    "sum": (lambda y: ops.sum(y, axis=(1, 2)), 34),
+    "mean_of_channels": (lambda y: ops.mean(y, axis=-1, keepdims=True), 33),
+    "split": (lambda y: ops.multiply(*ops.split(y, 2, -1)), 30),
+    "convolutions_of_a_split": (
+        lambda y: ops.concatenate([kl.Conv2D(3, 1)(part) for part in ops.split(y, 4, -1)], -1),
+        31,
+    ),
+    "backwards": (lambda y: y[..., ::-1] * 0.5, 32),
+    "every_other_pixel": (lambda y: ops.concatenate([y[:, ::2, ::2], y[:, 1::2, ::2]], -1), 33),
+    "constant_map": (
+        lambda y: y + np.linspace(0, 1, 512).reshape(1, 8, 8, 8).astype("float32"),
+        33,
+    ),
+    "update_of_a_part": (lambda y: ops.slice_update(y, (0, 1, 1, 0), y[:, :3, :3]), 33),
+    "reflected_border": (lambda y: ops.pad(y, [[0, 0], [1, 1], [1, 1], [0, 0]], "reflect"), 33),
+    "border_of_one": (
+        lambda y: ops.pad(y, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.0),
+        31,
+    ),
+    "repeat": (lambda y: ops.repeat(y, 2, axis=1), 33),
+    "space_to_depth": (lambda y: ops.space_to_depth(y, 2), 33),
+    "lambda": (lambda y: kl.Lambda(lambda v: v * 2.0 + 1.0)(y), 32),
+    "random_flip": (lambda y: kl.RandomFlip()(y), 33),
+}
+
+
+def net(build):
+    keras.utils.set_random_seed(0)
+    picture = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(picture, build(kl.Conv2D(8, 3, padding="same", name="stem")(picture)))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.path.endswith("gamma"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        if weight.path.endswith(("beta", "bias")):
+            weight.assign(rng.normal(0, 0.2, weight.shape))
+    return model, rng.uniform(-1, 1, (16, 8, 8, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_file_computes_what_keras_computes(name):
+    build, least = FORMS[name]
+    model, x = net(build)
+    prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
+    assert compare_with_float(model, prepared, x).worst_db >= least
+    found = run_content(integer_content(prepared), {"image": x})["output_0"]
+    assert sqnr_db(model.predict(x, verbose=0), found) >= least
+
+
+def test_names_of_parts_do_not_depend_on_the_session():
+    names = []
+    for _ in range(2):
+        model, x = net(lambda y: kl.LayerNormalization(name="norm")(y))
+        names.append([la.name for la in prepare_qat(model, x, trial_export=False).layers])
+    assert names[0] == names[1]
+    assert {"norm", "norm_layer_norm_mat_mul"} <= set(names[0])
+
+
+def test_the_given_model_is_not_changed_by_taking_it_apart():
+    model, x = net(FORMS["attention"][0])
+    before = [len(layer._inbound_nodes) for layer in model._flatten_layers()]
+    prepare_qat(model, x, trial_export=False)
+    assert [len(layer._inbound_nodes) for layer in model._flatten_layers()] == before
+
+
+def test_equal_biases_keep_their_values():
+    # LiteRT's converter rounds biases that are all the same with the scale of the first channel.
+    model, x = net(lambda y: kl.Conv2D(4, 1, bias_initializer="ones")(y))
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * [1.0, 2.0, 4.0, 8.0], np.ones_like(bias)])
+    prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
+    found = run_content(integer_content(prepared), {"image": x})["output_0"]
+    assert sqnr_db(model.predict(x, verbose=0), found) > 30
