@@ -124,7 +124,7 @@ class QatConfig(_Section):
     """Quantization-aware training."""
 
     recipe: str | list[tuple[str, str]] = "static_wi8_ai8"
-    observer: str = "percentile"
+    observer: str = "mse"
     rounding: str = "nearest"
     ranges: str = "calibrated"
     track_steps: int = Field(200, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import pickle
 
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers as kl
 
+from quantdet.config import QatConfig
+from quantdet.quant.calibrate import calibrate
 from quantdet.quant.histogram import Histogram
 from quantdet.quant.observers import OBSERVERS, MeanSquaredError, MovingAverage, Percentile
 from quantdet.quant.prepare import prepare_qat
@@ -295,3 +298,9 @@ def test_small_values_may_share_a_bin(smallest):
     # Bins that are not shared are the same.
     apart = fewer[:-1] > smallest
     np.testing.assert_array_equal(merged[apart], counts[len(counts) - apart.sum() :])
+
+
+def test_one_default_everywhere():
+    for function in (prepare_qat, calibrate):
+        default = inspect.signature(function).parameters["observer"].default
+        assert default == QatConfig().observer

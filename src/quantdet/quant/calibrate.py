@@ -23,7 +23,7 @@ MAX_MULTIPLIER = 2.0**7
 SMALLEST_WEIGHT_SCALE = 1e-8
 
 
-def calibrate(model: Any, calibration: Any, *, observer: str = "percentile") -> Inputs:
+def calibrate(model: Any, calibration: Any, *, observer: str = "mse") -> Inputs:
     """Set the ranges of a model made by ``insert_fake_quant``, in place.
 
     Args:

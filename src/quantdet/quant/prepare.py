@@ -71,7 +71,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     calibration: Any,
     *,
     recipe: str | Rules = "static_wi8_ai8",
-    observer: str = "percentile",
+    observer: str = "mse",
     rounding: str = "nearest",
     ranges: str = "calibrated",
     track_steps: int = 200,
