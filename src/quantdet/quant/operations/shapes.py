@@ -23,6 +23,10 @@ from quantdet.quant.operations.operands import (
 from quantdet.quant.primitives import BroadcastTo, Gather, MirrorPad, Slice
 
 
+# What is lower stands for minus infinity.
+_NOTHING = -1e30
+
+
 def reshaped(op: Any, x: Any) -> Any:
     """Return ``ops.reshape``; the batch stays first."""
     wanted = [None if size == -1 else size for size in op.newshape]
@@ -275,8 +279,14 @@ def padded(op: Any, x: Any, constant_values: Any = None) -> Any:
         return MirrorPad(widths[1:], op.mode)(x)
     if op.mode != "constant":
         raise UnsupportedError(f"pads with mode {op.mode!r}; known are constant, reflect")
-    if constant_values is not None and numbers(constant_values).any():
-        return _padded_with(x, widths, float(numbers(constant_values).reshape(())))
+    value = 0.0 if constant_values is None else float(numbers(constant_values).reshape(()))
+    if value < _NOTHING:
+        if np.max(widths) > 1:
+            raise UnsupportedError("pads several pixels with minus infinity")
+        # For a maximum: the border's own value changes it as little as none.
+        return MirrorPad(widths[1:], "symmetric")(x)
+    if value:
+        return _padded_with(x, widths, value)
     return zero_padded(x, widths[1:])
 
 
