@@ -37,7 +37,6 @@ COARSE = {("tanh", "static_wi8_ai16"): (3, 0.33)}
 # What LiteRT's converter cannot write; refused, never written wrongly.
 REFUSED = {
     "static_wi8_ai16": {
-        "two_relus_on_one_tensor",
         "hard_sigmoid",
         "hard_sigmoid_on_vector",
         "hard_swish",
