@@ -22,7 +22,6 @@ from quantdet.quant.operations.operands import (
 )
 from quantdet.quant.primitives import BroadcastTo, Gather, MirrorPad, Slice
 
-
 # What is lower stands for minus infinity.
 _NOTHING = -1e30
 
