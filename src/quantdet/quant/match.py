@@ -240,7 +240,10 @@ class _Matcher:
         By the number of values: the converter may merge a reshape into the operator.
         """
         written = self._file.tensors[op.outputs[0]].shape
-        return math.prod(written) == math.prod(n or 1 for n in self._graph.shapes[node.output])
+        wanted = tuple(size or 1 for size in self._graph.shapes[node.output])
+        if isinstance(node.layer, keras.layers.Reshape | keras.layers.Flatten):
+            return written == wanted  # Another reshape of the tensor is another tensor.
+        return math.prod(written) == math.prod(wanted)
 
     def _same_grid(self, layer: ActivationQuantizer, index: int) -> bool:
         tensor = self._file.tensors[index]
