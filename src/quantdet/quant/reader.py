@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +277,19 @@ def take_apart(call: Any, shapes: Sequence[Shape]) -> Any:
     Raises:
         QuantizationError: it uses something that has no integer form; names operation and reason.
     """
+    try:
+        return _called_on(call, shapes)
+    except QuantizationError:
+        if not isinstance(call.operation, keras.layers.Layer):
+            raise
+        # Some layers count the pictures of a batch, to repeat a constant for each.
+        one = [(1, *shape[1:]) for shape in shapes]
+        with suppress(QuantizationError):
+            return _called_on(call, one)
+        raise
+
+
+def _called_on(call: Any, shapes: Sequence[Shape]) -> Any:
     operation = call.operation
     inputs = {
         id(symbol): keras.Input(batch_shape=shape, dtype=symbol.dtype)

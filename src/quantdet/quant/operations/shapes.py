@@ -36,7 +36,7 @@ def reshaped(op: Any, x: Any) -> Any:
         rest = [known // fixed if size is None else size for size in rest]
     whole = [size for size in rest if size is not None]
     moves = known is not None and len(whole) == len(rest) and math.prod(whole) != known
-    if wanted[0] is not None or moves:
+    if wanted[0] not in (None, x.shape[0]) or moves:
         raise UnsupportedError(f"reshapes to {tuple(op.newshape)}, which moves the batch axis")
     return reshape(x, rest)
 
