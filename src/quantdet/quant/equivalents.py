@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from quantdet.errors import QuantizationError
+from quantdet.quant.operations.operands import tensor
 
 Shape = tuple[int | None, ...]
 
@@ -24,15 +24,12 @@ def prelu(layer: Any, shape: Shape) -> Any:
 
     a times a tensor is a 1x1 depthwise convolution.
 
-    Raises:
-        QuantizationError: slopes that differ over height or width.
+    Slopes that differ over height or width are a constant tensor.
     """
     slopes = np.asarray(layer.alpha, np.float32)
     channels = int(shape[-1] or 0)
     if slopes.size != channels:
-        raise QuantizationError(
-            f"layer {layer.name!r} (PReLU) has a slope for every pixel; use shared_axes=[1, 2]"
-        )
+        return _prelu_of_places(layer, shape, slopes)
     inputs = keras.Input(shape[1:])
     # LiteRT's converter computes a dense layer twice if a ReLU and others read it: not a picture.
     picture = keras.layers.Reshape((1, -1, channels), name=f"{layer.name}_to_picture")
@@ -51,6 +48,16 @@ def prelu(layer: Any, shape: Shape) -> Any:
     if len(shape) != 4:
         y = keras.layers.Reshape(inputs.shape[1:], name=f"{layer.name}_to_vector")(y)
     return keras.Model(inputs, y, name=layer.name)
+
+
+def _prelu_of_places(layer: Any, shape: Shape, slopes: Any) -> Any:
+    x = keras.Input(shape[1:])
+    negative = keras.layers.Rescaling(-1.0, name=f"{layer.name}_negative")(x)
+    below = keras.layers.ReLU(name=f"{layer.name}_below")(negative)
+    scaled = keras.layers.Multiply(name=f"{layer.name}_slope")([below, tensor(-slopes[None], x)])
+    above = keras.layers.ReLU(name=f"{layer.name}_above")(x)
+    y = keras.layers.Add(name=f"{layer.name}_sum")([above, scaled])
+    return keras.Model(x, y, name=layer.name)
 
 
 EQUIVALENTS: dict[type, Callable[[Any, Shape], Any]] = {keras.layers.PReLU: prelu}
