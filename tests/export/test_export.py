@@ -105,7 +105,7 @@ def test_nothing_is_written_when_export_fails(tmp_path, prepared, monkeypatch):
     def refuse(*_):
         raise ExportError("no")
 
-    monkeypatch.setattr("quantdet.export.integer.check_integer", refuse)
+    monkeypatch.setattr("quantdet.quant.litert.writer.check_integer", refuse)
     with pytest.raises(ExportError):
         export_integer(prepared, tmp_path / "m.tflite")
     assert list(tmp_path.iterdir()) == []
