@@ -13,11 +13,11 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tflite_micro.python.tflite_micro import runtime
 
 from quantdet.errors import ExportError
-from quantdet.export.integer import _integer_options
 from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.litert.convert import convert
 from quantdet.quant.litert.flatbuffer import read_model
 from quantdet.quant.litert.integer_operators import as_operator, as_table, use_integer_kernels
+from quantdet.quant.litert.writer import _integer_options
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.match import file_params
 from quantdet.quant.numerics import dequantize, quantize
