@@ -29,7 +29,7 @@ def correct_biases(model: Any, sample: Inputs, round_kernel: RoundKernel = keep)
 
     Args:
         model: made by ``insert_fake_quant`` and calibrated.
-        sample: typical inputs, one array per model input, 32 to 64 pictures.
+        sample: typical inputs, one array per model input, about 32 pictures.
         round_kernel: one of ``rounding.ROUNDINGS``.
     """
     graph = read_graph(model, clone=False)

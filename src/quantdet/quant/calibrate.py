@@ -32,7 +32,7 @@ def calibrate(model: Any, calibration: Any, *, observer: str = "mse") -> Inputs:
         observer: name in ``observers.OBSERVERS``.
 
     Returns:
-        A random sample of the pictures, at most 48, for steps that need a small one.
+        A random sample of the pictures, at most 32, for steps that need a small one.
 
     Raises:
         QuantizationError: no picture, none that the model takes, or values that are not finite.
