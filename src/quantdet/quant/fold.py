@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -29,6 +30,8 @@ from quantdet.quant.primitives import Reduce
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import AFFINE, CLIPS, IDENTITIES, describe, rule_for
 
+# In units of the input: half a level of a picture in [-1, 1], by which conventions of zero differ.
+_NEGLIGIBLE_SHIFT = 0.51 / 127.5
 WEIGHTED = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -37,8 +40,13 @@ WEIGHTED = (
 )
 
 
-def simplify(graph: Graph) -> Graph:
-    """Apply every rewriting pass of this module."""
+def simplify(graph: Graph, *, over_borders: bool = False) -> Graph:
+    """Apply every rewriting pass of this module.
+
+    Args:
+        graph: as read.
+        over_borders: see :func:`fold_affine_before`.
+    """
     for rewrite in (
         merge_repeated_calls,
         drop_identities,
@@ -49,7 +57,7 @@ def simplify(graph: Graph) -> Graph:
         merge_relus,
         merge_affine,
         fold_affine_after,
-        fold_affine_before,
+        partial(fold_affine_before, over_borders=over_borders),
         replace_affine,
         merge_repeated_calls,
         relus_before_moves,
@@ -58,12 +66,17 @@ def simplify(graph: Graph) -> Graph:
     return graph
 
 
-def fold_batch_norm(model: Any) -> Any:
+def fold_batch_norm(model: Any, *, over_borders: bool = False) -> Any:
     """Return a float model without BatchNorm that computes the same in inference.
+
+    Args:
+        model: functional Keras model.
+        over_borders: see :func:`fold_affine_before`.
 
     On TensorFlow's CPU kernels it also trains about twice as fast. The argument is not changed.
     """
-    folded = build_model(simplify(read_graph(model)), f"{model.name}_folded")
+    simple = simplify(read_graph(model), over_borders=over_borders)
+    folded = build_model(simple, f"{model.name}_folded")
     trainable = {layer.name: layer.trainable for layer in model.layers}
     for layer in folded.layers:
         layer.trainable = trainable.get(layer.name, True)
@@ -235,14 +248,19 @@ def _widens(before: Node, after: Node, graph: Graph) -> bool:
     return graph.shapes[before.output] != graph.shapes[after.output]
 
 
-def fold_affine_before(graph: Graph) -> Graph:
+def fold_affine_before(graph: Graph, *, over_borders: bool = False) -> Graph:
     """Fold each Normalization or Rescaling into the convolution or dense layer behind it.
 
     Only where that is exact. A padded border holds 0 behind the layer, which would become the
-    value that the layer maps to 0: a shift is folded only where nothing is padded.
+    value that the layer maps to 0: a shift is folded only where nothing is padded, or where it is
+    below half a level of a picture.
+
+    Args:
+        graph: affine layers may be left in it.
+        over_borders: fold all the same, for a net that is trained afterwards as it then is.
     """
     while True:
-        pair = next(_affine_before_weighted(graph), None)
+        pair = next(_affine_before_weighted(graph, over_borders), None)
         if pair is None:
             return graph
         node, path = pair
@@ -263,7 +281,7 @@ def _without(graph: Graph, node: Node, path: Sequence[Node], scaled: Any) -> lis
     return [new.get(other.output, other) for other in graph.nodes if other is not node]
 
 
-def _affine_before_weighted(graph: Graph) -> Iterator[tuple[Node, list[Node]]]:
+def _affine_before_weighted(graph: Graph, over_borders: bool) -> Iterator[tuple[Node, list[Node]]]:
     """Yield each such layer with the calls up to the one that it can be folded into."""
     for node in graph.nodes:
         if type(node.layer) not in (keras.layers.Normalization, keras.layers.Rescaling):
@@ -277,15 +295,15 @@ def _affine_before_weighted(graph: Graph) -> Iterator[tuple[Node, list[Node]]]:
             continue
         path.append(reader)
         shared = sum(other.layer is reader.layer for other in graph.nodes) > 1
-        if not shared and _folds_exactly(node, path, graph):
+        if not shared and (over_borders or _folds_exactly(node, path, graph)):
             yield node, path
 
 
 def _folds_exactly(node: Node, path: Sequence[Node], graph: Graph) -> bool:
     if graph.shapes[node.inputs[0]] != graph.shapes[node.output]:
         return False
-    layer, shift = path[-1].layer, _affine(node.layer)[1]
-    if not np.any(shift):
+    layer, (scale, shift) = path[-1].layer, _affine(node.layer)
+    if (np.abs(shift) <= _NEGLIGIBLE_SHIFT * np.abs(scale)).all():
         return True
     padded = len(path) > 1 or (layer.padding != "valid" if hasattr(layer, "padding") else False)
     one_by_one = len(path) == 1 and all(k == 1 for k in getattr(layer, "kernel_size", (1,)))

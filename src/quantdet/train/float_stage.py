@@ -143,7 +143,7 @@ def _train_all(
     BatchNorm keeps its ImageNet statistics, so it is folded into the convolutions: the same
     function, and training is about twice as fast on CPUs.
     """
-    folded = fold_batch_norm(model)
+    folded = fold_batch_norm(model, over_borders=True)
     freeze_before(folded, train.finetune_from)
     settings = FitSettings(
         epochs=train.finetune_epochs,
