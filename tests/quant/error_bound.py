@@ -197,10 +197,15 @@ def _pointwise(node: Node, xs: list[Uncertain]) -> Pair:
     bound, variance = np.zeros_like(value), np.zeros_like(value)
     for point in _POINTS:
         moved = _call(node, [(x.value + point * x.bound).astype(np.float32)])
-        bound = np.maximum(bound, np.abs(moved - value))
+        bound = np.maximum(bound, _defined(np.abs(moved - value)))
         moved = _call(node, [(x.value + point * np.sqrt(x.variance)).astype(np.float32)])
-        variance = np.maximum(variance, np.square(moved - value))
+        variance = np.maximum(variance, _defined(np.square(moved - value)))
     return bound, variance
+
+
+def _defined(values: np.ndarray) -> np.ndarray:
+    """Return a large number where a function has no value, as the root below 0."""
+    return np.nan_to_num(values, nan=1e6, posinf=1e6)
 
 
 def _constant(node: Node, xs: list[Uncertain]) -> Pair:

@@ -25,7 +25,7 @@ LEAST_ROUNDED_ONCE = {
     "GlobalAveragePooling2D": 0.65,
     "UpSampling2D": 0.94,
     "Multiply": 0.98,
-    "LeakyReLU": 0.78,
+    "LeakyReLU": 0.77,
     "Resizing": 0.9,
 }
 # Large scales of 4 bit weights make the first of the two roundings coarse. int16 kernels multiply

@@ -54,7 +54,7 @@ def with_teacher(
 def _frozen_copy(model: Any, features: Sequence[str]) -> Any:
     if features:
         # Without BatchNorm its layers are those of the student.
-        copy = fold_batch_norm(model, over_borders=True)
+        copy = fold_batch_norm(model)
     else:
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
