@@ -77,7 +77,7 @@ def set_realistic_weights(model: Any, inputs: list[NDArray[Any]], rng: np.random
     layers = list(model._flatten_layers())
     for layer in layers:
         if isinstance(layer, keras.layers.Normalization):
-            _set_statistics(layer, rng)
+            _set_statistics(model, layer, inputs, rng)
     for variable in model.trainable_variables:
         _replace_constant(variable, rng)
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -87,13 +87,18 @@ def set_realistic_weights(model: Any, inputs: list[NDArray[Any]], rng: np.random
             _disturb(norm, rng)
 
 
-def _set_statistics(layer: Any, rng: np.random.Generator) -> None:
-    """Give a Normalization numbers as of pictures, the way that loading weights does."""
+def _set_statistics(
+    model: Any, layer: Any, inputs: list[NDArray[Any]], rng: np.random.Generator
+) -> None:
+    """Give a Normalization the statistics of what it gets, nearly, as loading weights does."""
     if layer.input_mean is not None:
         return
-    mean = rng.uniform(80, 140, layer.adapt_mean.shape)
-    layer.adapt_mean.assign(mean)
-    layer.adapt_variance.assign(rng.uniform(50, 70, layer.adapt_variance.shape) ** 2)
+    before = keras.Model(model.inputs, layer.input)
+    values = before.predict(as_taken(model, inputs), verbose=0)
+    inner = tuple(range(values.ndim - 1))
+    mean, deviation = values.mean(inner), values.std(inner)
+    layer.adapt_mean.assign(mean + rng.normal(0, 0.1, mean.shape) * deviation)
+    layer.adapt_variance.assign((deviation * rng.uniform(0.8, 1.25, mean.shape)) ** 2)
     layer.finalize_state()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from quantdet.data.scenes import generate_scenes
 
@@ -48,9 +50,20 @@ def scenes(tmp_path_factory):
 # The head "grid" differs in the decoder, which has tests of its own.
 @pytest.fixture(scope="session", params=["global", pytest.param("grid", marks=pytest.mark.slow)])
 def finished(request, scenes, tmp_path_factory):
-    """Return the folder of a finished run, once per head."""
-    out = tmp_path_factory.mktemp("runs") / request.param
-    cache = f"data.cache_dir={out.parent / 'cache'}"
-    head = f"model.head={request.param}"
-    quantdet("run", "--data", scenes, "--out", out, *settings(head, cache), check=0)
-    return out
+    """Return the folder of a finished run, made once per head; each worker has a copy of its own.
+
+    Tests verify and analyse it, which writes into it.
+    """
+    own = tmp_path_factory.mktemp("runs") / request.param
+    is_worker = hasattr(request.config, "workerinput")
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if is_worker else base) / f"finished-{request.param}"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            cache = f"data.cache_dir={own.parent / 'cache'}"
+            head = f"model.head={request.param}"
+            quantdet("run", "--data", scenes, "--out", own, *settings(head, cache), check=0)
+            shutil.copytree(own, made)
+        else:
+            shutil.copytree(made, own)
+    return own

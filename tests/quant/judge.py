@@ -57,16 +57,31 @@ def judge(net: Net) -> Verdict:
 
 
 def _judge(net: Net) -> Verdict:
-    try:
-        prepared = prepare.prepare_qat(net.model, [net.x], observer="minmax")
-    except QuantdetError as error:
-        assert _names_one(str(error), net.names), f"no layer is named by: {error}"
-        return Verdict(refusal=str(error))
-    simulated = check_simulation(prepared, net)
     with tempfile.TemporaryDirectory() as folder:
-        path = integer.export_integer(prepared, Path(folder) / "model.tflite")
+        path = Path(folder) / "model.tflite"
+        try:
+            prepared = _exported(net, path)
+        except QuantdetError as error:
+            assert _names_one(str(error), net.names), f"no layer is named by: {error}"
+            return Verdict(refusal=str(error))
+        simulated = check_simulation(prepared, net)
         check_file(path, prepared, net)
     return Verdict(margin_db=_margin(simulated, net))
+
+
+def _exported(net: Net, path: Path) -> Any:
+    """Prepare and export a net, with one export instead of the two that a user's net has.
+
+    Raises:
+        QuantdetError: of ``prepare_qat``, never of the export.
+    """
+    prepared = prepare.prepare_qat(net.model, [net.x], observer="minmax", trial_export=False)
+    try:
+        integer.export_integer(prepared, path)
+    except QuantdetError as error:
+        prepare.prepare_qat(net.model, [net.x], observer="minmax")
+        raise AssertionError("prepare_qat takes what the export refuses") from error
+    return prepared
 
 
 def check_simulation(prepared: Any, net: Net) -> dict[str, Uncertain]:

@@ -159,8 +159,9 @@ LAYERS = (
             f"mean={_MEANS}, variance={_VARIANCES}",
             f"mean={_MEANS}, variance={_VARIANCES}, invert=True",
             "mean=0.2, variance=1.7, axis=None",
-            "mean=np.linspace(-0.5, 0.7, {h}), variance=1.5, axis=1",
-            "mean=np.linspace(-0.5, 0.7, {h} * {c}).reshape({h}, {c}), variance=0.5, axis=(1, -1)",
+            "mean=np.linspace(-0.5, 0.7, {h}), variance=np.linspace(0.5, 1.5, {h}), axis=1",
+            "mean=np.linspace(-0.5, 0.7, {h} * {c}).reshape({h}, {c}), "
+            "variance=np.full(({h}, {c}), 0.5), axis=(1, -1)",
         ),
         axes=_VECTORS_AND_PICTURES,
         often=8,

@@ -28,7 +28,9 @@ model = random_model("two_outputs")
 x = random_input(model)
 found = {}
 for ranges in ("calibrated", "learned"):
-    prepared = prepare_qat(model, [x], ranges=ranges, input_range=(-128/127.5, 127/127.5))
+    prepared = prepare_qat(
+        model, [x], ranges=ranges, input_range=(-128/127.5, 127/127.5), trial_export=False
+    )
     assert model_supports_jit(prepared) == (keras.backend.backend() != "tensorflow")
     for name, value in prepared(x).items():
         found[f"{ranges} forward {name}"] = keras.ops.convert_to_numpy(value)
@@ -62,7 +64,7 @@ def export(case, model, **options):
     except QuantdetError as error:
         said[case] = f"{type(error).__name__}: {error}"
 model = random_model("two_outputs")
-prepared = prepare_qat(model, [random_input(model)], input_range=(-1, 1))
+prepared = prepare_qat(model, [random_input(model)], input_range=(-1, 1), trial_export=False)
 prepared.save(folder / "m.keras")
 export("good", prepared)
 export("int8", prepared, io_dtype="int8")

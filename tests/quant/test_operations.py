@@ -71,6 +71,10 @@ FORMS = {
     "repeat": (lambda y: ops.repeat(y, 2, axis=1), 33),
     "space_to_depth": (lambda y: ops.space_to_depth(y, 2), 33),
     "lambda": (lambda y: kl.Lambda(lambda v: v * 2.0 + 1.0)(y), 32),
+    "choice": (lambda y: ops.where(y > 0.2, y, 0.5 * y), 29),
+    "choice_of_tensors": (lambda y: ops.where(y <= y[..., ::-1], y, y[..., ::-1]), 33),
+    "choice_of_numbers": (lambda y: y + ops.where(ops.relu(y) == 0.0, 1.0, 0.0), 28),
+    "truths": (lambda y: y * ops.cast(ops.logical_not(y < 0.0) & (y <= 9.0), "float32"), 30),
     "random_flip": (lambda y: kl.RandomFlip()(y), 33),
 }
 

@@ -154,36 +154,50 @@ class _Matcher:
         return self._found.get(tensor)
 
     def _find_weighted(self, node: Node) -> FileOp | None:
+        """Return the operator of a call; among twins of one kernel, one with its bias and grid."""
         wanted = file_kernel(node.layer).reshape(-1)
         source = self._resolve(node.inputs[0])
+        found = []
         for op in self._open:
             if op.name not in _WEIGHTED_OPS or source not in op.inputs:
                 continue
             weights = self._file.tensors[op.inputs[1]]
             same = weights.data is not None and np.array_equal(weights.data.reshape(-1), wanted)
             if same and self._same_scales(node.layer, weights):
-                return op
-        return None
+                found.append(op)
+        return min(
+            found,
+            key=lambda op: (self._other_bias(node, op) is not None, self._distance(node, op)),
+            default=None,
+        )
 
     def _check_bias(self, node: Node, op: FileOp | None) -> None:
-        """Compare the integers of the bias: scale_in * scale_w is one, for each channel."""
+        other = None if op is None else self._other_bias(node, op)
+        if other is not None:
+            raise ExportError(f"layer {node.layer.name!r}: {other}; this is a defect of the export")
+
+    def _other_bias(self, node: Node, op: FileOp) -> str | None:
+        """Compare the integers of the bias: scale_in * scale_w is one, for each channel.
+
+        Returns:
+            What differs; None if they are the same.
+        """
         bias = keras.ops.convert_to_numpy(node.layer.bias).astype(np.float64)
         scale = keras.ops.convert_to_numpy(node.layer.weight_scale()).astype(np.float64)
         step = scale.reshape(-1) * quantizer_before(self._producers, node).params().scale
         wanted = np.rint(bias / step)
         # Transposed convolutions have their output's shape in front.
-        last = self._file.tensors[op.inputs[-1]] if op is not None and len(op.inputs) > 2 else None
-        written = None if last is None else last.data
+        written = self._file.tensors[op.inputs[-1]].data if len(op.inputs) > 2 else None
         if written is None or written.size != wanted.size or "int" not in str(written.dtype):
             written = np.zeros(wanted.shape)
         off = np.abs(written.reshape(-1) - wanted)
-        if (off > 1 + BIAS_TOLERANCE * np.abs(wanted)).any():
-            channel = int(off.argmax())
-            raise ExportError(
-                f"layer {node.layer.name!r}: bias {channel} is {written.reshape(-1)[channel]:.0f} "
-                f"in the exported file, trained is {wanted[channel]:.0f}; this is a defect of the "
-                "export"
-            )
+        if not (off > 1 + BIAS_TOLERANCE * np.abs(wanted)).any():
+            return None
+        channel = int(off.argmax())
+        return (
+            f"bias {channel} is {written.reshape(-1)[channel]:.0f} in the exported file, "
+            f"trained is {wanted[channel]:.0f}"
+        )
 
     def _same_scales(self, layer: Any, weights: FileTensor) -> bool:
         trained = keras.ops.convert_to_numpy(layer.weight_scale()).reshape(-1)

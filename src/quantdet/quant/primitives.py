@@ -196,6 +196,16 @@ TABULATED: dict[str, Function] = {
     # As large as the range allows where there is no value.
     "reciprocal": lambda x, _: 1.0 / ops.where(x == 0, 1e-30, x),
 }
+TRUTHS: dict[str, Function] = {
+    "greater": lambda x, bound: ops.cast(x > bound, x.dtype),
+    "greater_equal": lambda x, bound: ops.cast(x >= bound, x.dtype),
+    "less": lambda x, bound: ops.cast(x < bound, x.dtype),
+    "less_equal": lambda x, bound: ops.cast(x <= bound, x.dtype),
+    "is_zero": lambda x, _: ops.cast(x == 0, x.dtype),
+    "logical_not": lambda x, _: 1 - x,
+}
+"""Function of one value that is 0 or 1."""
+TABULATED |= TRUTHS
 """Function of one value that the file looks up in a table."""
 
 
@@ -205,7 +215,7 @@ class Unary(Primitive):
 
     Args:
         function: name in ``NATIVE`` or ``TABULATED``.
-        alpha: parameter of "elu" and "celu".
+        alpha: parameter of "elu" and "celu", bound of a comparison.
     """
 
     options = ("function", "alpha")

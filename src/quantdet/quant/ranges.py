@@ -34,8 +34,16 @@ SIGNED_UNIT_RANGE = (-1.0, 127.0 / 128.0)
 # All its int16 kernels have 1/32768 steps.
 _INT16_RANGE = (-32767.0 / 32768.0, 32767.0 / 32768.0)
 _BY_NATURE = {
-    8: {Range.UNIT: UNIT_RANGE, Range.SIGNED_UNIT: SIGNED_UNIT_RANGE},
-    16: {Range.UNIT: _INT16_RANGE, Range.SIGNED_UNIT: _INT16_RANGE},
+    8: {
+        Range.UNIT: UNIT_RANGE,
+        Range.SIGNED_UNIT: SIGNED_UNIT_RANGE,
+        Range.TRUTH: (0.0, 1.0),
+    },
+    16: {
+        Range.UNIT: _INT16_RANGE,
+        Range.SIGNED_UNIT: _INT16_RANGE,
+        Range.TRUTH: (-1.0, 1.0),
+    },
 }
 
 

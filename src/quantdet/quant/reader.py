@@ -20,8 +20,7 @@ from quantdet.quant.activations import function_kind, keras_function
 from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
-from quantdet.quant.operations import OPERATIONS, UnsupportedError, operation_name
-from quantdet.quant.operations.normalization import LAYERS
+from quantdet.quant.operations import LAYERS, OPERATIONS, UnsupportedError, operation_name
 from quantdet.quant.primitives import Unary
 from quantdet.quant.rules import JOINING, check_options, describe, is_known
 
@@ -292,7 +291,7 @@ def take_apart(call: Any, shapes: Sequence[Shape]) -> Any:
 def _called_on(call: Any, shapes: Sequence[Shape]) -> Any:
     operation = call.operation
     inputs = {
-        id(symbol): keras.Input(batch_shape=shape, dtype=symbol.dtype)
+        id(symbol): keras.Input(batch_shape=shape, dtype=_number_type(symbol.dtype))
         for symbol, shape in zip(_given(call), shapes, strict=True)
     }
     args, kwargs = call.arguments.fill_in(inputs)
@@ -302,6 +301,11 @@ def _called_on(call: Any, shapes: Sequence[Shape]) -> Any:
             if not isinstance(output, keras.KerasTensor):
                 raise UnsupportedError("gives a result that does not depend on its input")
         return keras.Model(list(inputs.values()), outputs)
+
+
+def _number_type(dtype: str) -> str:
+    """Return the type of a tensor in the rewritten net: truth values are 0 and 1 there."""
+    return "float32" if dtype == "bool" else dtype
 
 
 def _given(call: Any) -> list[Any]:
@@ -321,7 +325,7 @@ def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if _has_own_activation(operation):
         return _split_activation(operation, *args)
     if type(operation) in LAYERS:
-        return LAYERS[type(operation)](operation, *args)
+        return LAYERS[type(operation)](operation, *args, **_without_training(kwargs))
     if type(operation) is keras.layers.Activation:
         return _activation(operation, *args)
     return _trace(operation, args, kwargs)
@@ -341,10 +345,14 @@ def _activation(layer: Any, x: Any) -> Any:
 
 def _trace(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run the call of a layer on symbolic tensors."""
-    options = {name: value for name, value in kwargs.items() if name != "training"}
+    options = _without_training(kwargs)
     if getattr(operation, "_call_has_training_arg", False):
         options["training"] = False
     return operation.call(*args, **options)
+
+
+def _without_training(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "training"}
 
 
 @contextmanager

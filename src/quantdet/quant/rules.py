@@ -30,6 +30,7 @@ class Range(Enum):
     INPUT = "input"  # the integer kernel wants one range for all inputs and the output
     CLIP = "clip"  # the ends that the layer cuts its values to
     UNIT = "unit"  # 1/256 steps in [0, 1), as LiteRT's sigmoid and softmax kernels fix it
+    TRUTH = "truth"  # 0 and 1
     SIGNED_UNIT = "signed unit"  # 1/128 steps in [-1, 1), as LiteRT's tanh kernel fixes it
 
 
@@ -104,6 +105,7 @@ _REDUCTIONS = {
 }
 _UNARY = {name: Rule(Range.OWN, (operator,)) for name, (operator, _) in primitives.NATIVE.items()}
 _UNARY |= dict.fromkeys(primitives.TABULATED, Rule(Range.OWN, ("GATHER",)))
+_UNARY |= dict.fromkeys(primitives.TRUTHS, Rule(Range.TRUTH, ("GATHER",)))
 
 AFFINE = (
     keras.layers.BatchNormalization,

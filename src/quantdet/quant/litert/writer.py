@@ -140,7 +140,7 @@ class _Writer:
 
     def __init__(self, graph: Graph) -> None:
         self._producers = graph.producers()
-        self._calls: Counter[int] = Counter()
+        self._calls: Counter[bytes] = Counter()
         layers = {id(node.layer): node.layer for node in graph.nodes}
         self._params = {
             key: layer.params()
@@ -166,8 +166,9 @@ class _Writer:
             return self._fake_quant(self._clipped(arguments[0], layer), layer)
         if isinstance(layer, QuantizedWeights):
             constants = self._weights[id(layer)]
-            kernel = _fake_quant_kernel(layer, constants, self._calls[id(layer)])
-            self._calls[id(layer)] += 1
+            content = constants.kernel.tobytes()
+            kernel = _fake_quant_kernel(layer, constants, self._calls[content])
+            self._calls[content] += 1
             return layer.linear(arguments[0], kernel, constants.bias)
         if isinstance(layer, keras.layers.UpSampling2D | keras.layers.Resizing):
             result = _resize(layer, arguments[0])
@@ -242,10 +243,11 @@ def _fake_quant_kernel(layer: Any, constants: _Constants, call: int) -> Any:
     """Return the constant kernel behind the fake quantization that the converter looks for."""
     tf = tensorflow()
     kernel, limit = constants.kernel, constants.limit
-    # The converter quantizes a constant that several calls share anew, per channel and with 8 bits.
-    # One unit in the last place makes it another constant and rounds to the same integers.
+    # The converter makes one of equal constants, and of equal operators behind them: it quantizes
+    # the one anew, per channel and with 8 bits, or leaves float what has two grids or biases then.
+    # One unit in the last place of the scale makes it another constant of the same integers.
     for _ in range(call):
-        kernel = np.nextafter(kernel, np.float32(0))
+        limit = limit * np.float32(1 + 2**-22)
     if not layer.per_channel:
         return tf.quantization.fake_quant_with_min_max_vars(
             kernel, -limit, limit, num_bits=layer.bits, narrow_range=True

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
+from quantdet.quant.operations.choices import CHOICES
 from quantdet.quant.operations.elementwise import ELEMENTWISE
-from quantdet.quant.operations.normalization import NORMALIZATIONS
+from quantdet.quant.operations.normalization import NORMALIZATIONS, group_norm, normalization
 from quantdet.quant.operations.operands import UnsupportedError
-from quantdet.quant.operations.products import PRODUCTS
+from quantdet.quant.operations.products import PRODUCTS, softmax
 from quantdet.quant.operations.reductions import REDUCTIONS
 from quantdet.quant.operations.shapes import SHAPES
 from quantdet.quant.operations.spatial import SPATIAL
 
-__all__ = ["OPERATIONS", "UnsupportedError", "operation_name"]
+__all__ = ["LAYERS", "OPERATIONS", "UnsupportedError", "operation_name"]
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     **ELEMENTWISE,
+    **CHOICES,
     **SHAPES,
     **REDUCTIONS,
     **SPATIAL,
@@ -28,6 +32,13 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     **NORMALIZATIONS,
 }
 """``module.Class`` of Keras → function. Modules tell Keras' own from look-alikes."""
+
+LAYERS: dict[type, Callable[..., Any]] = {
+    keras.layers.GroupNormalization: group_norm,
+    keras.layers.Normalization: normalization,
+    keras.layers.Softmax: softmax,
+}
+"""Layers whose own ``call`` does not show what they compute, or not in the best form."""
 
 _HOMES = {
     "keras.src.ops.": "",

@@ -159,12 +159,6 @@ def deviation(op: Any, x: Any) -> Any:
     return Unary("sqrt")(variance(op, x))
 
 
-LAYERS: dict[type, Callable[..., Any]] = {
-    keras.layers.GroupNormalization: group_norm,
-    keras.layers.Normalization: normalization,
-}
-"""Layers whose own ``call`` does not show what they compute, or not in the best form."""
-
 NORMALIZATIONS: dict[str, Callable[..., Any]] = {
     "nn.LayerNorm": layer_norm,
     "nn.RMSNorm": rms_norm,

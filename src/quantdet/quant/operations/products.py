@@ -13,7 +13,7 @@ import numpy as np
 from quantdet.quant.operations.operands import (
     Floats,
     UnsupportedError,
-    axis_of,
+    axes_of,
     is_tensor,
     numbers,
     reshape,
@@ -49,14 +49,24 @@ def dense(x: Any, kernel: Floats) -> Any:
     return result
 
 
-def softmax(op: Any, x: Any) -> Any:
-    """Return the softmax over any axis."""
-    axis = op.axis
-    if axis is None:
-        raise UnsupportedError("sums over the batch, too; name an axis")
-    if not isinstance(axis, int):
-        raise UnsupportedError("sums over several axes; reshape them to one")
-    return over_last(keras.layers.Softmax(), x, axis_of(axis, len(x.shape)))
+def softmax(op: Any, x: Any, mask: Any = None) -> Any:
+    """Return the softmax over any axis, or over several as if they were one.
+
+    Args:
+        op: operation or layer with an ``axis``.
+        x: tensor.
+        mask: of the layer; not supported.
+    """
+    if mask is not None:
+        raise UnsupportedError("has a mask; add a large negative constant where it is false")
+    axes = axes_of(op.axis, len(x.shape))
+    if len(axes) == 1:
+        return over_last(keras.layers.Softmax(), x, axes[0])
+    order = [axis for axis in range(len(x.shape)) if axis not in axes] + axes
+    moved = transpose(x, order)
+    row = reshape(moved, (*moved.shape[1 : -len(axes)], math.prod(moved.shape[-len(axes) :])))
+    back = reshape(keras.layers.Softmax()(row), moved.shape[1:])
+    return transpose(back, list(np.argsort(order)))
 
 
 def over_last(layer: Any, x: Any, axis: int) -> Any:

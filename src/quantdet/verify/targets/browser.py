@@ -11,6 +11,7 @@ import mimetypes
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -73,6 +74,12 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         DependencyError: playwright, a browser or LiteRT.js is missing.
         ModelError: LiteRT.js cannot run this file.
     """
+    # Playwright refuses to block a thread that has an event loop, as a notebook's has.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(_verify, subject, tick).result()
+
+
+def _verify(subject: Subject, tick: Tick) -> TargetResult:
     shown = Shown(subject.model_file.stem, Detector(subject.model_file))
     problem = shown.browser_problem()
     if problem:

@@ -1,0 +1,93 @@
+"""Comparisons, logic and choices, as arithmetic on truth values of 0 and 1.
+
+LiteRT has integer kernels for them, but its converter writes none between fake quantizations. A
+comparison is a table of one value here; what it chooses is multiplied by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from quantdet.quant.operations.elementwise import add, multiply, subtract
+from quantdet.quant.operations.operands import is_tensor, numbers
+from quantdet.quant.primitives import Unary
+
+
+def greater(op: Any, a: Any, b: Any) -> Any:
+    """Return 1 where a > b, otherwise 0."""
+    return _compared(op, a, b, ("greater", "less"))
+
+
+def greater_equal(op: Any, a: Any, b: Any) -> Any:
+    """Return 1 where a >= b, otherwise 0."""
+    return _compared(op, a, b, ("greater_equal", "less_equal"))
+
+
+def less(op: Any, a: Any, b: Any) -> Any:
+    """Return 1 where a < b, otherwise 0."""
+    return _compared(op, a, b, ("less", "greater"))
+
+
+def less_equal(op: Any, a: Any, b: Any) -> Any:
+    """Return 1 where a <= b, otherwise 0."""
+    return _compared(op, a, b, ("less_equal", "greater_equal"))
+
+
+def equal(op: Any, a: Any, b: Any) -> Any:
+    """Return 1 where the difference is nearer to 0 than to a step of its grid, otherwise 0."""
+    return Unary("is_zero")(subtract(op, a, b))
+
+
+def not_equal(op: Any, a: Any, b: Any) -> Any:
+    """Return 1 where ``equal`` is 0."""
+    return logical_not(op, equal(op, a, b))
+
+
+def _compared(op: Any, a: Any, b: Any, functions: tuple[str, str]) -> Any:
+    """Return the first function of a and a number b, or the second, its mirror, of b and a.
+
+    Two computed tensors, and a tensor and an array, are compared by their difference.
+    """
+    for x, other, function in ((a, b, functions[0]), (b, a, functions[1])):
+        if is_tensor(x) and not is_tensor(other) and numbers(other).size == 1:
+            return Unary(function, float(numbers(other).reshape(())))(x)
+    return Unary(functions[0], 0.0)(subtract(op, a, b))
+
+
+def logical_not(_: Any, truth: Any) -> Any:
+    """Return 1 - truth."""
+    return Unary("logical_not")(truth)
+
+
+def logical_or(_: Any, a: Any, b: Any) -> Any:
+    """Return the larger truth value."""
+    return keras.layers.Maximum()([a, b])
+
+
+def where(op: Any, truth: Any, x: Any, y: Any) -> Any:
+    """Return truth * x + (1 - truth) * y, without the term of a constant 0."""
+    terms = [
+        multiply(op, weight(), value)
+        for weight, value in ((lambda: truth, x), (lambda: logical_not(op, truth), y))
+        if is_tensor(value) or numbers(value).any()
+    ]
+    if not terms:
+        return multiply(op, truth, 0.0)
+    return terms[0] if len(terms) == 1 else add(op, *terms)
+
+
+CHOICES: dict[str, Callable[..., Any]] = {
+    "numpy.Greater": greater,
+    "numpy.GreaterEqual": greater_equal,
+    "numpy.Less": less,
+    "numpy.LessEqual": less_equal,
+    "numpy.Equal": equal,
+    "numpy.NotEqual": not_equal,
+    "numpy.LogicalNot": logical_not,
+    "numpy.LogicalAnd": multiply,
+    "numpy.LogicalOr": logical_or,
+    "numpy.Where": where,
+}
