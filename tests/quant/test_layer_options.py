@@ -19,9 +19,9 @@ import pytest
 from keras import layers as kl
 
 from quantdet.quant.equivalents import EQUIVALENTS
-from quantdet.quant.fold import WEIGHTED
 from quantdet.quant.primitives import Primitive
 from quantdet.quant.rules import RULES
+from quantdet.quant.weighted import WEIGHTED
 from tests.quant.judge import judge
 from tests.quant.random_nets import LAYERS, Kind, fill, run_program
 

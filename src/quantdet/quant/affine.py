@@ -62,3 +62,29 @@ def chain(layers: Sequence[Any], ends: tuple[tuple[int, ...], int], fresh: int) 
     tensors = [*range(fresh, fresh + len(layers) - 1), output]
     sources = [inputs, *((tensor,) for tensor in tensors[:-1])]
     return [Node(*call) for call in zip(layers, sources, tensors, strict=True)]
+
+
+def scale_and_shift(layer: Any) -> tuple[Vector, Vector]:
+    """Return (scale, shift): y = scale * x + shift; numbers, or one for each channel."""
+    if type(layer) is keras.layers.BatchNormalization:
+        return _batch_norm_affine(layer)
+    if type(layer) is keras.layers.Rescaling:
+        return np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
+    return _normalization_affine(layer)
+
+
+def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
+    """Return (scale, shift) per channel: y = scale * x + shift."""
+    mean = np.asarray(layer.moving_mean, dtype=np.float64)
+    variance = np.asarray(layer.moving_variance, dtype=np.float64)
+    gamma = np.asarray(layer.gamma, dtype=np.float64) if layer.scale else np.ones_like(mean)
+    beta = np.asarray(layer.beta, dtype=np.float64) if layer.center else np.zeros_like(mean)
+    scale = gamma / np.sqrt(variance + layer.epsilon)
+    return scale, beta - mean * scale
+
+
+def _normalization_affine(layer: Any) -> tuple[Vector, Vector]:
+    mean = np.asarray(layer.mean, dtype=np.float64).reshape(-1)
+    deviation = np.sqrt(np.asarray(layer.variance, dtype=np.float64).reshape(-1))
+    scale = 1.0 / np.maximum(deviation, keras.config.epsilon())
+    return scale, -mean * scale

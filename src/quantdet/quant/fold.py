@@ -12,32 +12,25 @@ float rounding.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.activations import activation_kind
-from quantdet.quant.affine import Vector, affine_layer, chain, picture_calls
+from quantdet.quant.affine import Vector, affine_layer, chain, picture_calls, scale_and_shift
 from quantdet.quant.compose import compose_activations
 from quantdet.quant.graph import Graph, Node, build_model, with_shapes
-from quantdet.quant.primitives import Reduce
 from quantdet.quant.reader import read_graph
-from quantdet.quant.rules import AFFINE, CLIPS, IDENTITIES, describe, rule_for
+from quantdet.quant.relus import merge_relus, relus_before_moves
+from quantdet.quant.rules import AFFINE, IDENTITIES, describe
+from quantdet.quant.weighted import WEIGHTED, scale_input, scale_output, weights_of
 
 # In units of the input: half a level of a picture in [-1, 1], by which conventions of zero differ.
 _NEGLIGIBLE_SHIFT = 0.51 / 127.5
-WEIGHTED = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Dense,
-)
 
 
 def simplify(graph: Graph, *, over_borders: bool = False) -> Graph:
@@ -142,62 +135,6 @@ def split_separable(graph: Graph) -> Graph:
     return graph.rewrite(nodes)
 
 
-def relus_before_moves(graph: Graph) -> Graph:
-    """Swap a ReLU with a layer before it that only moves values, so that a kernel can fuse it.
-
-    Max pooling, padding with zeros, reshape: the largest, or a moved, value is cut all the same.
-    """
-    nodes = list(graph.nodes)
-    for place, node in enumerate(nodes):
-        reader = graph.only_consumer(node.output)
-        if reader is None or not _is_relu(reader.layer) or not _moves_one(node):
-            continue
-        fresh = graph.new_tensor()
-        nodes[place] = Node(reader.layer, node.inputs, fresh)
-        nodes[nodes.index(reader)] = Node(node.layer, (fresh,), reader.output)
-        return relus_before_moves(graph.rewrite(nodes))
-    return graph
-
-
-def _moves_one(node: Node) -> bool:
-    layer = node.layer
-    if len(node.inputs) > 1 or isinstance(layer, WEIGHTED) or type(layer) in AFFINE:
-        return False
-    kind = activation_kind(layer)
-    if kind is not None or isinstance(layer, keras.layers.SeparableConv2D):
-        return False
-    rule = rule_for(layer)
-    return rule.exact and not _takes_smallest(layer)
-
-
-def _takes_smallest(layer: Any) -> bool:
-    return isinstance(layer, Reduce) and layer.function == "min"
-
-
-def merge_relus(graph: Graph) -> Graph:
-    """Write two ReLUs, one behind the other, as the one with the lower end."""
-    for node in graph.nodes:
-        reader = graph.only_consumer(node.output)
-        if _is_relu(node.layer) and reader is not None and _is_relu(reader.layer):
-            kept = min(node.layer, reader.layer, key=_upper_end)
-            nodes = [
-                Node(kept, node.inputs, reader.output) if other is reader else other
-                for other in graph.nodes
-                if other is not node
-            ]
-            return merge_relus(graph.rewrite(nodes))
-    return graph
-
-
-def _is_relu(layer: Any) -> bool:
-    return activation_kind(layer) in CLIPS
-
-
-def _upper_end(layer: Any) -> float:
-    upper = CLIPS[activation_kind(layer) or ""][1]
-    return math.inf if upper is None else upper
-
-
 def merge_affine(graph: Graph) -> Graph:
     """Write two layers that scale and shift, one behind the other, as one."""
     producers = graph.producers()
@@ -208,7 +145,7 @@ def merge_affine(graph: Graph) -> Graph:
             continue
         if graph.only_consumer(producers[before.output].output) is None:
             continue
-        (a, b), (c, d) = _affine(before.layer), _affine(node.layer)
+        (a, b), (c, d) = scale_and_shift(before.layer), scale_and_shift(node.layer)
         merged = _rescaling(node.layer.name, a * c, b * c + d)
         nodes[node.output] = Node(merged, before.inputs, node.output)
         del nodes[before.output]
@@ -236,7 +173,7 @@ def fold_affine_after(graph: Graph) -> Graph:
         # A shared pair (same layer, same BatchNorm) stays shared; other pairs get own weights.
         key = (id(before.layer), id(node.layer))
         if key not in folded:
-            folded[key] = _scale_output(before.layer, *_affine(node.layer))
+            folded[key] = scale_output(before.layer, *scale_and_shift(node.layer))
         replaced[node.output] = Node(folded[key], before.inputs, node.output)
         gone.add(before.output)
     nodes = [replaced.get(node.output, node) for node in graph.nodes if node.output not in gone]
@@ -265,7 +202,7 @@ def fold_affine_before(graph: Graph, *, over_borders: bool = False) -> Graph:
             return graph
         node, path = pair
         reader = path[-1]
-        scaled = _scale_input(reader.layer, *_affine(node.layer))
+        scaled = scale_input(reader.layer, *scale_and_shift(node.layer))
         moved = _without(graph, node, path, scaled)
         graph = graph.rewrite(moved)
 
@@ -302,7 +239,7 @@ def _affine_before_weighted(graph: Graph, over_borders: bool) -> Iterator[tuple[
 def _folds_exactly(node: Node, path: Sequence[Node], graph: Graph) -> bool:
     if graph.shapes[node.inputs[0]] != graph.shapes[node.output]:
         return False
-    layer, (scale, shift) = path[-1].layer, _affine(node.layer)
+    layer, (scale, shift) = path[-1].layer, scale_and_shift(node.layer)
     if (np.abs(shift) <= _NEGLIGIBLE_SHIFT * np.abs(scale)).all():
         return True
     padded = len(path) > 1 or (layer.padding != "valid" if hasattr(layer, "padding") else False)
@@ -331,7 +268,9 @@ def replace_affine(graph: Graph) -> Graph:
                 "concatenate it to that many first"
             )
         if id(node.layer) not in made:
-            made[id(node.layer)] = affine_layer(node.layer.name, shape, *_affine(node.layer))
+            made[id(node.layer)] = affine_layer(
+                node.layer.name, shape, *scale_and_shift(node.layer)
+            )
         layers = [made[id(node.layer)]]
         nodes += picture_calls(layers, (node.inputs, node.output), shape, fresh)
         fresh += 2
@@ -378,7 +317,7 @@ def _is_dense_on_vector(layer: Any) -> bool:
 
 
 def _as_convolution(layer: Any) -> Any:
-    kernel, bias = _weights(layer)
+    kernel, bias = weights_of(layer)
     convolution = keras.layers.Conv2D(layer.units, 1, name=layer.name)
     convolution.build((None, 1, 1, kernel.shape[0]))
     convolution.set_weights([kernel[None, None].astype(np.float32), bias.astype(np.float32)])
@@ -403,92 +342,6 @@ def _separate(layer: Any) -> tuple[Any, Any]:
     pointwise.build((None, None, None, channels * multiplier))
     pointwise.set_weights(weights[1:])
     return depthwise, pointwise
-
-
-def _affine(layer: Any) -> tuple[Vector, Vector]:
-    """Return (scale, shift): y = scale * x + shift; numbers, or one for each channel."""
-    if type(layer) is keras.layers.BatchNormalization:
-        return _batch_norm_affine(layer)
-    if type(layer) is keras.layers.Rescaling:
-        return np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
-    return _normalization_affine(layer)
-
-
-def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
-    """Return (scale, shift) per channel: y = scale * x + shift."""
-    mean = np.asarray(layer.moving_mean, dtype=np.float64)
-    variance = np.asarray(layer.moving_variance, dtype=np.float64)
-    gamma = np.asarray(layer.gamma, dtype=np.float64) if layer.scale else np.ones_like(mean)
-    beta = np.asarray(layer.beta, dtype=np.float64) if layer.center else np.zeros_like(mean)
-    scale = gamma / np.sqrt(variance + layer.epsilon)
-    return scale, beta - mean * scale
-
-
-def _normalization_affine(layer: Any) -> tuple[Vector, Vector]:
-    mean = np.asarray(layer.mean, dtype=np.float64).reshape(-1)
-    deviation = np.sqrt(np.asarray(layer.variance, dtype=np.float64).reshape(-1))
-    scale = 1.0 / np.maximum(deviation, keras.config.epsilon())
-    return scale, -mean * scale
-
-
-def with_bias(layer: Any, kernel: NDArray[Any], bias: NDArray[Any], name: str) -> Any:
-    """Return a copy of a weighted layer that has a bias, with new weight values."""
-    copy = type(layer).from_config({**layer.get_config(), "use_bias": True, "name": name})
-    copy.build_from_config(layer.get_build_config())
-    copy.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
-    return copy
-
-
-def _weights(layer: Any) -> tuple[Vector, Vector]:
-    values = [value.astype(np.float64) for value in layer.get_weights()]
-    if layer.use_bias:
-        return values[0], values[1]
-    return values[0], np.zeros(output_channels(layer))
-
-
-def output_channels(layer: Any) -> int:
-    """Return the number of output channels of a weighted layer."""
-    shape = layer.kernel.shape
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        return int(shape[-2] * shape[-1])
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        return int(shape[-2])
-    return int(shape[-1])
-
-
-def _scale_output(layer: Any, scale: Vector, shift: Vector) -> Any:
-    kernel, bias = _weights(layer)
-    factor = scale
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        factor = np.broadcast_to(scale, kernel.shape[-2] * kernel.shape[-1])
-        factor = factor.reshape(kernel.shape[-2:])
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        factor = np.broadcast_to(scale, kernel.shape[-2])[:, None]
-    return with_bias(layer, kernel * factor, bias * scale + shift, layer.name)
-
-
-def _scale_input(layer: Any, scale: Vector, shift: Vector) -> Any:
-    """Return the layer for which new(x) = old(scale * x + shift) away from padding."""
-    kernel, bias = _weights(layer)
-    factor, offset = (_per_input(layer, kernel, values) for values in (scale, shift))
-    spread = (kernel * offset).sum(tuple(range(kernel.ndim - 1)))
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        spread = (kernel * offset).sum((0, 1)).reshape(-1)
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        spread = np.zeros_like(bias)  # folded without a shift only
-    return with_bias(layer, kernel * factor, bias + spread, layer.name)
-
-
-def _per_input(layer: Any, kernel: Vector, values: Vector) -> Vector:
-    """Return a number per input channel, broadcasting against the kernel."""
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        return np.broadcast_to(values, kernel.shape[-1])
-    inputs, outputs = kernel.shape[-2:]
-    if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Dense):
-        return np.broadcast_to(values, inputs)[:, None]
-    groups = layer.groups
-    by_group = np.broadcast_to(values, inputs * groups).reshape(groups, inputs)
-    return np.repeat(by_group, outputs // groups, axis=0).T
 
 
 def _unique_names(nodes: list[Node]) -> list[Node]:

@@ -11,13 +11,14 @@ from keras import ops
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.calibrate import call_float, quantizer_of
-from quantdet.quant.fold import WEIGHTED, dense_as_convolution, simplify
+from quantdet.quant.fold import dense_as_convolution, simplify
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.judge import GivenModel, GivenValues, named_outputs
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
+from quantdet.quant.weighted import WEIGHTED
 
 
 @dataclass(frozen=True)

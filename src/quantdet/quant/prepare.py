@@ -27,11 +27,8 @@ from quantdet.quant.calibration_data import (
 )
 from quantdet.quant.equalize import equalize
 from quantdet.quant.fold import (
-    WEIGHTED,
     dense_as_convolution,
-    output_channels,
     simplify,
-    with_bias,
 )
 from quantdet.quant.graph import Graph, Node, build_model, with_shapes
 from quantdet.quant.judge import compare_with_float, file_outputs
@@ -59,6 +56,7 @@ from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for
 from quantdet.quant.weight_scales import best_scale
+from quantdet.quant.weighted import WEIGHTED, output_channels, with_bias
 
 _COMPARED_PICTURES = 8
 _TRIED_PICTURES = 2

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.fold import WEIGHTED
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.reader import check_keras_model, read_graph
 from quantdet.quant.rules import rule_for
+from quantdet.quant.weighted import WEIGHTED
 
 
 def check_prepared(model: Any) -> None:

@@ -69,14 +69,14 @@ def logical_or(_: Any, a: Any, b: Any) -> Any:
 
 def where(op: Any, truth: Any, x: Any, y: Any) -> Any:
     """Return truth * x + (1 - truth) * y, without the term of a constant 0."""
-    terms = [
-        multiply(op, weight(), value)
-        for weight, value in ((lambda: truth, x), (lambda: logical_not(op, truth), y))
-        if is_tensor(value) or numbers(value).any()
-    ]
-    if not terms:
-        return multiply(op, truth, 0.0)
-    return terms[0] if len(terms) == 1 else add(op, *terms)
+    if _is_zero(y):
+        return multiply(op, truth, x)
+    rest = multiply(op, logical_not(op, truth), y)
+    return rest if _is_zero(x) else add(op, multiply(op, truth, x), rest)
+
+
+def _is_zero(value: Any) -> bool:
+    return not is_tensor(value) and not numbers(value).any()
 
 
 CHOICES: dict[str, Callable[..., Any]] = {
