@@ -10,6 +10,7 @@ from quantdet.quiet import quiet_stderr
 
 _INTEGER_TYPES = {"int4", "int8", "uint8", "int16", "int32", "int64", "bool"}
 # Operators whose quantized kernels compute something else → what to write instead.
+_MOST_NAMES = 5
 _WRONG_KERNELS = {
     # A shift of more than 31 bits: -1 / 100 may come out as the smallest integer.
     "DIV": "LiteRT's kernels give ±127 for small quotients; multiply by the reciprocal",
@@ -29,8 +30,8 @@ def check_integer(content: bytes, io_dtype: str) -> None:
     floats = float_tensors(file)
     if floats:
         raise ExportError(
-            f"the file is not all integer: {len(floats)} float tensors, e.g. {floats[0]}; "
-            "operators around them: " + ", ".join(_float_ops(file))
+            f"the file is not all integer: {len(floats)} float tensors, of the layers "
+            f"{', '.join(_layers(floats))}; operators around them: {', '.join(_float_ops(file))}"
         )
     for op in file.ops:
         if op.name in _WRONG_KERNELS and len(file.tensors[op.outputs[0]].scales):
@@ -76,6 +77,12 @@ def _has_one_size(interpreter: Any) -> bool:
 def float_tensors(file: FileGraph) -> list[str]:
     """Return names of the tensors that are not integer."""
     return [tensor.name for tensor in file.tensors if tensor.dtype not in _INTEGER_TYPES]
+
+
+def _layers(tensors: list[str]) -> list[str]:
+    """Return the layers that tensors are named after ("conv/Conv2D;conv/BiasAdd"), quoted."""
+    parts = (part.split("/") for tensor in tensors for part in tensor.split(";"))
+    return list(dict.fromkeys(repr(path[0]) for path in parts if len(path) > 1))[:_MOST_NAMES]
 
 
 def _float_ops(file: FileGraph) -> list[str]:

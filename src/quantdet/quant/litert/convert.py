@@ -66,6 +66,11 @@ def _converted(converter: Any) -> bytes:
     return content
 
 
+def layer_scope(name: str) -> str:
+    """Return the scope of a layer's operations: its name in letters that TensorFlow allows."""
+    return re.sub(r"[^A-Za-z0-9_.-]|^[_-]", ".", name)
+
+
 def _place(message: str) -> str:
     """Return the layer that a location of the converter names ("…/conv2d/Conv2D@…")."""
     found = re.search(r'"(?:[\w.]+/)*?([\w.]+)/\w+@', message)

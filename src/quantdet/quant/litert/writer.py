@@ -23,7 +23,7 @@ from quantdet.quant.freeze import freeze
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert.check_integer import check_integer, check_runs
-from quantdet.quant.litert.convert import convert, output_names, tensorflow
+from quantdet.quant.litert.convert import convert, layer_scope, output_names, tensorflow
 from quantdet.quant.litert.int16 import fit_int16_kernels
 from quantdet.quant.litert.integer_operators import (
     as_operator,
@@ -161,6 +161,11 @@ class _Writer:
         }
 
     def write(self, node: Node, arguments: list[Any]) -> Any:
+        """Write a call; the tensors of the file are named after its layer."""
+        with tensorflow().name_scope(layer_scope(node.layer.name)):
+            return self._write(node, arguments)
+
+    def _write(self, node: Node, arguments: list[Any]) -> Any:
         layer = node.layer
         if isinstance(layer, ActivationQuantizer):
             return self._fake_quant(self._clipped(arguments[0], layer), layer)
