@@ -16,7 +16,14 @@ from keras import layers as kl
 from quantdet.config import QatConfig
 from quantdet.quant.calibrate import calibrate
 from quantdet.quant.histogram import Histogram
-from quantdet.quant.observers import OBSERVERS, MeanSquaredError, MovingAverage, Percentile
+from quantdet.quant.layers import ActivationQuantizer
+from quantdet.quant.observers import (
+    OBSERVERS,
+    OBSERVERS_16,
+    MeanSquaredError,
+    MovingAverage,
+    Percentile,
+)
 from quantdet.quant.prepare import prepare_qat
 
 CHANNELS = (3, 5, 6, 9, 24, 96, 126, 144, 576, 960)
@@ -256,6 +263,30 @@ def test_mse_beats_minmax_on_heavy_tails():
     assert _error(values, *_range(MeanSquaredError, values)) < 0.8 * _error(
         values, values.min(), values.max()
     )
+
+
+def _step_error(values, low, high):
+    step = (high - low) / 65534
+    return np.square(np.clip(values, low, high) - np.rint(values / step) * step).mean()
+
+
+@pytest.mark.parametrize("name", ["mse", "entropy"])
+def test_16_bits_are_cut_later(name):
+    values = _skewed("both sides")
+    low, high = _range(OBSERVERS_16[name], values)
+    assert _step_error(values, low, high) <= 1.02 * _step_error(values, values.min(), values.max())
+    assert _step_error(values, *_range(OBSERVERS["mse"], values)) > 2 * _step_error(
+        values, low, high
+    )
+
+
+def test_16_bits_are_calibrated_for_16_bits():
+    x = keras.Input((64,))
+    values = _skewed("heavy tails").reshape(-1, 64)
+    recipe = {"recipe": "static_wi8_ai16", "trial_export": False}
+    prepared = prepare_qat(keras.Model(x, keras.layers.ReLU()(x)), values, **recipe)
+    quantizer = next(la for la in prepared.layers if isinstance(la, ActivationQuantizer))
+    assert quantizer.params().maximum > 0.8 * np.abs(values).max()
 
 
 def test_histogram_counts_every_value_in_its_bin():

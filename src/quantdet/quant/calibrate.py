@@ -12,7 +12,7 @@ from quantdet.errors import QuantizationError
 from quantdet.quant.calibration_data import Inputs, Reservoir, read_calibration
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
-from quantdet.quant.observers import OBSERVERS, Observer
+from quantdet.quant.observers import OBSERVERS, OBSERVERS_16, Observer
 from quantdet.quant.reader import read_graph
 
 # |bias / (scale_in * scale)| stays below this: half of int32, and training may move the bias.
@@ -40,7 +40,7 @@ def calibrate(model: Any, calibration: Any, *, observer: str = "mse") -> Inputs:
     graph = read_graph(model, clone=False)
     sample = Reservoir()
     slices = sample.tee(read_calibration(model, calibration))
-    for quantizer, seen in _observe(graph, slices, OBSERVERS[observer]).items():
+    for quantizer, seen in _observe(graph, slices, observer).items():
         if quantizer.fixed is None:
             quantizer.set_range(*seen.range())
     set_scale_floors(graph)
@@ -73,9 +73,10 @@ def _widen_dead_ranges(graph: Graph) -> None:
 
 
 def _observe(
-    graph: Graph, slices: Iterable[Inputs], make: type
+    graph: Graph, slices: Iterable[Inputs], name: str
 ) -> dict[ActivationQuantizer, Observer]:
     observers: dict[ActivationQuantizer, Observer] = {}
+    makers = {8: OBSERVERS, 16: OBSERVERS_16}
 
     def apply(node: Node, arguments: list[Any]) -> Any:
         result = call_float(node, arguments)
@@ -86,7 +87,9 @@ def _observe(
                     f"{node.layer.name}: values are not finite during calibration; "
                     "the float model is broken, or overflows on these pictures"
                 )
-            observers.setdefault(node.layer, make()).update(values)
+            if node.layer not in observers:
+                observers[node.layer] = makers[node.layer.bits][name]()
+            observers[node.layer].update(values)
         return result
 
     for inputs in slices:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -261,3 +262,11 @@ OBSERVERS: dict[str, Any] = {
     "mse": MeanSquaredError,
     "entropy": Entropy,
 }
+"""Name → observer for 8 bits."""
+OBSERVERS_16: dict[str, Any] = {
+    **OBSERVERS,
+    "mse": partial(MeanSquaredError, 65534),
+    # A histogram as fine as 16 bits would have nearly every value in a bin of its own.
+    "entropy": MinMax,
+}
+"""The same for 16 bits, whose steps are so fine that cutting pays much later."""
