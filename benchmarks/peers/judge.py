@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from realistic import as_taken, draw_inputs, set_realistic_weights
 
 from quantdet.errors import QuantdetError
-from quantdet.evaluate.parity import layer_parity, summarize
+from quantdet.evaluate.parity import layer_parity
 from quantdet.export.integer import export_integer
 from quantdet.quant.freeze import freeze
 from quantdet.quant.prepare import prepare_qat
@@ -124,27 +124,19 @@ class _Case:
 
 
 def _quantize(case: _Case, row: Row) -> None:
-    try:
-        prepared = prepare_qat(case.model, case.calibration_batches())
-    except QuantdetError as error:
-        row.verdict, row.message = "refused", str(error)
-        return
-    except Exception as error:
-        row.verdict, row.message = "traceback", f"prepare_qat: {_describe(error)}"
-        return
+    stage = "prepare_qat"
     with tempfile.TemporaryDirectory() as folder:
         try:
+            prepared = prepare_qat(case.model, case.calibration_batches())
+            stage = "export_integer"
             path = export_integer(prepared, Path(folder) / "model.tflite")
-        except QuantdetError as error:
-            row.verdict, row.message = "late", str(error)
-            return
-        except Exception as error:
-            row.verdict, row.message = "traceback", f"export_integer: {_describe(error)}"
-            return
-        try:
+            stage = "run"
             _compare(case, prepared, path, row)
+        except QuantdetError as error:
+            row.verdict = "refused" if stage == "prepare_qat" else "late"
+            row.message = str(error)
         except Exception as error:
-            row.verdict, row.message = "traceback", f"run: {_describe(error)}"
+            row.verdict, row.message = "traceback", f"{stage}: {_describe(error)}"
 
 
 def _compare(case: _Case, prepared: Any, path: Path, row: Row) -> None:
@@ -186,13 +178,17 @@ def _converter_db(case: _Case, wanted: Outputs, path: Path) -> float | None:
 
 
 def _layer_steps(frozen: Any, path: Path, case: _Case) -> int | None:
-    """Return the largest difference of a layer; None where the file is not of this model."""
+    """Return the largest difference of a layer; None where the file is not of this model.
+
+    Kernels that round coarsely, and are modelled to the last bit, differ by nothing.
+    """
     file = _File(path, "reference")
     (pixels,) = file.quantized(case).values()
     try:
-        return int(summarize(layer_parity(frozen, path, pixels[:2]))["max_lsb"])
+        layers = layer_parity(frozen, path, pixels[:2])
     except QuantdetError:
         return None
+    return max(0 if layer.identical_exact == 1.0 else int(layer.max_lsb) for layer in layers)
 
 
 def _faults(row: Row) -> Iterator[str]:
