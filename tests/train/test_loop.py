@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -166,14 +167,14 @@ def test_last_epoch_is_kept_where_asked_for(tmp_path):
 
 
 def test_result_is_the_moving_average(tmp_path):
-    """After the first step the average follows v <- 0.9 v + 0.1 w; checked on every step."""
+    """Its momentum is t / (t + 9) after t steps, at most the one set; checked on every step."""
     steps = []
 
     class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             steps.append(values(self.model))
 
-    settings = FitSettings(epochs=2, batch_size=8, learning_rate=0.05, ema=0.9, keep="last")
+    settings = FitSettings(epochs=2, batch_size=8, learning_rate=0.05, ema=0.5, keep="last")
     model = build()
     with pytest.MonkeyPatch.context() as patch:
         original = keras.Model.fit
@@ -187,10 +188,21 @@ def test_result_is_the_moving_average(tmp_path):
         fit(model, task(), settings, tmp_path)
     kernel = [step[0] for step in steps]
     average = kernel[0]
-    for value in kernel[1:]:
-        average = 0.9 * average + 0.1 * value
+    for t, value in enumerate(kernel[1:], start=1):
+        momentum = min(t / (t + 9), 0.5)
+        average = momentum * average + (1 - momentum) * value
     np.testing.assert_allclose(values(model)[0], average, atol=1e-5)
     assert np.abs(kernel[-1] - average).max() > 1e-3
+
+
+def test_the_moving_average_of_few_steps_forgets_the_start(tmp_path):
+    start = build()
+    model, few = build(), FitSettings(epochs=2, batch_size=8, learning_rate=0.05, keep="last")
+    fit(model, task(), few, tmp_path / "raw")
+    averaged = build()
+    fit(averaged, task(), replace(few, ema=0.9999), tmp_path / "averaged")
+    moved = np.abs(values(model)[0] - values(start)[0]).mean()
+    assert np.abs(values(averaged)[0] - values(start)[0]).mean() > 0.5 * moved
 
 
 def test_layers_learn_at_their_own_rate(tmp_path):

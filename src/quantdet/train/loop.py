@@ -46,7 +46,7 @@ class FitSettings:
         seed: of order, augmentation and dropout.
         mixed_precision: compute in bfloat16, keep variables in float32.
         ema: momentum of the moving average of the variables, which is then what is validated
-            and kept; 0 means none (Polyak and Juditsky 1992).
+            and kept; 0 means none (Polyak and Juditsky 1992). It rises to that in the first steps.
         layer_rates: (start of a layer's name, factor on its learning rate), first match wins.
         range_rate: factor on the learning rate of learned ranges and scales.
         keep: "best" epoch by validation loss, or the "last".

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
+from keras import ops
 
 if TYPE_CHECKING:
     from quantdet.train.loop import FitSettings
@@ -15,10 +16,19 @@ if TYPE_CHECKING:
 _RANGES = ("minimum", "maximum", "scale")
 
 
+# Of the moving average: after t steps it weighs the last t / 9 or so.
+_AVERAGE_WARMUP = 9.0
+
+
 class LayerwiseAdamW(keras.optimizers.AdamW):
     """AdamW with a factor on the learning rate of each layer, and one for learned ranges.
 
     Adam's steps do not depend on the size of the gradient, so scaling gradients would not do.
+
+    A moving average of the variables (``use_ema``) follows from the first step: its momentum rises
+    as t / (t + 9) after t steps, up to ``ema_momentum`` (the warm-up of
+    tf.train.ExponentialMovingAverage). With Keras' constant 0.998 a training of 96 steps would
+    keep 83 % of what it started from.
 
     Args:
         learning_rate: rate or schedule.
@@ -43,6 +53,15 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         # TensorFlow passes its own kind of variable, which has no path.
         path = self._trainable_variables[self._get_variable_index(variable)].path
         super().update_step(gradient, variable, learning_rate * self._factor(path))
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        steps = ops.cast(self.iterations, "float32")
+        momentum = ops.minimum(steps / (steps + _AVERAGE_WARMUP), self.ema_momentum)
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            if average is not None:
+                share = ops.cast(momentum, average.dtype)
+                average.assign(share * average + (1 - share) * variable)
 
     def _factor(self, path: str) -> float:
         if path.rpartition("/")[2] in _RANGES:
