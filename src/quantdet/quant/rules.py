@@ -92,7 +92,10 @@ _ACTIVATIONS: dict[str, Rule] = {
     "softmax": Rule(Range.UNIT, ("SOFTMAX",)),
 }
 _RESIZING = (keras.layers.UpSampling2D, keras.layers.Resizing)
-_RESIZE_OPERATORS = ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR")
+_INTERPOLATIONS = {
+    "nearest": Rule(Range.INPUT, ("RESIZE_NEAREST_NEIGHBOR",), exact=True),
+    "bilinear": Rule(Range.INPUT, ("RESIZE_BILINEAR",)),
+}
 
 Clip = tuple[float, float | None]
 CLIPS: dict[str, Clip] = {"relu": (0.0, None), "relu6": (0.0, 6.0), "relu1": (0.0, 1.0)}
@@ -192,6 +195,7 @@ def rule_for(layer: Any) -> Rule:
     kind = activation_kind(layer)
     if kind in _ACTIVATIONS:
         return _ACTIVATIONS[kind]
+    check_options(layer)
     rule = _by_configuration(layer) or RULES.get(type(layer))
     if rule is None:
         layers = ", ".join(sorted(kind.__name__ for kind in (*RULES, *_RESIZING)))
@@ -203,13 +207,12 @@ def rule_for(layer: Any) -> Rule:
             "quantdet.quant.equivalents.EQUIVALENTS "
             '(docs/quantization.md, "Custom layers")'
         )
-    check_options(layer)
     return rule
 
 
 def _by_configuration(layer: Any) -> Rule | None:
     if type(layer) in _RESIZING:
-        return Rule(Range.INPUT, _RESIZE_OPERATORS, exact=layer.interpolation == "nearest")
+        return _INTERPOLATIONS.get(layer.interpolation)
     if type(layer) is primitives.Reduce:
         return _REDUCTIONS[layer.function]
     return _UNARY[layer.function] if type(layer) is primitives.Unary else None
