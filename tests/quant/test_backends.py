@@ -168,6 +168,7 @@ def _check_export(backend, folder):
     assert all("\n" not in sentence for sentence in said.values())
 
 
+@pytest.mark.slow
 def test_export_on_jax(tmp_path):
     _check_export("jax", tmp_path)
 

@@ -362,6 +362,7 @@ def test_random_stream_of_a_batch_is_its_own():
     assert draw(1, 1, 1) == draw(1, 1, 1)
 
 
+@pytest.mark.slow
 def test_moving_averages_on_jax(tmp_path):
     # JAX gives the memory of variables away in a step; averages that shared it were lost.
     script = (
