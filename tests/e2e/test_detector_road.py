@@ -20,6 +20,9 @@ TINY = (
     "model.width=0.35",
     "model.weights=none",
     "train.finetune_epochs=1",
+    # Fewer trained layers are traced faster; tests/train trains them all.
+    "train.finetune_from=block_15_expand",
+    "qat.train_backbone=false",
     "qat.epochs=1",
     "qat.calibration_images=8",
 )

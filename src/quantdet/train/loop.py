@@ -21,6 +21,7 @@ import numpy as np
 
 from quantdet.errors import DataError, QuantdetError
 from quantdet.train.batches import BatchSource, EpochBatches
+from quantdet.train.build import build_losses
 from quantdet.train.checkpoint import Checkpoints
 from quantdet.train.curves import draw_curves
 from quantdet.train.history import History
@@ -172,6 +173,8 @@ def _train(session: _Session, history: History, progress: Progress | None) -> Hi
         # On TensorFlow's CPU kernels XLA is ten times slower; elsewhere Keras decides.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
+    session.model.optimizer.build(session.model.trainable_variables)
+    build_losses(session.model, batches[0])
     if history.rows:
         session.checkpoints.restore_last(session.model)
     recorder = _Recorder(session, history, batches, progress)

@@ -30,6 +30,7 @@ from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import equalizes
 from quantdet.runtime.contract import file_sha256
 from quantdet.train.batches import EpochBatches
+from quantdet.train.build import build_losses
 from quantdet.train.distill import follow, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task, load_float_model
@@ -201,6 +202,7 @@ def _validation_loss(model: Any, task: TrainingTask, settings: FitSettings) -> f
     source = task.validation or task.train
     model.compile(loss=dict(task.losses), jit_compile=False)
     batches = EpochBatches(source, settings.batch_size, settings.seed, shuffle=False)
+    build_losses(model, batches[0])
     return float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
 
 
