@@ -22,13 +22,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
+from quantdet.cli.tables import table
 from quantdet.config import Config, load_config
 from quantdet.data.configured import load_configured
 from quantdet.data.scenes import generate_scenes
 from quantdet.evaluate.latency import host
 from quantdet.models import build_ssd
 from quantdet.quant.fold import fold_batch_norm
-from quantdet.tables import table
 from quantdet.train.batches import EpochBatches
 from quantdet.train.float_stage import build_task, freeze_before
 

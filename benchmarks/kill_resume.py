@@ -21,7 +21,7 @@ SETTINGS = ("train.epochs=3", "train.finetune_epochs=3", "train.augment=mild", "
 
 
 def command(stage: str, run: Path, data: Path) -> list[str]:
-    start = [sys.executable, "-m", "quantdet.cli", stage]
+    start = [sys.executable, "-m", "quantdet", stage]
     if stage != "train":
         return [*start, str(run)]
     options = [part for item in SETTINGS for part in ("--set", item)]

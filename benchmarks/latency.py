@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from quantdet.cli.tables import table
 from quantdet.evaluate.latency import host
 from quantdet.runtime.engine import Engine
-from quantdet.tables import table
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from quantdet import pipeline
+from quantdet.cli.metrics_text import metrics_table
 from quantdet.config import load_config
 from quantdet.evaluate.latency import host
-from quantdet.metrics_text import metrics_table
 
 
 def main() -> None:

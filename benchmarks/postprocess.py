@@ -17,10 +17,10 @@ import time
 import numpy as np
 
 from quantdet.boxes import encode_boxes
+from quantdet.cli.tables import table
 from quantdet.runtime.anchors import anchor_boxes
 from quantdet.runtime.contract import AnchorMap, Contract, DecoderSpec, InputSpec, TensorSpec
 from quantdet.runtime.decode import decode, dequantize
-from quantdet.tables import table
 
 CLASSES = 20
 SIZE = (300, 300)

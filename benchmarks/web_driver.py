@@ -24,7 +24,7 @@ WAIT_MS = 600_000
 @contextmanager
 def served(models: Sequence[str]) -> Iterator[str]:
     """Yield the address of the page, by a process that ends with the block."""
-    command = [sys.executable, "-m", "quantdet.cli", "web", *models, "--port", "0"]
+    command = [sys.executable, "-m", "quantdet", "web", *models, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -27,7 +27,7 @@ TINY = (
 def quantdet(*arguments, check=None):
     """Run the command line in a process of its own; return it finished."""
     done = subprocess.run(
-        [sys.executable, "-m", "quantdet.cli", *map(str, arguments)],
+        [sys.executable, "-m", "quantdet", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from quantdet.analysis_text import analysis_text
+from quantdet.cli.analysis_text import analysis_text
 from quantdet.report.analysis import draw_analysis
 
 

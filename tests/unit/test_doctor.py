@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from quantdet import doctor
+from quantdet.cli import doctor
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from quantdet.boxes import as_boxes
+from quantdet.cli.tables import predictions_text, table
 from quantdet.detections import Detections
 from quantdet.runtime.predict import Prediction
-from quantdet.tables import predictions_text, table
 
 
 def test_columns_are_aligned():

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from quantdet.cli.verify_text import verify_table
 from quantdet.verify.run import verify_subject
 from quantdet.verify.targets import TARGETS
 from quantdet.verify.verdict import judge
-from quantdet.verify_text import verify_table
 from tests.verify.conftest import silent
 
 

@@ -52,7 +52,7 @@ def strict_model(tmp_path_factory):
 
 def start(*arguments, **environment):
     """Start `quantdet web`; return the process and the page's address."""
-    command = [sys.executable, "-m", "quantdet.cli", "web", *arguments, "--port", "0"]
+    command = [sys.executable, "-m", "quantdet", "web", *arguments, "--port", "0"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

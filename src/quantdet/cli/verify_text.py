@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantdet.tables import table
+from quantdet.cli.tables import table
 
 _HEADER = ("target", "", "identical", "exact", "max", "noise", "same boxes", "ms (threads)")
 

@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from typing import Any
 
-from quantdet.tables import table
+from quantdet.cli.tables import table
 
 # Distribution names that provide a module → (module, what it is for, how to get it)
 _PARTS = (

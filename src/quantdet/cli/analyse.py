@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quantdet.cli_output import Json, show
+from quantdet.cli.output import Json, show
 
 
 def analyse(
@@ -30,7 +30,7 @@ def analyse(
     Example: quantdet analyse runs/voc
     """
     from quantdet import pipeline
-    from quantdet.analysis_text import analysis_text
+    from quantdet.cli.analysis_text import analysis_text
     from quantdet.progress import bar
     from quantdet.runs import Run
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from quantdet.tables import table
+from quantdet.cli.tables import table
 
 Row = dict[str, Any]
 _NOTHING = "–"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantdet.tables import table
+from quantdet.cli.tables import table
 
 _SHOWN = 15
 _NOTHING = "–"

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from quantdet.cli_output import Json, show
+from quantdet.cli.output import Json, show
+
+
+def doctor(as_json: Json = False) -> None:
+    """Show versions, backend and devices, and what is missing with its install line.
+
+    Example: quantdet doctor
+    """
+    from quantdet.cli.doctor import examine, render
+
+    result = examine()
+    show(result, as_json, render(result))
 
 
 def predict(  # noqa: PLR0913, PLR0917 - options of the command line
@@ -51,12 +62,12 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
 
     Example: quantdet predict street.jpg --out found --class car --threshold 0.4
     """
+    from quantdet.cli.tables import predictions_text
     from quantdet.progress import bar
     from quantdet.runtime.detector import Detector
     from quantdet.runtime.predict import predict_to_folder
     from quantdet.runtime.pretrained import DEFAULT_MODEL, find_model, is_model
     from quantdet.runtime.thresholds import parse_class_thresholds
-    from quantdet.tables import predictions_text
 
     if model is None and is_model(inputs[0]):
         model, inputs = inputs[0], inputs[1:]
@@ -87,8 +98,8 @@ def models(as_json: Json = False) -> None:
 
     Example: quantdet models
     """
+    from quantdet.cli.tables import models_text
     from quantdet.runtime.pretrained import describe_pretrained
-    from quantdet.tables import models_text
 
     found = describe_pretrained()
     show(found, as_json, models_text(found))
@@ -104,9 +115,9 @@ def benchmark(
 
     Example: quantdet benchmark runs/voc/export/model.tflite --threads 4
     """
+    from quantdet.cli.tables import latency_table
     from quantdet.evaluate.latency import benchmark as measure
     from quantdet.progress import bar
-    from quantdet.tables import latency_table
 
     with bar() as progress:
         results = measure(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quantdet.cli_output import Json, show
+from quantdet.cli.output import Json, show
 from quantdet.errors import ConfigError
 
 
@@ -30,7 +30,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet evaluate runs/voc
     Example: quantdet evaluate peer.tflite --data VOCdevkit/VOC2007 --split test
     """
-    from quantdet.metrics_text import metrics_table
+    from quantdet.cli.metrics_text import metrics_table
     from quantdet.progress import bar
     from quantdet.runtime.pretrained import find_model
 

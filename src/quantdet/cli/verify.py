@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quantdet.cli_output import Json, show
+from quantdet.cli.output import Json, show
 from quantdet.errors import ConfigError
 
 _FAILED = 3
@@ -38,10 +38,10 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
     """
     from quantdet import pipeline
     from quantdet.atomic import write_json
+    from quantdet.cli.verify_text import verify_table
     from quantdet.progress import bar
     from quantdet.runs import Run
     from quantdet.runtime.pretrained import find_model
-    from quantdet.verify_text import verify_table
 
     path = find_model(model)
     with bar() as progress:

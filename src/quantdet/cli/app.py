@@ -1,0 +1,91 @@
+"""The command line: parse, call, show; errors become exit codes here and nowhere else.
+
+0 done · 1 a defect of quantdet · 2 something the user can mend · 3 `verify` found a target that
+fails. Everything heavy is imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from quantdet.cli.analyse import analyse
+from quantdet.cli.data import data_app
+from quantdet.cli.device import benchmark, doctor, models, predict
+from quantdet.cli.evaluate import evaluate
+from quantdet.cli.output import help_without_command
+from quantdet.cli.stages import demo, export, qat, report, run, train
+from quantdet.cli.verify import verify
+from quantdet.cli.web import web
+from quantdet.errors import QuantdetError
+
+app = typer.Typer(
+    help="Images with boxes in, full-integer uint8 LiteRT detector out, measured on the file.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data_app, name="data")
+app.command()(doctor)
+app.command()(demo)
+app.command()(train)
+app.command()(qat)
+app.command()(export)
+app.command()(evaluate)
+app.command()(analyse)
+app.command()(report)
+app.command()(run)
+app.command()(predict)
+app.command()(verify)
+app.command()(benchmark)
+app.command()(web)
+app.command()(models)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quantdet {metadata.version('quantdet')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Images with boxes in, full-integer uint8 LiteRT detector out, measured on the file."""
+    help_without_command(context)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    # TensorFlow's C++ part reads this when it is first imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        # Without standalone mode click returns the code of typer.Exit instead of leaving.
+        code = app(standalone_mode=False)
+    except QuantdetError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+    except Exception as error:
+        # Typer's usage errors know how to show themselves; the rest are defects with traceback.
+        if hasattr(error, "format_message"):
+            _fail(error.format_message())
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(2)

@@ -1,0 +1,161 @@
+"""Commands that get, organise, check and show data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quantdet.cli.output import Json, help_without_command, show
+
+data_app = typer.Typer()
+
+DataRoot = Annotated[Path, typer.Argument(help="Data set folder, e.g. VOCdevkit/VOC2012.")]
+Format = Annotated[str, typer.Option("--format", help="auto, voc, coco or yolo.")]
+Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line.")]
+
+
+@data_app.callback(invoke_without_command=True)
+def data_group(context: typer.Context) -> None:
+    """Get, organise, check and look at data sets."""
+    help_without_command(context)
+
+
+@data_app.command("download")
+def data_download(
+    name: Annotated[str, typer.Argument(help="voc2012 or voc2007.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder for what comes.")],
+    source: Annotated[
+        str | None, typer.Option("--from", help="Folder, zip, tar or URL instead of Kaggle.")
+    ] = None,
+) -> None:
+    """Fetch a data set; goes on where it broke off.
+
+    Example: quantdet data download voc2012 --out downloads/voc2012
+    """
+    from quantdet.data.sources import download
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        path = download(name, out, source=source, progress=progress.named("download"))
+    typer.echo(f"{path}\nnext: quantdet data prepare {path} --out VOCdevkit")
+
+
+@data_app.command("prepare")
+def data_prepare(
+    source: Annotated[Path, typer.Argument(help="Folder with one or more VOC trees.")],
+    out: Annotated[Path, typer.Option("--out", help="VOCdevkit folder to make or fill.")],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard links.")] = False,
+    remove_source: Annotated[
+        bool, typer.Option("--remove-source", help="Remove the source once verified.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Merge VOC trees into VOCdevkit/VOC<year>; nothing is removed before it is verified.
+
+    Example: quantdet data prepare downloads/voc2012 --out VOCdevkit
+    """
+    from quantdet.data.prepare import prepare_voc
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        result = prepare_voc(
+            source,
+            out,
+            link=not copy,
+            remove_source=remove_source,
+            progress=progress.named("prepare"),
+        )
+    text = (
+        f"{result.root}: {result.pictures} pictures, {result.annotations} annotations, "
+        f"{result.lists} lists (linked {result.linked}, copied {result.copied}, "
+        f"there before {result.already}, removed from source {result.removed})"
+    )
+    show(result.to_dict(), as_json, text)
+
+
+@data_app.command("check")
+def data_check(
+    root: DataRoot,
+    data_format: Format = "auto",
+    labels: Labels = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the findings as JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for everything that would spoil training; exit code 2 if something does.
+
+    Example: quantdet data check VOCdevkit/VOC2012
+    """
+    from quantdet.atomic import write_json
+    from quantdet.cli.tables import check_table
+    from quantdet.data.check import check_dataset
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        result = check_dataset(
+            root, format=data_format, labels=labels, progress=progress.named("check")
+        )
+    if out is not None:
+        write_json(out, result.to_dict())
+    show(result.to_dict(), as_json, check_table(result.to_dict()))
+    if not result.ok:
+        raise typer.Exit(2)
+
+
+@data_app.command("show")
+def data_show(
+    root: DataRoot,
+    out: Annotated[Path, typer.Option("--out", help="Picture to write.")] = Path("sheet.png"),
+    split: Annotated[str, typer.Option("--split")] = "train",
+    count: Annotated[int, typer.Option("--count", min=1)] = 16,
+    data_format: Format = "auto",
+) -> None:
+    """Draw a contact sheet with boxes.
+
+    Example: quantdet data show VOCdevkit/VOC2012 --out sheet.png
+    """
+    from quantdet.data.dataset import load_dataset
+    from quantdet.data.show import contact_sheet
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        dataset = load_dataset(root, format=data_format, splits=(split,), skip_bad=True)
+        contact_sheet(
+            dataset.splits[split],
+            dataset.labels,
+            out,
+            count=count,
+            seed=0,
+            progress=progress.named("draw"),
+        )
+    typer.echo(str(out))
+
+
+@data_app.command("convert")
+def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
+    root: DataRoot,
+    out: Annotated[Path, typer.Option("--out", help="Folder to make.")],
+    to: Annotated[str, typer.Option("--to", help="voc, coco or yolo.")],
+    data_format: Format = "auto",
+    copy: Annotated[bool, typer.Option("--copy", help="Copy pictures, make no links.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")] = False,
+) -> None:
+    """Write a data set in another format; pictures are hard links where the disk allows.
+
+    Example: quantdet data convert VOCdevkit/VOC2012 --to yolo --out voc2012-yolo
+    """
+    from quantdet.data.convert import convert
+    from quantdet.data.dataset import load_dataset
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        dataset = load_dataset(
+            root, format=data_format, skip_bad=skip_bad, progress=progress.named("read")
+        )
+        done = convert(dataset, out, to, link=not copy, progress=progress.named("write"))
+    typer.echo(f"{done.root}: {done.pictures} pictures, {len(dataset.labels)} classes")
+    for reason in dataset.skipped:
+        typer.echo(f"left out: {reason}")
+    if done.objects_left_out:
+        typer.echo(f"left out: {done.objects_left_out} difficult objects, which {to} cannot mark")

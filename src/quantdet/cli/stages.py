@@ -1,0 +1,210 @@
+"""Commands that make a detector: each stage, all of them, and the demo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quantdet.errors import QuantdetError
+
+_DEMO_PICTURES = 12
+
+RunDir = Annotated[Path, typer.Argument(help="Run folder, as made by `quantdet train`.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="ssd, voc_ssd300, note, recommended or demo.")
+]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data set folder.")]
+OutRun = Annotated[Path, typer.Option("--out", help="Run folder to make or go on with.")]
+Weights = Annotated[
+    str | None, typer.Option("--weights", help="voc-ssd300, coco, imagenet, none, or a file.")
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")]
+
+
+def _config(
+    file: Path | None,
+    preset: str | None,
+    overrides: Sequence[str] | None,
+    options: dict[str, dict[str, Any]],
+) -> Any:
+    from quantdet.config import load_config
+
+    values = {
+        section: {key: value for key, value in keys.items() if value is not None}
+        for section, keys in options.items()
+    }
+    return load_config(file, preset=preset, overrides=overrides or (), values=values)
+
+
+def _options(data: Path | None, weights: str | None, skip_bad: bool) -> dict[str, dict[str, Any]]:
+    return {
+        "data": {"root": data, "skip_bad": skip_bad or None},
+        "model": {"weights": weights},
+    }
+
+
+def train(  # noqa: PLR0913, PLR0917 - options of the command line
+    out: OutRun,
+    data: DataOption = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+    overrides: Overrides = None,
+    weights: Weights = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Train the float model; goes on where it was interrupted.
+
+    Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
+    """
+    from quantdet import pipeline
+    from quantdet.progress import bar
+
+    settings = _config(config, preset, overrides, _options(data, weights, skip_bad))
+    with bar() as progress:
+        run = pipeline.run_train(settings, out, progress)
+    typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
+
+
+def qat(run_dir: RunDir, overrides: Overrides = None) -> None:
+    """Quantize the float model and fine-tune it quantization-aware.
+
+    Example: quantdet qat runs/voc --set qat.epochs=5
+    """
+    from quantdet import pipeline
+    from quantdet.progress import bar
+    from quantdet.runs import Run
+
+    run = Run.open(run_dir)
+    pipeline.update_config(run, overrides or ())
+    with bar() as progress:
+        pipeline.run_qat(run, progress)
+    typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
+
+
+def export(
+    source: Annotated[
+        Path, typer.Argument(help="Run folder, or a .tflite with its contract (last 3 formats).")
+    ],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="uint8, int8, int16 (of 16 bit recipes), int8-ptq, float32, float16; labels, "
+            "c-array, postprocess; repeatable.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Of a .tflite: folder for the files.")
+    ] = None,
+) -> None:
+    """Write .tflite files, each with its contract; integer files are checked to be integer.
+
+    Example: quantdet export runs/voc --format uint8 --format c-array
+    """
+    from quantdet import pipeline
+    from quantdet.progress import bar
+    from quantdet.runs import Run
+
+    wanted = formats or ["uint8"]
+    if source.is_file():
+        paths = pipeline.export_model(source, wanted, out)
+    elif out is not None:
+        raise QuantdetError("--out goes with a .tflite; a run has its own export folder")
+    else:
+        with bar() as progress:
+            paths = pipeline.run_export(Run.open(source), wanted, progress)
+    for path in paths:
+        size = path.stat().st_size
+        typer.echo(f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"))
+
+
+def report(
+    run_dirs: Annotated[
+        list[Path], typer.Argument(help="Run folder; two or more are compared.", metavar="RUN...")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File; default: in the (first) run folder.")
+    ] = None,
+) -> None:
+    """Write report.html of a run, or comparison.html of several: one file, no network.
+
+    Example: quantdet report runs/voc
+    """
+    from quantdet import pipeline
+    from quantdet.runs import Run
+
+    runs = [Run.open(path) for path in run_dirs]
+    several = len(runs) > 1
+    written = pipeline.run_comparison(runs, out) if several else pipeline.run_report(runs[0], out)
+    typer.echo(str(written))
+
+
+def run(  # noqa: PLR0913, PLR0917 - options of the command line
+    out: OutRun,
+    data: DataOption = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+    overrides: Overrides = None,
+    weights: Weights = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Do everything: train, qat, export, evaluate, analyse, report.
+
+    Example: quantdet run --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
+    """
+    settings = _config(config, preset, overrides, _options(data, weights, skip_bad))
+    _run_all(settings, out)
+
+
+def demo(
+    pictures: Annotated[
+        list[str] | None, typer.Argument(help="Your own, for the model that comes with quantdet.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything.")] = Path("demo"),
+) -> None:
+    """Show both: the model that comes with quantdet, and a whole training run on generated scenes.
+
+    Example: quantdet demo street.jpg
+    """
+    from quantdet import pipeline
+    from quantdet.data.dataset import load_dataset
+    from quantdet.data.scenes import generate_scenes
+    from quantdet.progress import bar
+    from quantdet.runtime.detector import Detector
+
+    with bar() as progress:
+        data = generate_scenes(out / "VOCdevkit", count=480, progress=progress.named("generate"))
+    samples = load_dataset(data, splits=("test",)).splits["test"][:_DEMO_PICTURES]
+    scenes = [str(sample.image_path) for sample in samples]
+    _draw(Detector.pretrained(), pictures or scenes, out / "shipped")
+    finished = _run_all(_config(None, "demo", None, _options(data, None, False)), out / "run")
+    _draw(Detector(finished.root), scenes, out / "predictions")
+    pipeline.run_report(finished)  # once more, now with the pictures drawn
+
+
+def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
+    from quantdet.runtime.predict import predict_to_folder
+
+    predict_to_folder(detector, pictures, out)
+    typer.echo(f"boxes:  {out}")
+
+
+def _run_all(settings: Any, out: Path) -> Any:
+    from quantdet import pipeline
+    from quantdet.cli.metrics_text import metrics_table
+    from quantdet.progress import bar
+
+    with bar() as progress:
+        finished = pipeline.run_all(settings, out, progress)
+    metrics = json.loads(finished.metrics_file.read_text("utf-8"))
+    typer.echo(metrics_table(metrics))
+    typer.echo(f"\nmodel:  {finished.model_file}\nreport: {finished.report_file}")
+    return finished
