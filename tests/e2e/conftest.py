@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 import subprocess
 import sys
+import traceback
 
 import pytest
 from filelock import FileLock
 
+from quantdet.cli import main
 from quantdet.data.scenes import generate_scenes
 
 TINY = (
@@ -35,6 +39,25 @@ def quantdet(*arguments, check=None):
     if check is not None:
         assert done.returncode == check, done.stdout + done.stderr
     return done
+
+
+def quantdet_here(*arguments):
+    """Run the command line in this process, where TensorFlow has started already."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", ["quantdet", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        except Exception:
+            traceback.print_exc()
+            code = 1
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def settings(*more):

@@ -12,11 +12,11 @@ import zipfile
 
 import pytest
 
-from tests.e2e.conftest import quantdet, settings
+from tests.e2e.conftest import quantdet, quantdet_here, settings
 
 
 def _fails(*arguments, says):
-    done = quantdet(*arguments)
+    done = quantdet_here(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     for words in says:

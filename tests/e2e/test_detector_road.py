@@ -13,7 +13,7 @@ import pytest
 
 from quantdet.quant.litert_file import read_litert
 from quantdet.runtime.detector import Detector
-from tests.e2e.conftest import quantdet
+from tests.e2e.conftest import quantdet, quantdet_here
 
 TINY = (
     "model.input_size=160",
@@ -149,7 +149,9 @@ def test_faulty_yolo_folder(yolo, tmp_path, fault, message):
     else:
         (data / "data.yaml").write_text("names: [a\n")
     out = tmp_path / "run"
-    done = quantdet("train", "--preset", "ssd", "--data", data, "--out", out, *options(tmp_path))
+    done = quantdet_here(
+        "train", "--preset", "ssd", "--data", data, "--out", out, *options(tmp_path)
+    )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert re.search(message, done.stderr), done.stderr
@@ -164,7 +166,7 @@ def test_faulty_coco_file(scenes, tmp_path):
     (data / "images" / content["images"][1]["file_name"]).unlink()
     file.write_text(json.dumps(content))
     arguments = ("--preset", "ssd", "--data", data, "--out", tmp_path / "run")
-    done = quantdet("train", *arguments, *options(tmp_path))
+    done = quantdet_here("train", *arguments, *options(tmp_path))
     assert done.returncode == 2
     assert "category_id 77 is not in" in done.stderr
     check = quantdet("data", "check", data, "--json")
