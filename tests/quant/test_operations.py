@@ -8,13 +8,19 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.schema_py_generated import TensorType
 from keras import layers as kl
 from keras import ops
 
+from quantdet.errors import ExportError, QuantizationError
+from quantdet.quant.freeze import freeze
 from quantdet.quant.judge import compare_with_float
+from quantdet.quant.litert.flatbuffer import pack_model, read_model
 from quantdet.quant.litert.run import run_content
 from quantdet.quant.litert.writer import integer_content
+from quantdet.quant.match import match_graph
 from quantdet.quant.prepare import prepare_qat
+from quantdet.quant.reader import read_graph
 from tests.quant.judge import sqnr_db
 
 TOKENS = kl.Reshape((64, 8))
@@ -116,6 +122,63 @@ def test_the_given_model_is_not_changed_by_taking_it_apart():
     before = [len(layer._inbound_nodes) for layer in model._flatten_layers()]
     prepare_qat(model, x, trial_export=False)
     assert [len(layer._inbound_nodes) for layer in model._flatten_layers()] == before
+
+
+# Names of what is refused → (function of a picture, words of the refusal).
+REFUSED = {
+    "numbers as a condition": (lambda y: ops.where(ops.relu(y), y, 0.5), "compare them: x != 0"),
+    "not of numbers": (lambda y: y * ops.cast(ops.logical_not(y), "float32"), "compare them"),
+    "a number and a truth": (
+        lambda y: y * ops.cast(ops.logical_and(y > 0, y), "float32"),
+        "compare them",
+    ),
+    "a sum of truths": (lambda y: y * ops.cast((y > 0) + (y < 1), "float32"), "logical_or"),
+    "a constant condition": (
+        lambda y: ops.where(np.eye(8, dtype=bool)[None, :, :, None], y, 0.5 * y),
+        "constant condition",
+    ),
+    "a mask": (lambda y: kl.Softmax(axis=1)(y, mask=np.ones((8, 8, 8), bool)), "has a mask"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_be_another_function_is_refused(name):
+    build, words = REFUSED[name]
+    model, x = net(build)
+    with pytest.raises(QuantizationError, match=words):
+        prepare_qat(model, x, trial_export=False)
+
+
+@pytest.mark.parametrize("kernel", ["he_normal", "zeros"])
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_twins_of_one_kernel_are_told_apart(kernel, bias):
+    def build(y):
+        twins = [kl.Conv2D(3, 3, kernel_initializer=kernel, name=f"twin_{i}")(y) for i in range(3)]
+        return [twins[0], kl.Activation("sigmoid")(twins[1]), kl.ReLU(6.0)(twins[2])]
+
+    model, x = net(build)
+    weights = model.get_layer("twin_0").get_weights()[0]
+    for number in range(3):
+        values = np.float32([0.3, -0.2, 0.5]) + bias * number
+        model.get_layer(f"twin_{number}").set_weights([weights, values])
+    prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
+    found = run_content(integer_content(prepared), {"image": x})
+    for number, wanted in enumerate(model.predict(x, verbose=0)):
+        assert sqnr_db(wanted, found[f"output_{number}"]) > 30
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_another_bias_in_the_file_is_found(number):
+    model, x = net(lambda y: kl.Conv2D(4, 1, name="head")(y))
+    prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
+    content = read_model(integer_content(prepared))
+    (tensors,) = (graph.tensors for graph in content.subgraphs)
+    biases = [tensor for tensor in tensors if tensor.type == TensorType.INT32]
+    buffer = content.buffers[biases[number].buffer]
+    values = np.frombuffer(bytes(buffer.data), np.int32) + np.int32(500)
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    with pytest.raises(ExportError, match="bias 0 is"):
+        match_graph(read_graph(freeze(prepared), clone=False), pack_model(content))
 
 
 def test_equal_biases_keep_their_values():

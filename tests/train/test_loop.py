@@ -205,6 +205,24 @@ def test_the_moving_average_of_few_steps_forgets_the_start(tmp_path):
     assert np.abs(values(averaged)[0] - values(start)[0]).mean() > 0.5 * moved
 
 
+def test_a_step_is_traced_once(tmp_path, monkeypatch):
+    traced = []
+
+    def counted(name):
+        original = getattr(keras.Model, name)
+
+        def step(self, *arguments):
+            traced.append(name)
+            return original(self, *arguments)
+
+        return step
+
+    for name in ("train_step", "test_step"):
+        monkeypatch.setattr(keras.Model, name, counted(name))
+    fit(build(), task(), SETTINGS, tmp_path)
+    assert sorted(traced) == ["test_step", "train_step"]
+
+
 def test_layers_learn_at_their_own_rate(tmp_path):
     start, fast, none = build(), build(), build()
     for model, rates in ((fast, (("sig", 5.0), ("value", 1.0))), (none, (("value", 0.0),))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -78,7 +79,10 @@ def test_vela_refuses_what_is_no_model(tmp_path):
 
 
 def test_browser_gives_the_tensors_of_xnnpack(subject, xnnpack):
-    result = result_of("browser", subject)
+    async def in_a_notebook():
+        return result_of("browser", subject)
+
+    result = asyncio.run(in_a_notebook())
     as_litert = judge(subject, xnnpack, "xnnpack")
     assert result.identical == as_litert.identical
     assert result.noise_lsb == as_litert.noise_lsb

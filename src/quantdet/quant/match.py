@@ -165,9 +165,14 @@ class _Matcher:
             same = weights.data is not None and np.array_equal(weights.data.reshape(-1), wanted)
             if same and self._same_scales(node.layer, weights):
                 found.append(op)
+        # The writer gives each further twin a larger scale, so the smallest is the first call's.
         return min(
             found,
-            key=lambda op: (self._other_bias(node, op) is not None, self._distance(node, op)),
+            key=lambda op: (
+                self._other_bias(node, op) is not None,
+                self._distance(node, op),
+                float(self._file.tensors[op.inputs[1]].scales[0]),
+            ),
             default=None,
         )
 

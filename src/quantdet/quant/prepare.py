@@ -26,10 +26,7 @@ from quantdet.quant.calibration_data import (
     check_input_range,
 )
 from quantdet.quant.equalize import equalize
-from quantdet.quant.fold import (
-    dense_as_convolution,
-    simplify,
-)
+from quantdet.quant.fold import dense_as_convolution, simplify
 from quantdet.quant.graph import Graph, Node, build_model, with_shapes
 from quantdet.quant.judge import compare_with_float, file_outputs
 from quantdet.quant.layers import (

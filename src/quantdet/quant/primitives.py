@@ -181,7 +181,17 @@ NATIVE: dict[str, tuple[str, Function]] = {
     "gelu_tanh": ("GELU", lambda x, _: ops.gelu(x, approximate=True)),
 }
 """Function of one value → the operator that LiteRT has for it, and the function."""
+TRUTHS: dict[str, Function] = {
+    "greater": lambda x, bound: ops.cast(x > bound, x.dtype),
+    "greater_equal": lambda x, bound: ops.cast(x >= bound, x.dtype),
+    "less": lambda x, bound: ops.cast(x < bound, x.dtype),
+    "less_equal": lambda x, bound: ops.cast(x <= bound, x.dtype),
+    "is_zero": lambda x, _: ops.cast(x == 0, x.dtype),
+    "logical_not": lambda x, _: 1 - x,
+}
+"""Function of one value that is 0 or 1."""
 TABULATED: dict[str, Function] = {
+    **TRUTHS,
     "elu": lambda x, alpha: ops.elu(x, alpha=alpha),
     "celu": lambda x, alpha: ops.celu(x, alpha=alpha),
     "selu": lambda x, _: ops.selu(x),
@@ -196,16 +206,6 @@ TABULATED: dict[str, Function] = {
     # As large as the range allows where there is no value.
     "reciprocal": lambda x, _: 1.0 / ops.where(x == 0, 1e-30, x),
 }
-TRUTHS: dict[str, Function] = {
-    "greater": lambda x, bound: ops.cast(x > bound, x.dtype),
-    "greater_equal": lambda x, bound: ops.cast(x >= bound, x.dtype),
-    "less": lambda x, bound: ops.cast(x < bound, x.dtype),
-    "less_equal": lambda x, bound: ops.cast(x <= bound, x.dtype),
-    "is_zero": lambda x, _: ops.cast(x == 0, x.dtype),
-    "logical_not": lambda x, _: 1 - x,
-}
-"""Function of one value that is 0 or 1."""
-TABULATED |= TRUTHS
 """Function of one value that the file looks up in a table."""
 
 

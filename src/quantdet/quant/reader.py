@@ -20,7 +20,14 @@ from quantdet.quant.activations import function_kind, keras_function
 from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
-from quantdet.quant.operations import LAYERS, OPERATIONS, UnsupportedError, operation_name
+from quantdet.quant.operations import (
+    LAYERS,
+    OPERATIONS,
+    UnsupportedError,
+    check_truths,
+    operation_name,
+)
+from quantdet.quant.operations.operands import is_tensor
 from quantdet.quant.primitives import Unary
 from quantdet.quant.rules import JOINING, check_options, describe, is_known
 
@@ -296,6 +303,10 @@ def _called_on(call: Any, shapes: Sequence[Shape]) -> Any:
     }
     args, kwargs = call.arguments.fill_in(inputs)
     with _refusals_named(operation), _nodes_forgotten(operation):
+        check_truths(
+            operation_name(operation) or "",
+            [symbol.dtype if is_tensor(symbol) else None for symbol in call.arguments.args],
+        )
         outputs = _apply(operation, args, kwargs)
         for output in keras.tree.flatten(outputs):
             if not isinstance(output, keras.KerasTensor):

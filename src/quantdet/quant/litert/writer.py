@@ -7,7 +7,7 @@ What comes out is checked (``quantdet.quant.match``), not trusted.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -140,7 +140,8 @@ class _Writer:
 
     def __init__(self, graph: Graph) -> None:
         self._producers = graph.producers()
-        self._calls: Counter[bytes] = Counter()
+        # Kernel → the calls that have it, as (layer, inputs).
+        self._calls: defaultdict[bytes, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
         layers = {id(node.layer): node.layer for node in graph.nodes}
         self._params = {
             key: layer.params()
@@ -171,9 +172,7 @@ class _Writer:
             return self._fake_quant(self._clipped(arguments[0], layer), layer)
         if isinstance(layer, QuantizedWeights):
             constants = self._weights[id(layer)]
-            content = constants.kernel.tobytes()
-            kernel = _fake_quant_kernel(layer, constants, self._calls[content])
-            self._calls[content] += 1
+            kernel = _fake_quant_kernel(layer, constants, self._twins(node, constants))
             return layer.linear(arguments[0], kernel, constants.bias)
         if isinstance(layer, keras.layers.UpSampling2D | keras.layers.Resizing):
             result = _resize(layer, arguments[0])
@@ -192,6 +191,13 @@ class _Writer:
             # The values are on the grid already; this tells the converter which grid.
             return self._fake_quant(result, quantizer_before(self._producers, node))
         return result
+
+    def _twins(self, node: Node, constants: _Constants) -> int:
+        """Return how many calls before have this kernel and the same layer or the same input."""
+        calls = self._calls[constants.kernel.tobytes()]
+        count = sum(id(node.layer) == layer or node.inputs == inputs for layer, inputs in calls)
+        calls.append((id(node.layer), node.inputs))
+        return count
 
     def _clipped(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
         """Return the tensor behind a ReLU that the quantizer stands for."""
@@ -244,15 +250,14 @@ def _tabulated(graph: Graph) -> dict[str, Callable[[NDArray[np.float32]], Any]]:
     }
 
 
-def _fake_quant_kernel(layer: Any, constants: _Constants, call: int) -> Any:
+def _fake_quant_kernel(layer: Any, constants: _Constants, twins: int) -> Any:
     """Return the constant kernel behind the fake quantization that the converter looks for."""
     tf = tensorflow()
     kernel, limit = constants.kernel, constants.limit
     # The converter makes one of equal constants, and of equal operators behind them: it quantizes
     # the one anew, per channel and with 8 bits, or leaves float what has two grids or biases then.
-    # One unit in the last place of the scale makes it another constant of the same integers.
-    for _ in range(call):
-        limit = limit * np.float32(1 + 2**-22)
+    # A few units in the last place of the scale make it another constant of the same integers.
+    limit = limit * np.float32(1 + twins * 2**-22)
     if not layer.per_channel:
         return tf.quantization.fake_quant_with_min_max_vars(
             kernel, -limit, limit, num_bits=layer.bits, narrow_range=True

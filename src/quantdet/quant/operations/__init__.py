@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from quantdet.quant.operations.choices import CHOICES
+from quantdet.quant.operations.choices import CHOICES, check_truths
 from quantdet.quant.operations.elementwise import ELEMENTWISE
 from quantdet.quant.operations.normalization import NORMALIZATIONS, group_norm, normalization
 from quantdet.quant.operations.operands import UnsupportedError
@@ -20,7 +20,7 @@ from quantdet.quant.operations.reductions import REDUCTIONS
 from quantdet.quant.operations.shapes import SHAPES
 from quantdet.quant.operations.spatial import SPATIAL
 
-__all__ = ["LAYERS", "OPERATIONS", "UnsupportedError", "operation_name"]
+__all__ = ["LAYERS", "OPERATIONS", "UnsupportedError", "check_truths", "operation_name"]
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     **ELEMENTWISE,

@@ -6,13 +6,13 @@ comparison is a table of one value here; what it chooses is multiplied by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 from quantdet.quant.operations.elementwise import add, multiply, subtract
-from quantdet.quant.operations.operands import is_tensor, numbers
+from quantdet.quant.operations.operands import UnsupportedError, is_tensor, numbers
 from quantdet.quant.primitives import Unary
 
 
@@ -67,8 +67,27 @@ def logical_or(_: Any, a: Any, b: Any) -> Any:
     return keras.layers.Maximum()([a, b])
 
 
+def check_truths(key: str, dtypes: Sequence[str | None]) -> None:
+    """Refuse operations on truth values that are given numbers, and sums of truth values.
+
+    Args:
+        key: of ``OPERATIONS``.
+        dtypes: of the arguments; None for constants.
+
+    Raises:
+        UnsupportedError: Keras takes numbers for true where they are not 0; a product would not.
+    """
+    taken = {"numpy.Where": dtypes[:1]}.get(key, dtypes if key in _LOGIC else ())
+    if any(dtype not in ("bool", None) for dtype in taken):
+        raise UnsupportedError("takes numbers for truth values; compare them: x != 0")
+    if key == "numpy.Add" and set(dtypes) == {"bool"}:
+        raise UnsupportedError("adds truth values; use logical_or, or cast them to float32")
+
+
 def where(op: Any, truth: Any, x: Any, y: Any) -> Any:
     """Return truth * x + (1 - truth) * y, without the term of a constant 0."""
+    if not is_tensor(truth):
+        raise UnsupportedError("has a constant condition; multiply by it")
     if _is_zero(y):
         return multiply(op, truth, x)
     rest = multiply(op, logical_not(op, truth), y)
@@ -79,6 +98,7 @@ def _is_zero(value: Any) -> bool:
     return not is_tensor(value) and not numbers(value).any()
 
 
+_LOGIC = ("numpy.LogicalNot", "numpy.LogicalAnd", "numpy.LogicalOr")
 CHOICES: dict[str, Callable[..., Any]] = {
     "numpy.Greater": greater,
     "numpy.GreaterEqual": greater_equal,
