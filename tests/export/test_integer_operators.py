@@ -14,7 +14,7 @@ from tflite_micro.python.tflite_micro import runtime
 
 from quantdet.errors import ExportError
 from quantdet.quant.litert.check_integer import check_integer
-from quantdet.quant.litert.convert import convert
+from quantdet.quant.litert.convert import convert, layer_scope
 from quantdet.quant.litert.flatbuffer import read_model
 from quantdet.quant.litert.integer_operators import as_operator, as_table, use_integer_kernels
 from quantdet.quant.litert.writer import _integer_options
@@ -123,6 +123,16 @@ def test_tables_of_16_bits():
     expected = quantize(POINTWISE["elu"](dequantize(integers, grids["x0"])), grid)
     for kernels in KERNELS:
         np.testing.assert_array_equal(run(content, kernels, {"x0": integers}), expected)
+
+
+def test_a_refusal_names_the_layer_of_float_tensors_and_the_operators():
+    def function(x):
+        with tf.name_scope(layer_scope("my log")):
+            x = tf.math.log(on_grid(x, 1, 4))
+        return tf.math.cos(x)
+
+    with pytest.raises(ExportError, match="of the layers 'my.log'; operators .*: COS, .*LOG"):
+        check_integer(converted(function, 8), "int8")
 
 
 def test_a_function_that_is_not_a_number_in_its_range_is_refused():

@@ -26,11 +26,17 @@ def build_tiny(input_size, width, style):
     return keras.Model(picture, keras.layers.ReLU(6.0, name="out_relu")(x), name="tiny")
 
 
-@pytest.fixture
-def tiny_backbone(monkeypatch):
+@pytest.fixture(scope="module")
+def tiny_backbone():
     """Register a backbone small enough for tests, as [model] backbone = "tiny"."""
     from quantdet.models.backbones import BACKBONES
 
-    entry = replace(BACKBONES["mobilenet_v2"], build=build_tiny, packaged=None)
-    monkeypatch.setitem(BACKBONES, "tiny", entry)
-    return "tiny"
+    entry = replace(
+        BACKBONES["mobilenet_v2"],
+        build=build_tiny,
+        features={16: "relu2", 32: "out_relu"},
+        packaged=None,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "tiny", entry)
+        yield "tiny"

@@ -34,7 +34,7 @@ from quantdet.train.qat_stage import train_qat
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, tiny_backbone):
     """Float run, quantized run and exported file of an ``ssd`` on coloured rectangles."""
     root = tmp_path_factory.mktemp("ssd")
     (root / "data").mkdir()
@@ -43,7 +43,7 @@ def trained(tmp_path_factory):
         preset="ssd",
         values={
             "data": {"cache_dir": str(root / "cache")},
-            "model": {"input_size": 160, "width": 0.35, "weights": "none"},
+            "model": {"backbone": tiny_backbone, "input_size": 160, "weights": "none"},
             "train": {"finetune_epochs": 2, "batch_size": 8, "finetune_from": ""},
             "qat": {"epochs": 1, "distill": 0.9, "learning_rate": 1e-5, "calibration_images": 8},
         },

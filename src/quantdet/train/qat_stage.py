@@ -163,7 +163,8 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
     history = fit(
         trained, training, settings, stage.folder / "finetune", stage.report("train quantized")
     )
-    loss_trained = _validation_loss(trained, training, settings)
+    # With a validation split, training has measured the epoch that it kept.
+    loss_trained = history.best.get("val_loss") or _validation_loss(trained, training, settings)
     kept = "trained" if loss_trained < loss_calibrated else "calibrated"
     if kept == "calibrated":
         for variable, value in zip(trained.variables, calibrated, strict=True):

@@ -9,8 +9,9 @@ from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.quiet import quiet_stderr
 
 _INTEGER_TYPES = {"int4", "int8", "uint8", "int16", "int32", "int64", "bool"}
-# Operators whose quantized kernels compute something else → what to write instead.
+# Layers that a refusal names.
 _MOST_NAMES = 5
+# Operators whose quantized kernels compute something else → what to write instead.
 _WRONG_KERNELS = {
     # A shift of more than 31 bits: -1 / 100 may come out as the smallest integer.
     "DIV": "LiteRT's kernels give ±127 for small quotients; multiply by the reciprocal",

@@ -42,18 +42,7 @@ from quantdet.quant.rules import rule_for
 def integer_content(model: Any, io_dtype: str | None = None) -> bytes:
     """Return the .tflite of a model made by ``prepare_qat``, checked against the model.
 
-    Args:
-        model: fake-quantized model, calibrated, trained or not; it is not changed.
-        io_dtype: "uint8" (default) or "int8", type of all inputs and outputs; a model with 16 bit
-            activations has "int16".
-
-    On another backend than TensorFlow a TensorFlow process does it, on the saved model.
-
-    Raises:
-        QuantizationError: the model, or a layer of it, is not prepared.
-        ExportError: the converter left a float op or tensor, or changed a scale; or the model
-            has no such ``io_dtype``.
-        DependencyError: TensorFlow is not installed.
+    Arguments and errors are those of :func:`quantdet.export.integer.export_integer`.
     """
     check_prepared(model)
     if keras.backend.backend() != "tensorflow":
