@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from realistic import as_taken, draw_inputs, set_realistic_weights
 
 from quantdet.errors import QuantdetError
-from quantdet.evaluate.parity import layer_parity
 from quantdet.export.integer import export_integer
+from quantdet.quant.exact import ExactModel
 from quantdet.quant.freeze import freeze
 from quantdet.quant.prepare import prepare_qat
 
@@ -46,9 +46,8 @@ class Row:
         converter_db: that of LiteRT's own post-training quantizer; found only where ``db`` is low.
         steps: largest difference of file and simulation in steps of the output.
         mean_steps: mean difference.
-        drift_db: SQNR of the file against the simulation.
-        layer_steps: largest difference of one layer on the integers that LiteRT fed to it; found
-            only where ``steps`` is too large.
+        exact_steps: largest difference of the file from the simulation that rounds as its kernels
+            do; found only where ``steps`` is too large.
         seconds: of all.
     """
 
@@ -59,8 +58,7 @@ class Row:
     converter_db: float | None = None
     steps: float | None = None
     mean_steps: float | None = None
-    drift_db: float | None = None
-    layer_steps: int | None = None
+    exact_steps: float | None = None
     seconds: float = 0.0
 
 
@@ -96,14 +94,22 @@ class _Case:
     def run(self, model: Any = None) -> Outputs:
         """Return what the float net, or another model with its inputs, makes of the inputs."""
         model = model or self.model
-        found: list[Outputs] = []
-        for batch in self._batches(self.compared):
-            outputs = model(as_taken(model, batch), training=False)
-            found.append({k: np.asarray(v, np.float64) for k, v in _named(outputs).items()})
-        whole = {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
+        whole = self._answers(lambda batch: model(as_taken(model, batch), training=False))
         if not all(np.isfinite(values).all() for values in whole.values()):
             raise ValueError("outputs are not finite")
         return whole
+
+    def run_exact(self, frozen: Any, kernels: str) -> Outputs:
+        """Return what the simulation with the rounding of a kernel set makes of one input."""
+        exact = ExactModel(frozen, kernels)
+        return self._answers(lambda batch: exact(batch[0].astype(np.float32)))
+
+    def _answers(self, answer: Callable[[list[NDArray[Any]]], Any]) -> Outputs:
+        found: list[Outputs] = []
+        for batch in self._batches(self.compared):
+            outputs = _named(answer(batch))
+            found.append({k: np.asarray(v, np.float64) for k, v in outputs.items()})
+        return {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
 
     def calibration_batches(self) -> list[Any]:
         return [as_taken(self.model, batch) for batch in self._batches(self.calibration)]
@@ -142,27 +148,23 @@ def _quantize(case: _Case, row: Row) -> None:
 def _compare(case: _Case, prepared: Any, path: Path, row: Row) -> None:
     frozen = freeze(prepared)
     wanted, simulated = case.run(), case.run(frozen)
-    decibels: list[float] = []
-    drift: list[float] = []
-    differences: list[NDArray[Any]] = []
-    for kernels in _KERNELS:
-        file = _File(path, kernels)
-        found = file.run(case)
-        if found.keys() != wanted.keys():
-            raise ValueError(f"outputs {sorted(found)} instead of {sorted(wanted)}")
-        for name, values in found.items():
-            decibels.append(sqnr(wanted[name], values))
-            drift.append(sqnr(simulated[name], values))
-            steps = np.abs(values - simulated[name]) / file.steps[name]
-            differences.append(steps.reshape(-1))
-    row.db, row.drift_db = round(min(decibels), 1), round(min(drift), 1)
-    steps = np.concatenate(differences)
+    files = {kernels: _File(path, kernels) for kernels in _KERNELS}
+    found = {kernels: file.run(case) for kernels, file in files.items()}
+    for outputs in found.values():
+        if outputs.keys() != wanted.keys():
+            raise ValueError(f"outputs {sorted(outputs)} instead of {sorted(wanted)}")
+    decibels = [sqnr(wanted[name], outputs[name]) for outputs in found.values() for name in wanted]
+    steps = np.concatenate([files[k].differences(found[k], simulated) for k in _KERNELS])
+    row.db = round(min(decibels), 1)
     row.steps, row.mean_steps = round(float(steps.max()), 2), round(float(steps.mean()), 4)
     if len(case.compared) == 1:
         if row.db < LEAST_DB:
             row.converter_db = _converter_db(case, wanted, path.with_name("converter.tflite"))
         if row.steps > MOST_STEPS:
-            row.layer_steps = _layer_steps(frozen, path, case)
+            row.exact_steps = max(
+                round(float(files[k].differences(found[k], case.run_exact(frozen, k)).max()), 2)
+                for k in _KERNELS
+            )
     faults = list(_faults(row))
     row.verdict, row.message = ("wrong", ", ".join(faults)) if faults else ("pass", "")
 
@@ -177,41 +179,23 @@ def _converter_db(case: _Case, wanted: Outputs, path: Path) -> float | None:
     return round(min(sqnr(wanted[name], found[name]) for name in wanted), 1)
 
 
-def _layer_steps(frozen: Any, path: Path, case: _Case) -> int | None:
-    """Return the largest difference of a layer; None where the file is not of this model.
-
-    Kernels that round coarsely, and are modelled to the last bit, differ by nothing.
-    """
-    file = _File(path, "reference")
-    (pixels,) = file.quantized(case).values()
-    try:
-        layers = layer_parity(frozen, path, pixels[:2])
-    except QuantdetError:
-        return None
-    return max(0 if layer.identical_exact == 1.0 else int(layer.max_lsb) for layer in layers)
-
-
 def _faults(row: Row) -> Iterator[str]:
     """Yield what is wrong with a file.
 
     A net to which 8 bits are no more cruel in our hands than in those of LiteRT's converter is
-    not quantized wrongly. In a deep net the one-step differences of kernels grow; then every
-    layer has to be right on the integers that LiteRT fed to it, and the drift has to stay below
-    quantization's own noise.
+    not quantized wrongly. In a deep net the one-step differences of kernels grow to a noise like
+    that of quantization; then the simulation that rounds as they do has to tell their answer.
     """
     if not row.db >= LEAST_DB:
         attainable = row.converter_db
         if attainable is None or not row.db >= attainable - CONVERTER_MARGIN_DB:
             yield f"{row.db} dB against the float net (LiteRT's converter: {attainable or '–'} dB)"
-    if row.steps <= MOST_STEPS:
-        return
-    differ = f"file and simulation differ by {row.steps} steps ({row.mean_steps} on average)"
-    if row.layer_steps is None:
-        yield differ
-    elif row.layer_steps > 1:
-        yield f"{differ}, a layer by {row.layer_steps}"
-    elif row.drift_db < row.db:
-        yield f"{differ}, more than quantization's noise"
+    if not row.steps <= MOST_STEPS:
+        differ = f"file and simulation differ by {row.steps} steps ({row.mean_steps} on average)"
+        if row.exact_steps is None:
+            yield differ
+        elif not row.exact_steps <= MOST_STEPS:
+            yield f"{differ}, with the kernels' rounding by {row.exact_steps}"
 
 
 def sqnr(wanted: NDArray[Any], found: NDArray[Any]) -> float:
@@ -246,6 +230,11 @@ class _File:
             raw = self._runner(**batch)
             found.append({name: self._real(name, values) for name, values in raw.items()})
         return {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
+
+    def differences(self, found: Outputs, expected: Outputs) -> NDArray[np.float64]:
+        """Return how far real values of all outputs are apart, in steps of their grids."""
+        apart = [np.abs(found[name] - expected[name]) / self.steps[name] for name in expected]
+        return np.concatenate([values.reshape(-1) for values in apart])
 
     def quantized(self, case: _Case) -> dict[str, NDArray[Any]]:
         """Return input name → integers; one input may have any name, several have Keras' own."""

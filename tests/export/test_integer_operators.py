@@ -131,7 +131,7 @@ def test_a_refusal_names_the_layer_of_float_tensors_and_the_operators():
             x = tf.math.log(on_grid(x, 1, 4))
         return tf.math.cos(x)
 
-    with pytest.raises(ExportError, match="of the layers 'my.log'; operators .*: COS, .*LOG"):
+    with pytest.raises(ExportError, match=r"of the layers 'my\.log'; operators .*: COS, .*LOG"):
         check_integer(converted(function, 8), "int8")
 
 

@@ -11,6 +11,7 @@ from quantdet.evaluate.parity import layer_parity
 from quantdet.export.integer import export_integer
 from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.freeze import freeze
+from quantdet.quant.judge import compare_with_float
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.rules import RULES, Range, Rule
 from tests.quant.cases import random_input
@@ -79,3 +80,28 @@ def test_an_equivalent_takes_the_place_of_a_layer(tmp_path):
     layers = _parity(model, tmp_path)
     assert {"attention_conv", "attention_product"} <= {layer.layer for layer in layers}
     assert max(layer.max_lsb for layer in layers) <= 1
+
+
+class ScaleAndShift(kl.Layer):
+    """The variables stand on the left, as they do in formulas."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+        self.shift = self.add_weight(shape=(input_shape[-1],), initializer="zeros")
+
+    def call(self, inputs):
+        return self.shift + self.scale * (1.5 - inputs) / 2.0
+
+
+def test_variables_may_stand_on_the_left():
+    x = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(x, ScaleAndShift()(kl.Conv2D(4, 3)(x)))
+    layer = model.layers[-1]
+    layer.set_weights([np.array([0.5, 1, -1, 2]), np.array([0.1, 0, 0.3, -2])])
+    pictures = random_input(model)
+    prepared = prepare_qat(model, pictures, observer="minmax")
+    assert compare_with_float(model, prepared, pictures).worst_db > 30
+    # Outside, variables are Keras' own again: they compute at once.
+    assert float(keras.ops.sum(layer.scale * np.ones(4, np.float32))) == 2.5
+    with pytest.raises(ValueError, match="KerasTensor"):
+        layer.scale * x

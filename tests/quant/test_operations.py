@@ -81,6 +81,23 @@ FORMS = {
     "choice_of_tensors": (lambda y: ops.where(y <= y[..., ::-1], y, y[..., ::-1]), 33),
     "choice_of_numbers": (lambda y: y + ops.where(ops.relu(y) == 0.0, 1.0, 0.0), 28),
     "truths": (lambda y: y * ops.cast(ops.logical_not(y < 0.0) & (y <= 9.0), "float32"), 30),
+    "product_with_itself": (
+        lambda y: ops.relu(TOKENS(y) @ ops.transpose(TOKENS(y) * 0.37, (0, 2, 1))),
+        29,
+    ),
+    "nothing_added": (lambda y: kl.Conv2D(3, 1)(y + np.zeros((8, 8, 1), "float32")), 31),
+    "bias_of_columns": (
+        lambda y: kl.EinsumDense("bhwc,cde->bhwde", (8, 8, 2, 3), "elu", bias_axes="de")(y),
+        30,
+    ),
+    "bias_of_rows": (
+        lambda y: kl.EinsumDense("bhwc,cd->bhwd", (8, 8, 4), bias_axes="wd")(y),
+        30,
+    ),
+    "factor_of_each_channel": (
+        lambda y: kl.EinsumDense("bhwc,c->bhwc", (8, 8, 8), bias_axes="c")(y),
+        30,
+    ),
     "random_flip": (lambda y: kl.RandomFlip()(y), 33),
 }
 
@@ -106,6 +123,25 @@ def test_the_file_computes_what_keras_computes(name):
     assert compare_with_float(model, prepared, x).worst_db >= least
     found = run_content(integer_content(prepared), {"image": x})["output_0"]
     assert sqnr_db(model.predict(x, verbose=0), found) >= least
+
+
+# Attention to noise is a mean of nothing.
+LEAST_DB = 20
+
+
+# What Keras starts from, zeros and ones, is left out by LiteRT's converter.
+@pytest.mark.parametrize("name", ["attention", "layer_normalization", "bias_of_rows"])
+def test_untrained_layers_become_files(name):
+    picture = keras.Input((8, 8, 8))
+    model = keras.Model(picture, FORMS[name][0](picture))
+    x = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 8)).astype(np.float32)
+    assert compare_with_float(model, prepare_qat(model, x), x).worst_db >= LEAST_DB
+
+
+def test_a_bias_of_columns_is_trained_as_that_of_a_dense_layer():
+    model, x = net(FORMS["attention"][0])
+    names = {layer.name for layer in prepare_qat(model, x, trial_export=False).layers}
+    assert not [name for name in names if name.endswith("constant")]
 
 
 def test_names_of_parts_do_not_depend_on_the_session():

@@ -165,9 +165,8 @@ def test_float_converter_makes_the_operator(name):
         ({"db": float("nan"), "steps": 0.0}, "nan dB"),
         ({"db": 40.0, "steps": 2.0}, None),
         ({"db": 40.0, "steps": 3.0}, "3.0 steps"),
-        ({"db": 25.0, "steps": 9.0, "layer_steps": 1, "drift_db": 30.0}, None),
-        ({"db": 25.0, "steps": 9.0, "layer_steps": 2, "drift_db": 30.0}, "a layer by 2"),
-        ({"db": 25.0, "steps": 9.0, "layer_steps": 1, "drift_db": 24.0}, "noise"),
+        ({"db": 25.0, "steps": 9.0, "exact_steps": 0.0}, None),
+        ({"db": 25.0, "steps": 9.0, "exact_steps": 3.0}, "rounding by 3.0"),
     ],
 )
 def test_faults_of_a_file(found, fault):

@@ -30,7 +30,6 @@ from quantdet.quant.kernel_sets import (
     KernelSet,
     Sums,
     mean_away_from_zero,
-    resize_in_10_bits,
     round_twice,
 )
 from quantdet.quant.kernel_tables import kernel_table
@@ -46,6 +45,9 @@ from quantdet.quant.numerics import QuantParams, dequantize, quantize
 from quantdet.quant.primitives import TABULATED, MatMul, Reduce, Unary
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
+
+# Of the uint8 view.
+_INT8_ZERO = 128
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,7 @@ class Operators:
     def find(self, node: Node) -> Callable[[Node, list[Any]], Pending] | None:
         """Return the integer form of a call; None where float computes the same."""
         resizing = isinstance(node.layer, keras.layers.UpSampling2D | keras.layers.Resizing)
-        if resizing and not (
-            node.layer.interpolation == "bilinear" and self._kernels.interpolates_in_10_bits
-        ):
+        if resizing and node.layer.interpolation != "bilinear":
             return None
         if isinstance(node.layer, Reduce) and node.layer.function != "mean":
             return None
@@ -244,10 +244,15 @@ class Operators:
         a, b = self._integers(node, arguments)
         if node.layer.transpose_b:
             b = b.swapaxes(-1, -2)
-        scale_a, scale_b = (self._scale(tensor) for tensor in node.inputs)
+        first, second = (quantizer_of(self._producers, t).params() for t in node.inputs)
         # Sums of integers are exact in float64.
         sums = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
-        return Pending(lambda params: round_twice(sums, scale_a * scale_b / params.scale))
+        symmetric = second.zero_point == _INT8_ZERO
+        return Pending(
+            lambda params: self._kernels.matrix_product(
+                sums, (first.scale, second.scale, params.scale), symmetric
+            )
+        )
 
     def _unary(self, node: Node, arguments: list[Any]) -> Pending:
         (integers,) = self._integers(node, arguments)
@@ -291,7 +296,7 @@ class Operators:
         (integers,) = self._integers(node, arguments)
         height, width = (int(size or 1) for size in self._graph.shapes[node.output][1:3])
         return Pending(
-            lambda params: resize_in_10_bits(integers, (height, width), params.zero_point)
+            lambda params: self._kernels.resize(integers, (height, width), params.zero_point)
         )
 
 

@@ -6,14 +6,14 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
   2.2), a product of 32 x 32 bits rounded to 32, then a shift that rounds again, halves away from
   zero. LiteRT's dense kernel rounds once, TFLite-Micro's twice. Sums are computed 20 bits finer.
   Means divide the multiplier of the scales by the count and cut what is left over.
-- optimized: the same, but ruy's convolutions round halves up in the second step (x86). So does the
-  mean with kept dimensions, which also rounds the zero point to an integer of the new grid: all
-  results are shifted by up to half a step.
-- matrix products of two activations, absolute values and squared differences: the reference kernels
-  in all sets (no other set has kernels of its own), so ``round_twice`` for each of them.
+- optimized: the same, but ruy's convolutions and dense layers round halves up in the second step
+  (x86). So does the mean with kept dimensions, which also rounds the zero point to an integer of
+  the new grid: all results are shifted by up to half a step.
+- absolute values and squared differences: the reference kernels in all sets (no other set has
+  kernels of its own), so ``round_twice`` for each of them. Matrix products of two activations, too,
+  unless XNNPACK takes them: it wants a second matrix with int8's zero point 0.
 - xnnpack: ``lrint(float(accumulator) * scale)``, halves to even, the scales multiplied in float32;
-  sums with multipliers of 21 bits, leaky ReLU with 8, bilinear resizing with 11, the last not
-  modelled.
+  sums with multipliers of 21 bits, leaky ReLU with 8, bilinear resizing with 11.
 
 Found in the kernels' sources and by experiment; tests/quant/test_exact.py compares whole files
 with the kernels themselves.
@@ -59,6 +59,10 @@ MeanIntegers = Callable[[Sums, float], Integers]
 """(sums, scale of the values / scale of the mean) → rounded mean."""
 AddIntegers = Callable[[Integers, Integers, float, float], Integers]
 """(a, b, scale of a / scale of the sum, scale of b / scale of the sum) → rounded sum."""
+MatrixProduct = Callable[[Integers, tuple[float, float, float], bool], Integers]
+"""(sums, scales of a, b and the product, zero point of b is int8's 0) → rounded product."""
+ResizeIntegers = Callable[[Integers, tuple[int, int], int], Integers]
+"""(integers relative to the zero point, new size, zero point of the uint8 view) → the same."""
 
 
 def round_twice(accumulators: Integers, multiplier: Any) -> Integers:
@@ -104,6 +108,22 @@ def add_21_bits(a: Integers, b: Integers, ratio_a: float, ratio_b: float) -> Int
         for values, ratio in ((a, ratio_a), (b, ratio_b))
     ]
     return (fine[0] + fine[1] + (1 << (shift - 1))) >> shift
+
+
+def matrix_product_twice(
+    sums: Integers, scales: tuple[float, float, float], symmetric: bool
+) -> Integers:
+    """Return the product of two computed matrices as LiteRT's own kernels round it."""
+    return round_twice(sums, multiply_scales(*scales))
+
+
+def matrix_product_float32(
+    sums: Integers, scales: tuple[float, float, float], symmetric: bool
+) -> Integers:
+    """Return the same as XNNPACK does, which takes it only if the second matrix is symmetric."""
+    if not symmetric:
+        return matrix_product_twice(sums, scales, symmetric)
+    return round_float32(sums, multiply_scales_float32(*scales))
 
 
 def squared_difference(a: Integers, b: Integers, scales: tuple[float, float, float]) -> Integers:
@@ -175,21 +195,50 @@ def resize_in_10_bits(values: Integers, size: tuple[int, int], zero_point: int) 
     int8 value, halves away from zero.
     """
     shift = zero_point - 128
-    (top, bottom, y), (left, right, x) = map(_positions, values.shape[1:3], size)
-    rows = values + shift
-    rows = rows[:, top] * (1024 - y)[:, None, None] + rows[:, bottom] * y[:, None, None]
-    whole = rows[:, :, left] * (1024 - x)[:, None] + rows[:, :, right] * x[:, None]
+    rows, columns = map(_positions, values.shape[1:3], size)
+    whole = _interpolate(values + shift, rows, columns, 1 << 10)
     rounded: Integers = np.sign(whole) * ((np.abs(whole) + (1 << 19)) >> 20) - shift
     return rounded
 
 
-def _positions(old: int, new: int) -> tuple[Integers, Integers, Integers]:
-    """Return the neighbours of every new position and 1024 times the share of the second."""
+def resize_in_11_bits(values: Integers, size: tuple[int, int], zero_point: int) -> Integers:
+    """Return the same as XNNPACK does: float32 positions, weights of 11 bits, halves up."""
+    shift = zero_point - 128
+    rows, columns = map(_positions_float32, values.shape[1:3], size)
+    whole = _interpolate(values + shift, rows, columns, 1 << 11)
+    rounded: Integers = ((whole + (1 << 21)) >> 22) - shift
+    return rounded
+
+
+Positions = tuple[Integers, Integers, Integers]
+"""For every new position: its neighbours, and the share of the second in fixed point."""
+
+
+def _interpolate(values: Integers, rows: Positions, columns: Positions, one: int) -> Integers:
+    (top, bottom, y), (left, right, x) = rows, columns
+    mixed: Integers = (
+        values[:, top] * (one - y)[:, None, None] + values[:, bottom] * y[:, None, None]
+    )
+    whole: Integers = mixed[:, :, left] * (one - x)[:, None] + mixed[:, :, right] * x[:, None]
+    return whole
+
+
+def _positions(old: int, new: int) -> Positions:
     step = (1024 * old + new // 2) // new
     places = np.arange(new, dtype=np.int64) * step + step // 2 - 512
     before = np.maximum(places >> 10, 0)
     after = np.minimum((places + 1023) >> 10, old - 1)
     return before, after, places - (before << 10)
+
+
+def _positions_float32(old: int, new: int) -> Positions:
+    scale = np.float32(old) / np.float32(new)
+    offset = np.float32(0.5) * scale - np.float32(0.5)
+    places = np.clip(np.arange(new, dtype=np.float32) * scale + offset, 0, np.float32(old - 1))
+    before = places.astype(np.int64)
+    shares = np.rint((places - before.astype(np.float32)) * np.float32(1 << 11))
+    after: Integers = np.minimum(before + 1, old - 1)
+    return before, after, shares.astype(np.int64)
 
 
 def _round_twice(accumulators: Integers, mantissa: Integers, exponent: Integers) -> Integers:
@@ -230,10 +279,11 @@ class KernelSet:
         depthwise: DepthwiseConv2D and Conv2DTranspose.
         dense: Dense.
         product: Multiply.
+        matrix_product: of two computed matrices.
         global_mean: of all positions, on a grid of its own.
         leaky_relu: with one multiplier per value.
         add: Add and Subtract.
-        interpolates_in_10_bits: bilinear resizing in fixed point, not in float.
+        resize: bilinearly, pixels centred.
     """
 
     multiplier: Multiplier = multiply_scales
@@ -241,25 +291,29 @@ class KernelSet:
     depthwise: Requantize = round_twice
     dense: Requantize = round_once
     product: Requantize = round_twice
+    matrix_product: MatrixProduct = matrix_product_twice
     global_mean: MeanIntegers = mean_twice
     leaky_relu: Requantize = round_twice
     add: AddIntegers = add_twice
-    interpolates_in_10_bits: bool = True
+    resize: ResizeIntegers = resize_in_10_bits
 
 
 KERNEL_SETS = {
     "reference": KernelSet(),
     "tflite-micro": KernelSet(dense=round_twice),
-    "optimized": KernelSet(convolution=round_twice_up, global_mean=mean_optimized),
+    "optimized": KernelSet(
+        convolution=round_twice_up, dense=round_twice_up, global_mean=mean_optimized
+    ),
     "xnnpack": KernelSet(
         multiplier=multiply_scales_float32,
         convolution=round_float32,
         depthwise=round_float32,
         dense=round_float32,
         product=round_float32,
+        matrix_product=matrix_product_float32,
         global_mean=mean_float32,
         leaky_relu=round_8_bits,
         add=add_21_bits,
-        interpolates_in_10_bits=False,
+        resize=resize_in_11_bits,
     ),
 }

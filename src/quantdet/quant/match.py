@@ -69,6 +69,7 @@ class _Matcher:
         # Tensors that moving layers gave away to fusion → the tensor they were made of.
         self._fused: dict[int, int] = {}
         self._open = list(file.ops)
+        self._makers = {index: op for op in file.ops for index in op.outputs}
 
     def match(self) -> dict[int, int]:
         self._match_inputs()
@@ -153,13 +154,21 @@ class _Matcher:
             tensor = self._fused[tensor]
         return self._found.get(tensor)
 
+    def _source(self, tensor: int) -> int | None:
+        """Return the file's tensor that holds the values of a call's input, in any shape."""
+        index = self._resolve(tensor)
+        return None if index is None else self._before_reshape(index)
+
+    def _sources(self, op: FileOp) -> list[int | None]:
+        return [self._before_reshape(index) for index in op.inputs if index >= 0]
+
     def _find_weighted(self, node: Node) -> FileOp | None:
         """Return the operator of a call; among twins of one kernel, one with its bias and grid."""
         wanted = file_kernel(node.layer).reshape(-1)
-        source = self._resolve(node.inputs[0])
+        source = self._source(node.inputs[0])
         found = []
         for op in self._open:
-            if op.name not in _WEIGHTED_OPS or source not in op.inputs:
+            if op.name not in _WEIGHTED_OPS or source not in self._sources(op):
                 continue
             weights = self._file.tensors[op.inputs[1]]
             same = weights.data is not None and np.array_equal(weights.data.reshape(-1), wanted)
@@ -215,7 +224,7 @@ class _Matcher:
 
     def _may_be(self, node: Node, op: FileOp) -> bool:
         names = rule_for(node.layer).operators
-        wanted = sorted(str(self._resolve(tensor)) for tensor in node.inputs)
+        wanted = sorted(str(self._source(tensor)) for tensor in node.inputs)
         if op.name not in names:
             return False
         known = self._found.values()
@@ -224,7 +233,7 @@ class _Matcher:
         return same_inputs and self._same_size(node, op)
 
     def _distance(self, node: Node, op: FileOp) -> int:
-        """Return 0 for an operator with the options and the grid of a call, more for others.
+        """Return 0 for an operator with grid, options and shape of a call, more for others.
 
         No reason to refuse: the converter may write a call in another way. What computes something
         else is seen by its grid.
@@ -235,22 +244,28 @@ class _Matcher:
             layer, op.outputs[0]
         )
         other_options = self._options_of(node) != file_options(op, self._file)
-        return 2 * int(other_grid) + int(other_options)
+        other_shape = self._file.tensors[op.outputs[0]].shape != self._shape(node)
+        return 4 * int(other_grid) + 2 * int(other_options) + int(other_shape)
+
+    def _shape(self, node: Node) -> tuple[int, ...]:
+        """Return the shape in the file, which takes one picture at a time."""
+        return (1, *(size or 1 for size in self._graph.shapes[node.output][1:]))
 
     def _options_of(self, node: Node) -> Any:
         return operator_options(node.layer, self._graph.shapes[node.inputs[0]])
 
     def _before_reshape(self, index: int) -> int:
-        """Return what a tensor was made from by operators that no layer stands for.
+        """Return what a tensor was made from by operators that compute nothing.
 
-        A reshape of the converter's own; the sum that makes integers the places of a table.
+        Reshapes, which the converter moves and joins, and the sum that makes integers the places
+        of a table.
         """
-        while index not in self._found.values():
-            before = next((op for op in self._open if op.outputs == (index,)), None)
-            wide = self._file.tensors[index].dtype == "int32"
-            if before is None or not (before.name == "RESHAPE" or wide):
+        while index in self._makers:
+            maker = self._makers[index]
+            wide = self._file.tensors[index].dtype == "int32" and index not in self._found.values()
+            if not (maker.name == "RESHAPE" or wide):
                 break
-            index = before.inputs[0]
+            index = maker.inputs[0]
         return index
 
     def _same_size(self, node: Node, op: FileOp) -> bool:
@@ -259,7 +274,7 @@ class _Matcher:
         By the number of values: the converter may merge a reshape into the operator.
         """
         written = self._file.tensors[op.outputs[0]].shape
-        wanted = tuple(size or 1 for size in self._graph.shapes[node.output])
+        wanted = self._shape(node)
         if isinstance(node.layer, keras.layers.Reshape | keras.layers.Flatten):
             return written == wanted  # Another reshape of the tensor is another tensor.
         return math.prod(written) == math.prod(wanted)

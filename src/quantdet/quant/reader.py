@@ -1,44 +1,27 @@
 """Read a Keras model as the calls of layers that have an integer form.
 
 What Keras has as one layer and integer hardware as several operators (attention, normalization of
-layers, an own layer with inner layers, a bare operation) is taken apart: its ``call`` runs on
-symbolic tensors, and the operations that it uses are replaced by layers (operations/).
+layers, an own layer with inner layers, a bare operation) is taken apart (take_apart.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.activations import function_kind, keras_function
 from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
-from quantdet.quant.operations import (
-    LAYERS,
-    OPERATIONS,
-    UnsupportedError,
-    check_truths,
-    operation_name,
-)
-from quantdet.quant.operations.operands import is_tensor
-from quantdet.quant.primitives import Unary
 from quantdet.quant.rules import JOINING, check_options, describe, is_known
+from quantdet.quant.take_apart import given_tensors, has_own_activation, take_apart
 
 Shape = tuple[int | None, ...]
-_ACTIVATED = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Dense,
-)
 
 
 def read_graph(model: Any, *, clone: bool = True) -> Graph:
@@ -163,7 +146,7 @@ class _Reader:
 
     def _read_call(self, call: Any, known: dict[int, int]) -> None:
         operator = not self._clone or self._is_operator(call)
-        symbols = call.arguments.keras_tensors if operator else _given(call)
+        symbols = call.arguments.keras_tensors if operator else given_tensors(call)
         arguments = [known[id(symbol)] for symbol in symbols]
         if isinstance(call.operation, keras.Model) and hasattr(call.operation, "_nodes_by_depth"):
             outputs = self.read(call.operation, arguments)
@@ -180,7 +163,7 @@ class _Reader:
     def _is_operator(self, call: Any) -> bool:
         """Tell layers that are taken as they are from those that are taken apart."""
         layer = call.operation
-        if type(layer) in EQUIVALENTS or _has_own_activation(layer):
+        if type(layer) in EQUIVALENTS or has_own_activation(layer):
             return False
         if type(layer) in JOINING and not _joins_two(call):
             return False
@@ -220,7 +203,7 @@ class _Reader:
         with _owner_named(operation):
             outputs = self.read(self._parts[key][1], arguments)
         self._depth -= 1
-        if first and not _has_own_activation(operation):
+        if first and not has_own_activation(operation):
             self._name_parts(call, self.nodes[start:])
         return outputs
 
@@ -249,10 +232,6 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def _has_own_activation(layer: Any) -> bool:
-    return type(layer) in _ACTIVATED and function_kind(layer.activation) != "linear"
-
-
 def _joins_two(call: Any) -> bool:
     tensors = call.arguments.keras_tensors
     return len(tensors) == 2 and len({len(tensor.shape) for tensor in tensors}) == 1
@@ -273,111 +252,6 @@ def _refuse_options(call: Any) -> None:
         )
 
 
-def take_apart(call: Any, shapes: Sequence[Shape]) -> Any:
-    """Return a functional model of known layers that computes what a call computes.
-
-    Args:
-        call: Keras' node: an operation and its arguments.
-        shapes: of its tensor arguments.
-
-    Raises:
-        QuantizationError: it uses something that has no integer form; names operation and reason.
-    """
-    try:
-        return _called_on(call, shapes)
-    except QuantizationError:
-        if not isinstance(call.operation, keras.layers.Layer):
-            raise
-        # Some layers count the pictures of a batch, to repeat a constant for each.
-        one = [(1, *shape[1:]) for shape in shapes]
-        with suppress(QuantizationError):
-            return _called_on(call, one)
-        raise
-
-
-def _called_on(call: Any, shapes: Sequence[Shape]) -> Any:
-    operation = call.operation
-    inputs = {
-        id(symbol): keras.Input(batch_shape=shape, dtype=_number_type(symbol.dtype))
-        for symbol, shape in zip(_given(call), shapes, strict=True)
-    }
-    args, kwargs = call.arguments.fill_in(inputs)
-    with _refusals_named(operation), _nodes_forgotten(operation):
-        check_truths(
-            operation_name(operation) or "",
-            [symbol.dtype if is_tensor(symbol) else None for symbol in call.arguments.args],
-        )
-        outputs = _apply(operation, args, kwargs)
-        for output in keras.tree.flatten(outputs):
-            if not isinstance(output, keras.KerasTensor):
-                raise UnsupportedError("gives a result that does not depend on its input")
-        return keras.Model(list(inputs.values()), outputs)
-
-
-def _number_type(dtype: str) -> str:
-    """Return the type of a tensor in the rewritten net: truth values are 0 and 1 there."""
-    return "float32" if dtype == "bool" else dtype
-
-
-def _given(call: Any) -> list[Any]:
-    """Return the tensors that a call is given, each once."""
-    return list({id(symbol): symbol for symbol in call.arguments.keras_tensors}.values())
-
-
-def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    key = operation_name(operation)
-    if key is not None:
-        if key not in OPERATIONS:
-            raise UnsupportedError("has no integer form here")
-        return OPERATIONS[key](operation, *args, **kwargs)
-    if type(operation) in EQUIVALENTS:
-        (tensor,) = keras.tree.flatten(args)
-        return EQUIVALENTS[type(operation)](operation, tuple(tensor.shape))(tensor)
-    if _has_own_activation(operation):
-        return _split_activation(operation, *args)
-    if type(operation) in LAYERS:
-        return LAYERS[type(operation)](operation, *args, **_without_training(kwargs))
-    if type(operation) is keras.layers.Activation:
-        return _activation(operation, *args)
-    return _trace(operation, args, kwargs)
-
-
-def _split_activation(layer: Any, x: Any) -> Any:
-    linear = clone_layer(layer, activation="linear")
-    activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
-    return activation(linear(x))
-
-
-def _activation(layer: Any, x: Any) -> Any:
-    function = keras_function(layer.activation)
-    # Keras' mish does not run on symbolic tensors.
-    return Unary("mish")(x) if function is keras.activations.mish else function(x)
-
-
-def _trace(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Run the call of a layer on symbolic tensors."""
-    options = _without_training(kwargs)
-    if getattr(operation, "_call_has_training_arg", False):
-        options["training"] = False
-    return operation.call(*args, **options)
-
-
-def _without_training(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "training"}
-
-
-@contextmanager
-def _nodes_forgotten(operation: Any) -> Iterator[None]:
-    """Let the layers inside forget that they were called: the given model is not changed."""
-    inner = operation._flatten_layers() if isinstance(operation, keras.layers.Layer) else []
-    counts = [(layer, len(layer._inbound_nodes)) for layer in inner]
-    try:
-        yield
-    finally:
-        for layer, count in counts:
-            del layer._inbound_nodes[count:]
-
-
 @contextmanager
 def _owner_named(operation: Any) -> Iterator[None]:
     """Say of a refused part which layer of the given model it belongs to."""
@@ -387,21 +261,3 @@ def _owner_named(operation: Any) -> Iterator[None]:
         if operation.name in str(error):
             raise
         raise QuantizationError(f"{describe(operation)}: {error}") from None
-
-
-@contextmanager
-def _refusals_named(operation: Any) -> Iterator[None]:
-    try:
-        yield
-    except UnsupportedError as error:
-        raise QuantizationError(f"{describe(operation)} {error}") from None
-    except QuantizationError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().splitlines()
-        raise QuantizationError(
-            f"{describe(operation)} cannot be taken apart: {reason[0] if reason else error!r}; "
-            "write its call with keras.ops and Keras layers, or register it: "
-            "quantdet.quant.equivalents.EQUIVALENTS "
-            '(docs/quantization.md, "Custom layers")'
-        ) from None

@@ -15,7 +15,7 @@ from quantdet.quant.operations.choices import CHOICES, check_truths
 from quantdet.quant.operations.elementwise import ELEMENTWISE
 from quantdet.quant.operations.normalization import NORMALIZATIONS, group_norm, normalization
 from quantdet.quant.operations.operands import UnsupportedError
-from quantdet.quant.operations.products import PRODUCTS, softmax
+from quantdet.quant.operations.products import PRODUCTS, einsum_dense, softmax
 from quantdet.quant.operations.reductions import REDUCTIONS
 from quantdet.quant.operations.shapes import SHAPES
 from quantdet.quant.operations.spatial import SPATIAL
@@ -34,6 +34,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 """``module.Class`` of Keras → function. Modules tell Keras' own from look-alikes."""
 
 LAYERS: dict[type, Callable[..., Any]] = {
+    keras.layers.EinsumDense: einsum_dense,
     keras.layers.GroupNormalization: group_norm,
     keras.layers.Normalization: normalization,
     keras.layers.Softmax: softmax,

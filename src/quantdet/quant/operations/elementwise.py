@@ -67,8 +67,17 @@ def _per_channel(value: Floats, x: Any) -> Floats | None:
     """Return a constant as number or vector over the last axis; None if it is neither."""
     if value.size == 1 and value.ndim <= len(x.shape):
         return value.reshape(())
+    # The converter, too, drops what adds 0 everywhere or multiplies by 1.
+    if value.min() == value.max() and _spreads_over(value, x):
+        return value.reshape(-1)[:1].reshape(())
     vector = value.ndim <= len(x.shape) and value.size == value.shape[-1] == x.shape[-1]
     return value.reshape(-1) if vector else None
+
+
+def _spreads_over(value: Floats, x: Any) -> bool:
+    """Tell whether the result of a constant and a tensor has the shape of the tensor."""
+    ends = zip(value.shape[::-1], x.shape[::-1], strict=False)
+    return value.ndim <= len(x.shape) and all(size in {1, own} for size, own in ends)
 
 
 def negative(_: Any, x: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from quantdet.quant.operations.elementwise import add
 from quantdet.quant.operations.operands import (
     Floats,
     UnsupportedError,
@@ -41,11 +42,12 @@ def matmul(_: Any, a: Any, b: Any) -> Any:
     return MatMul()([a, b])
 
 
-def dense(x: Any, kernel: Floats) -> Any:
-    """Return ``x @ kernel`` over the last axis."""
-    layer = keras.layers.Dense(kernel.shape[1], use_bias=False)
+def dense(x: Any, kernel: Floats, bias: Floats | None = None) -> Any:
+    """Return ``x @ kernel + bias`` over the last axis."""
+    layer = keras.layers.Dense(kernel.shape[1], use_bias=bias is not None)
     result = layer(x)
-    layer.set_weights([kernel.astype(np.float32)])
+    weights = [kernel] if bias is None else [kernel, bias]
+    layer.set_weights([values.astype(np.float32) for values in weights])
     return result
 
 
@@ -103,6 +105,32 @@ def attention(  # noqa: PLR0913, PLR0917 - arguments of keras.ops.dot_product_at
     return transpose(mixed, (0, 2, 1, 3))
 
 
+def einsum_dense(layer: Any, x: Any) -> Any:
+    """Return what an ``EinsumDense`` computes; its bias is that of a dense layer where it fits."""
+    if layer.quantization_mode is not None:
+        raise UnsupportedError(f"is quantized ({layer.quantization_mode}); give the float model")
+    (first, second), result = _parse(layer.equation, (x, layer.kernel))
+    labels, kernel = _Labels(first, second, result), numbers(layer.kernel)
+    bias = None if layer.bias is None else numbers(layer.bias)
+    inside = None if bias is None else _bias_of_columns(bias, kernel, labels)
+    y = _einsum_with_constant(x, kernel, labels, inside)
+    if bias is not None and inside is None:
+        y = add(None, y, bias)
+    linear = layer.activation is keras.activations.linear
+    return y if linear else keras.layers.Activation(layer.activation)(y)
+
+
+def _bias_of_columns(bias: Floats, kernel: Floats, labels: _Labels) -> Floats | None:
+    """Return one number for each column of the dense layer; None if it varies along others."""
+    letters = labels.result[len(labels.result) - bias.ndim :]
+    others = tuple(place for place, c in enumerate(letters) if c not in labels.columns)
+    if labels.scales or any(bias.shape[place] != 1 for place in others):
+        return None
+    sizes = dict(zip(labels.second, kernel.shape, strict=True))
+    whole = np.broadcast_to(bias.squeeze(others), [sizes[c] for c in labels.columns])
+    return whole.reshape(-1)
+
+
 def einsum(op: Any, *operands: Any, **_: Any) -> Any:
     """Return ``ops.einsum`` of one or two operands, the first axis being the batch."""
     terms, result = _parse(op.subscripts, operands)
@@ -139,6 +167,11 @@ class _Labels:
     def shared(self) -> str:
         """In both and in the result: one product for each."""
         return "".join(c for c in self.result if c in self.first and c in self.second)
+
+    @property
+    def scales(self) -> bool:
+        """Whether the second multiplies places of the first, as no dense layer does."""
+        return bool(self.shared) or self.first[0] in self.second
 
     @property
     def summed(self) -> str:
@@ -184,15 +217,17 @@ def _einsum_of_one(x: Any, term: str, result: str) -> Any:
     return transpose(x, [left.index(c) for c in result])
 
 
-def _einsum_with_constant(x: Any, kernel: Floats, labels: _Labels) -> Any:
-    if labels.shared or labels.second.find(labels.first[0]) >= 0:
+def _einsum_with_constant(
+    x: Any, kernel: Floats, labels: _Labels, bias: Floats | None = None
+) -> Any:
+    if labels.scales:
         return _scaled(x, kernel, labels)
     ordered = transpose(x, [labels.first.index(c) for c in labels.rows + labels.summed])
     sizes = dict(zip(labels.second, kernel.shape, strict=True))
     count = math.prod(sizes[c] for c in labels.summed)
     flat = reshape(ordered, (*ordered.shape[1 : len(labels.rows)], count))
     order = [labels.second.index(c) for c in labels.summed + labels.columns]
-    result = dense(flat, kernel.transpose(order).reshape(count, -1))
+    result = dense(flat, kernel.transpose(order).reshape(count, -1), bias)
     result = reshape(result, (*result.shape[1:-1], *(sizes[c] for c in labels.columns)))
     return transpose(result, [(labels.rows + labels.columns).index(c) for c in labels.result])
 
