@@ -6,6 +6,7 @@ runs the given Keras model itself, so that what the rewriting loses is seen, too
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +23,8 @@ from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.noise import decibels, energy, numbers
 from quantdet.quant.reader import functional_form, labelled_tensors, read_graph
 
-# All tensors of the float model are in memory for so many pictures at once.
-_PICTURES_AT_ONCE = 1
+# All tensors of the float model are in memory for some pictures at once: so many numbers (64 MB).
+_NUMBERS_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def compare_with_float(model: Any, quantized: Any, pictures: Any) -> FloatCompar
     sums = {label: np.zeros(2) for label in given.labels}
     outputs = {name: np.zeros(2) for name in named_outputs(graph.outputs)}
     count = 0
-    for inputs in _small(read_calibration(model, pictures)):
+    for inputs in _parts(read_calibration(model, pictures), given.pictures_at_once):
         count += len(inputs[0])
         exact = given.run(inputs)
         known = graph.run(
@@ -171,6 +172,13 @@ class GivenModel:
             {"tensors": self.labels, "outputs": functional._outputs_struct},
         )
 
+    @property
+    def pictures_at_once(self) -> int:
+        """Pictures whose tensors are a few dozen megabytes together, at least one."""
+        shapes = (tensor.shape[1:] for tensor in self.labels.values())
+        numbers_each = sum(math.prod(size or 1 for size in shape) for shape in shapes)
+        return max(1, _NUMBERS_AT_ONCE // max(1, numbers_each))
+
     def run(self, inputs: Inputs) -> GivenValues:
         """Return every tensor for a batch, float32."""
         found = self._probe(inputs if len(inputs) > 1 else inputs[0], training=False)
@@ -196,10 +204,10 @@ def file_outputs(outputs: Any) -> dict[str, Any]:
     return {f"output_{n}": value for n, value in enumerate(keras.tree.flatten(outputs))}
 
 
-def _small(slices: Iterable[Inputs]) -> Iterable[Inputs]:
+def _parts(slices: Iterable[Inputs], size: int) -> Iterable[Inputs]:
     for inputs in slices:
-        for start in range(0, len(inputs[0]), _PICTURES_AT_ONCE):
-            yield [values[start : start + _PICTURES_AT_ONCE] for values in inputs]
+        for start in range(0, len(inputs[0]), size):
+            yield [values[start : start + size] for values in inputs]
 
 
 def _energies(exact: NDArray[np.float32], rounded: Any) -> NDArray[np.float64]:
