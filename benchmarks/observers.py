@@ -32,7 +32,7 @@ from quantdet.config import load_config
 from quantdet.data.cache import build_cache
 from quantdet.evaluate.latency import host
 from quantdet.evaluate.predictors import decode_batch, keras_outputs
-from quantdet.evaluate.tasks import JUDGES
+from quantdet.evaluate.tasks import find_judge
 from quantdet.export.baselines import export_float
 from quantdet.export.contract import write_contract
 from quantdet.export.integer import export_integer
@@ -102,7 +102,7 @@ def run_subject(run: Run, file: Path) -> Subject:
     task = build_task(config, data)
     test = [sample for sample in data.splits[config.data.test_split] if sample.annotated]
     cache = build_cache(test, (config.model.input_size,) * 2, config.data.cache_dir)
-    judge = JUDGES[config.model.name](config, data.labels, cache)
+    judge = find_judge(config, data.labels, cache)
 
     def calibration(seed: int) -> np.ndarray:
         wanted = [f"qat.calibration_images={PICTURES}", f"qat.seed={seed}"]

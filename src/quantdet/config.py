@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from quantdet.atomic import write_text
 from quantdet.errors import ConfigError
+from quantdet.kinds import DEFAULT_KIND, KINDS, size_problem
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,7 +77,7 @@ class TargetConfig(_Section):
 class ModelConfig(_Section):
     """Architecture and where its weights start."""
 
-    name: str = "localizer"
+    name: str = DEFAULT_KIND
     backbone: str = "mobilenet_v2"
     width: float = Field(1.0, ge=0.35, le=1.4)
     input_size: int = Field(224, ge=32, le=1024)
@@ -87,13 +88,11 @@ class ModelConfig(_Section):
 
     @model_validator(mode="after")
     def _size_fits(self) -> ModelConfig:
-        size = self.input_size
-        if self.name == "localizer" and size % 32:
-            raise ValueError(
-                f"input_size {size} must be divisible by 32, e.g. {size // 32 * 32 or 32}"
-            )
-        if self.name in ("ssd", "ssdlite") and not 160 <= size <= 512:
-            raise ValueError(f"input_size {size}: {self.name} takes 160 to 512 pixels")
+        if self.name not in KINDS:
+            raise ValueError(f"name {self.name!r} is unknown; choose one of {', '.join(KINDS)}")
+        problem = size_problem(self.name, self.input_size)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
 

@@ -47,7 +47,10 @@ def run_train(config: Config, out: Path, progress: Progress | None = None) -> Ru
         QuantdetError: configuration, data, weights or folder are wrong; the message says which.
     """
     stage = _training_stages()[0]
+    from quantdet.stages.check import check_config
+
     dataset = _load(config)
+    check_config(config, dataset)
     run = Run.create(out, config)
     with _recorded(run, "train") as entry:
         _write_data_facts(run, config, dataset)

@@ -4,7 +4,7 @@ import pytest
 
 from quantdet.config import ModelConfig
 from quantdet.errors import ModelError
-from quantdet.models import MODELS, WeightSet
+from quantdet.models import WeightSet, build_localizer
 from quantdet.models.backbones import BACKBONES
 from quantdet.models.localizer import HEADS, head_input
 from quantdet.models.losses import losses_for
@@ -18,7 +18,7 @@ def config(**values):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_outputs(head):
-    model = MODELS["localizer"](config(head=head), 3)
+    model = build_localizer(config(head=head), 3)
     out = model(np.zeros((2, 64, 64, 3), np.float32))
     boxes, scores = np.asarray(out["boxes"]), np.asarray(out["scores"])
     assert set(out) == {"boxes", "scores"}
@@ -37,7 +37,7 @@ def test_outputs(head):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_graph_is_flat_and_named(head):
-    model = MODELS["localizer"](config(head=head), 3)
+    model = build_localizer(config(head=head), 3)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     names = [layer.name for layer in model.layers]
     assert {
@@ -54,7 +54,7 @@ def test_graph_is_flat_and_named(head):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_saves_and_loads(tmp_path, head):
-    model = MODELS["localizer"](config(head=head), 3)
+    model = build_localizer(config(head=head), 3)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     x = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype("f4")
@@ -65,7 +65,7 @@ def test_saves_and_loads(tmp_path, head):
 def test_weights_bring_their_style():
     backbone = BACKBONES["mobilenet_v2"].build(64, 0.35, TORCHVISION_STYLE)
     weights = WeightSet(layer_arrays(backbone.layers), TORCHVISION_STYLE, "test", "")
-    model = MODELS["localizer"](config(), 3, weights)
+    model = build_localizer(config(), 3, weights)
     x = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype("f4")
     features = keras.Model(model.input, model.get_layer("out_relu").output)
     np.testing.assert_allclose(features(x), backbone(x), atol=1e-6)
@@ -75,7 +75,7 @@ def test_weights_bring_their_style():
 
 @pytest.mark.parametrize("head", HEADS)
 def test_keras_fit_takes_the_losses(head):
-    model = MODELS["localizer"](config(head=head, input_size=32), 2)
+    model = build_localizer(config(head=head, input_size=32), 2)
     model.compile("sgd", loss=losses_for(head), jit_compile=False)
     x = np.zeros((2, 32, 32, 3), np.float32)
     if head == "global":
@@ -89,4 +89,4 @@ def test_keras_fit_takes_the_losses(head):
 
 def test_no_class_is_an_error():
     with pytest.raises(ModelError, match=r"at least one class.*labels"):
-        MODELS["localizer"](config(), 0)
+        build_localizer(config(), 0)

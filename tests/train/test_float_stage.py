@@ -278,9 +278,9 @@ def test_without_validation_split(tmp_path, dataset, config):
     assert result.phases["frozen"].monitor == "loss"
 
 
-def test_unknown_model_and_layer(dataset, config):
-    with pytest.raises(ConfigError, match=r"\[model\] name = 'yolo'.*localizer"):
-        build_task(config(model={"name": "yolo"}), dataset)
+def test_unknown_model_and_layer(config):
+    with pytest.raises(ConfigError, match=r"name 'yolo' is unknown; choose one of localizer"):
+        config(model={"name": "yolo"})
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="only")])
     with pytest.raises(ConfigError, match=r"finetune_from = 'block_99'.*only"):
         freeze_before(model, "block_99")

@@ -121,7 +121,7 @@ def test_error_names_the_layer_that_is_wrong_not_the_file(tmp_path):
 def test_every_wrong_value_is_told_at_once():
     with pytest.raises(ConfigError) as caught:
         load_config(overrides=["model.input_size=225", "predict.score_threshold=50"])
-    assert "must be divisible by 32, e.g. 224" in str(caught.value)
+    assert "takes 32 to 1024 pixels in steps of 32, e.g. 224" in str(caught.value)
     assert "predict.score_threshold" in str(caught.value)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantdet.cli.tables import table
+from quantdet.kinds import DEFAULT_KIND, DETECTOR, KINDS, LOCALIZER, find_family
 
 Row = dict[str, Any]
 _NOTHING = "–"
@@ -45,13 +46,13 @@ _DETECTION = _Columns(
         ("VOC07 mAP %", lambda row: _percent(row["map_voc07"])),
     ),
 )
-_COLUMNS = {"localizer": _LOCALIZER}
-"""metrics["task"] → its columns; those of a detector for any other."""
+COLUMNS = {LOCALIZER: _LOCALIZER, DETECTOR: _DETECTION}
+"""Family → its columns."""
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
     """Return the accuracy table of ``metrics.json``, with what belongs to it below."""
-    columns = _COLUMNS.get(metrics.get("task", "localizer"), _DETECTION)
+    columns = COLUMNS[_family(metrics)]
     latency = {
         (row["variant"], row["threads"]): row["median_ms"]
         for row in metrics["latency"]
@@ -77,6 +78,12 @@ def metrics_table(metrics: dict[str, Any]) -> str:
         _parity_text(metrics["parity"], columns) if "parity" in metrics else "",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _family(metrics: dict[str, Any]) -> str:
+    """Return the family that was measured; a file made elsewhere is measured as a detector."""
+    task = metrics.get("task", DEFAULT_KIND)
+    return find_family(task) if task in KINDS else DETECTOR
 
 
 def _classes_text(metrics: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ from quantdet.evaluate.predictors import (
     keras_outputs,
     keras_predictor,
 )
-from quantdet.evaluate.tasks import JUDGES
+from quantdet.evaluate.tasks import find_judge
 from quantdet.quant.exact import ExactModel
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.runs import Run
@@ -145,7 +145,7 @@ def _judge(config: Config, dataset: Dataset, progress: Progress | None) -> Judge
         partial(progress, f"decode {split}") if progress else None,
         skip_bad=config.data.skip_bad,
     )
-    return JUDGES[config.model.name](config, dataset.labels, cache)
+    return find_judge(config, dataset.labels, cache)
 
 
 def _any_contract(run: Run) -> Contract:

@@ -8,6 +8,7 @@ from pathlib import Path
 from quantdet.config import Config
 from quantdet.errors import ExportError
 from quantdet.export.metadata import embed_contract
+from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.models.ssd import find_layout, ssd_anchors
 from quantdet.quant.litert_file import FileGraph, FileTensor, read_litert
 from quantdet.runtime.contract import (
@@ -38,12 +39,11 @@ def _ssd(config: Config) -> tuple[DecoderSpec, int | None]:
     return spec, None
 
 
-_DECODERS: dict[str, Callable[[Config], tuple[DecoderSpec, int | None]]] = {
-    "localizer": _localizer,
-    "ssd": _ssd,
-    "ssdlite": _ssd,
+DECODERS: dict[str, Callable[[Config], tuple[DecoderSpec, int | None]]] = {
+    LOCALIZER: _localizer,
+    DETECTOR: _ssd,
 }
-"""[model] name → how its outputs are decoded, and the index of background among the scores."""
+"""Family → how its outputs are decoded, and the index of background among the scores."""
 
 
 def write_contract(
@@ -61,7 +61,7 @@ def write_contract(
             raise ExportError(f"{model_file}: has no output {name!r}, only {list(file.outputs)}")
     ((input_name, input_index),) = file.inputs.items()
     tensor = file.tensors[input_index]
-    decoder, background = _DECODERS[config.model.name](config)
+    decoder, background = DECODERS[find_family(config.model.name)](config)
     contract = Contract(
         task=config.model.name,
         input=InputSpec(

@@ -1,6 +1,6 @@
 """Architectures, their losses, and the weights they start from.
 
-To add a model: write its file, and its line in ``MODELS``.
+A family of models (:mod:`quantdet.kinds`) has a builder, and weights that it can start from.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from quantdet.config import ModelConfig
+from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.models.detector_weights import resolve_detector_weights
 from quantdet.models.localizer import build_localizer
 from quantdet.models.ssd import build_ssd, trunk_names
@@ -16,12 +17,37 @@ from quantdet.models.ssd_start import choose_class_rows
 from quantdet.models.weight_files import WeightSet, save_weights
 from quantdet.models.weights import default_cache_dir, resolve_weights
 
-MODELS: dict[str, Callable[..., Any]] = {
-    "localizer": build_localizer,
-    "ssd": build_ssd,
-    "ssdlite": build_ssd,
+BUILDERS: dict[str, Callable[..., Any]] = {LOCALIZER: build_localizer, DETECTOR: build_ssd}
+"""Family → builder ``(ModelConfig, num_classes, WeightSet | None) -> keras.Model``."""
+
+
+def _detector_start(config: ModelConfig, labels: Sequence[str]) -> WeightSet | None:
+    found = resolve_detector_weights(config, trunk_names(config), default_cache_dir())
+    if found is not None:
+        return choose_class_rows(found, labels, config.start_classes)
+    return resolve_weights(config)
+
+
+STARTS: dict[str, Callable[[ModelConfig, Sequence[str]], WeightSet | None]] = {
+    LOCALIZER: lambda config, labels: resolve_weights(config),
+    DETECTOR: _detector_start,
 }
-"""[model] name → builder ``(ModelConfig, num_classes, WeightSet | None) -> keras.Model``."""
+"""Family → weights to start from."""
+
+
+def build_model(config: ModelConfig, num_classes: int, weights: WeightSet | None = None) -> Any:
+    """Build the float Keras model that [model] describes; see the builder of its family.
+
+    Args:
+        config: the [model] section.
+        num_classes: classes without background.
+        weights: to start from; None leaves all random.
+
+    Raises:
+        ModelError: no class, or ``weights`` do not fit.
+        ConfigError: [model] names something unknown.
+    """
+    return BUILDERS[find_family(config.name)](config, num_classes, weights)
 
 
 def resolve_start(config: ModelConfig, labels: Sequence[str]) -> WeightSet | None:
@@ -31,17 +57,15 @@ def resolve_start(config: ModelConfig, labels: Sequence[str]) -> WeightSet | Non
         ModelError: the weights cannot be had or do not fit.
         ConfigError: [model] names something unknown.
     """
-    if config.name != "localizer":
-        found = resolve_detector_weights(config, trunk_names(config), default_cache_dir())
-        if found is not None:
-            return choose_class_rows(found, labels, config.start_classes)
-    return resolve_weights(config)
+    return STARTS[find_family(config.name)](config, labels)
 
 
 __all__ = [
-    "MODELS",
+    "BUILDERS",
+    "STARTS",
     "WeightSet",
     "build_localizer",
+    "build_model",
     "build_ssd",
     "resolve_start",
     "resolve_weights",

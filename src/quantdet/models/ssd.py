@@ -1,4 +1,4 @@
-"""``ssd`` and ``ssdlite``: every object of the picture, on maps of several scales.
+"""SSD and SSDLite: every object of the picture, on maps of several scales.
 
 SSD: Liu et al. 2016, arXiv:1512.02325, in the layout of the TF Object Detection API for
 MobileNetV2. SSDLite replaces the 3x3 convolutions by separable ones (Sandler et al. 2018,
@@ -16,6 +16,7 @@ import keras
 
 from quantdet.config import ModelConfig
 from quantdet.errors import ConfigError, ModelError
+from quantdet.kinds import find_kind
 from quantdet.models.backbones.mobilenet_v2 import make_divisible
 from quantdet.models.ssd_layout import LAYOUTS, SsdLayout, anchor_maps
 from quantdet.models.ssd_start import assign_start
@@ -66,7 +67,7 @@ def build_ssd(config: ModelConfig, num_classes: int, weights: WeightSet | None =
     backbone = find_backbone(config.backbone)
     base = backbone.build(config.input_size, config.width, style)
     maps = [base.get_layer(backbone.features[s]).output for s in layout.backbone_strides]
-    parts = _PARTS[config.name]
+    parts = _SEPARABLE if find_kind(config.name).separable else _FULL
     for number, (reduced, channels) in enumerate(layout.extras, start=1):
         sizes = (make_divisible(reduced * config.width), make_divisible(channels * config.width))
         maps.append(parts.extra(maps[-1], f"extra_{number}", *sizes))
@@ -167,7 +168,5 @@ class _Parts:
     head: Callable[[Any, str, int], Any]
 
 
-_PARTS: dict[str, _Parts] = {
-    "ssd": _Parts(_full_extra, _full_head),
-    "ssdlite": _Parts(_lite_extra, _lite_head),
-}
+_FULL = _Parts(_full_extra, _full_head)
+_SEPARABLE = _Parts(_lite_extra, _lite_head)

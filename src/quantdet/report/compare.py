@@ -11,7 +11,6 @@ from quantdet.report.charts import Chart
 from quantdet.report.classes import class_section
 from quantdet.report.compared import Compared, read_compared
 from quantdet.report.html import unfinished
-from quantdet.report.metrics import DetectionVariant
 from quantdet.report.page import require_libraries, write_page
 from quantdet.report.plots import overlaid_losses
 from quantdet.report.sections import Missing, Section, ordered
@@ -81,7 +80,7 @@ def _classes(compared: Sequence[Compared]) -> Iterator[Section]:
     models = [
         (item.name, item.uint8)
         for item in compared
-        if isinstance(item.uint8, DetectionVariant) and item.uint8.per_class
+        if item.uint8 is not None and item.uint8.per_class
     ]
     if models:
         table = compare_tables.class_table(models)

@@ -9,11 +9,12 @@ from typing import Any
 
 from quantdet.config import Config
 from quantdet.errors import ConfigError
-from quantdet.report.html import run_name, view_of
+from quantdet.kinds import find_family
+from quantdet.report.html import run_name
 from quantdet.report.metrics import AnyMetrics
 from quantdet.report.results import Results, read_results
 from quantdet.report.verdict import FLOATS
-from quantdet.report.views import View
+from quantdet.report.views import View, find_view
 from quantdet.runs import Run
 
 
@@ -34,6 +35,11 @@ class Compared:
     config: Config
     results: Results
     view: View
+
+    @property
+    def family(self) -> str:
+        """The family of its model."""
+        return find_family(self.config.model.name)
 
     @property
     def metrics(self) -> AnyMetrics | None:
@@ -70,10 +76,11 @@ def read_compared(runs: Sequence[Run]) -> list[Compared]:
     compared = []
     for name, run in zip(names, runs, strict=True):
         config = run.load_config()
-        compared.append(Compared(name, run, config, read_results(run), view_of(run, config)))
+        view = find_view(config.model.name)
+        compared.append(Compared(name, run, config, read_results(run), view))
     first = compared[0]
     for item in compared[1:]:
-        if item.view.template != first.view.template:
+        if item.family != first.family:
             raise ConfigError(
                 f"{item.run.root}: is a {item.config.model.name}, {first.run.root} a "
                 f"{first.config.model.name}; their accuracies have no common measure, compare "

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from quantdet.config import Config
-from quantdet.errors import ConfigError
 from quantdet.report import tables
 from quantdet.report.page import require_libraries, write_page
 from quantdet.report.results import Results, read_results
 from quantdet.report.sections import Missing, Section, Source, make_sections
 from quantdet.report.targets import target_checks
 from quantdet.report.verdict import Decision, Verdict, decide
-from quantdet.report.views import VIEWS, View
+from quantdet.report.views import find_view
 from quantdet.runs import Run
 
 # Stage → the command that makes it, with the run's own configuration.
@@ -60,30 +59,16 @@ def run_name(run: Run) -> str:
     return "/".join(run.root.resolve().parts[-2:])
 
 
-def view_of(run: Run, config: Config) -> View:
-    """Return the view of a run's task.
-
-    Raises:
-        ConfigError: the model is unknown.
-    """
-    view = VIEWS.get(config.model.name)
-    if view is None:
-        raise ConfigError(
-            f"{run.config_file}: model.name {config.model.name!r} is unknown; one of {[*VIEWS]}"
-        )
-    return view
-
-
 def collect(run: Run) -> dict[str, Any]:
     """Return everything that the template shows.
 
     Raises:
-        QuantdetError: config.toml or manifest.json cannot be read, or the model is unknown.
+        QuantdetError: config.toml or manifest.json cannot be read.
     """
     config, results = run.load_config(), read_results(run)
     folder = shlex.quote(str(run.root))
-    view, metrics = view_of(run, config), results.metrics
-    measured = view if metrics is None else VIEWS[metrics.task]
+    view, metrics = find_view(config.model.name), results.metrics
+    measured = view if metrics is None else find_view(metrics.task)
     checks = measured.checks(metrics) if metrics else []
     checks += target_checks(results.verified)
     verdict = measured.verdict(metrics) if metrics else None

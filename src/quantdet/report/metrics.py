@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from quantdet.config import TargetConfig
+from quantdet.kinds import DEFAULT_KIND, DETECTOR, LOCALIZER
 
 
 class Part(BaseModel):
@@ -23,14 +24,25 @@ class Part(BaseModel):
 Bounds = tuple[float, float]
 
 
+class ClassFigures(Part):
+    """One class; AP is 0 to 1, None without objects."""
+
+    objects: int
+    ap_voc07: float | None
+    ap_voc10: float | None = None
+    precision: tuple[float | None, ...] = ()
+
+
 class Variant(Part):
-    """One form of the model."""
+    """One form of the model; errors and classes are told of detectors."""
 
     variant: str
     name: str
     file: str = ""
     bytes: int = Field(gt=0)
     pictures: int = Field(gt=0)
+    error_costs: Mapping[str, float] = {}
+    per_class: Mapping[str, ClassFigures] = {}
 
 
 class LocalizerVariant(Variant):
@@ -44,15 +56,6 @@ class LocalizerVariant(Variant):
     ordered_share: float | None = None
 
 
-class ClassFigures(Part):
-    """One class; AP is 0 to 1, None without objects."""
-
-    objects: int
-    ap_voc07: float | None
-    ap_voc10: float | None = None
-    precision: tuple[float | None, ...] = ()
-
-
 class DetectionVariant(Variant):
     """Accuracy of a detector, see ``evaluate.detection``; shares are 0 to 1."""
 
@@ -61,8 +64,6 @@ class DetectionVariant(Variant):
     map_voc10: float
     map_voc10_interval: Bounds
     coco: Mapping[str, float | None] = {}
-    error_costs: Mapping[str, float] = {}
-    per_class: Mapping[str, ClassFigures] = {}
 
 
 class Difference(Part):
@@ -155,7 +156,7 @@ _Variant = TypeVar("_Variant", bound=Variant)
 class Metrics(Part, Generic[_Variant]):
     """``metrics.json``: what it holds for every task."""
 
-    task: str = "localizer"
+    task: str = DEFAULT_KIND
     split: str
     host: Host = Host()
     variants: tuple[_Variant, ...] = Field(min_length=1)
@@ -191,8 +192,7 @@ class DetectionMetrics(Metrics[DetectionVariant]):
 
 AnyMetrics = LocalizerMetrics | DetectionMetrics
 METRICS: dict[str, type[LocalizerMetrics] | type[DetectionMetrics]] = {
-    "localizer": LocalizerMetrics,
-    "ssd": DetectionMetrics,
-    "ssdlite": DetectionMetrics,
+    LOCALIZER: LocalizerMetrics,
+    DETECTOR: DetectionMetrics,
 }
-"""``task`` of ``metrics.json`` → its type."""
+"""Family → type of its ``metrics.json``."""

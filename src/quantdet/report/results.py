@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from quantdet.kinds import DEFAULT_KIND, KINDS, find_family
 from quantdet.report.metrics import METRICS, AnyMetrics, Part
 from quantdet.report.side_files import Analysis, DataFacts, Details, Epochs, Verified
 from quantdet.runs import Run
@@ -49,7 +50,7 @@ class QatStage(Stage):
 
 
 class _Task(Part):
-    task: str = "localizer"
+    task: str = DEFAULT_KIND
 
 
 _STAGE_TYPES: dict[str, type[Stage]] = {"train": TrainStage, "qat": QatStage}
@@ -131,11 +132,10 @@ def _read_metrics(path: Path, notes: list[str]) -> AnyMetrics | None:
     head = _read(path, _Task, "evaluate again", notes)
     if head is None:
         return None
-    kind = METRICS.get(head.task)
-    if kind is None:
+    if head.task not in KINDS:
         notes.append(f"{path}: task {head.task!r} is not known here; update quantdet.")
         return None
-    return _read(path, kind, "evaluate again", notes)
+    return _read(path, METRICS[find_family(head.task)], "evaluate again", notes)
 
 
 def _read_if_there(path: Path, kind: type[_Read], remedy: str, notes: list[str]) -> _Read | None:

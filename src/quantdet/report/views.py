@@ -1,6 +1,6 @@
-"""Which view a model has: what the report says of its accuracy.
+"""The view of each family of models: what the report says of its accuracy.
 
-To report a new kind of model: write a view, and its line in ``VIEWS``.
+To report a new family: write a view, and its line in ``VIEWS``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from quantdet.config import Config
+from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.report.detection import DetectionView
 from quantdet.report.localizer import LocalizerView
 from quantdet.report.metrics import EndToEnd
@@ -16,7 +17,7 @@ from quantdet.report.verdict import Check, Tile, Verdict
 
 
 class View(Protocol):
-    """What is particular to one task.
+    """What is particular to one family.
 
     Attributes:
         template: of the accuracy section, which shows what ``sections`` returns.
@@ -50,8 +51,16 @@ class View(Protocol):
 
 
 VIEWS: dict[str, View] = {
-    "localizer": LocalizerView(),
-    "ssd": DetectionView(),
-    "ssdlite": DetectionView(),
+    LOCALIZER: LocalizerView(),
+    DETECTOR: DetectionView(),
 }
-"""[model] name → view."""
+"""Family → view."""
+
+
+def find_view(name: str) -> View:
+    """Return the view of the kind of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    return VIEWS[find_family(name)]

@@ -22,7 +22,8 @@ from quantdet.atomic import atomic_path, write_json
 from quantdet.config import Config, TrainConfig
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
-from quantdet.models import MODELS, WeightSet, resolve_start
+from quantdet.kinds import DETECTOR, LOCALIZER, find_family
+from quantdet.models import WeightSet, build_model, resolve_start
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
@@ -32,11 +33,10 @@ from quantdet.train.ssd_task import ssd_task
 from quantdet.train.task import PhaseProgress, PictureTask
 
 TASKS: dict[str, Callable[[Config, Dataset, PhaseProgress | None], PictureTask]] = {
-    "localizer": localizer_task,
-    "ssd": ssd_task,
-    "ssdlite": ssd_task,
+    LOCALIZER: localizer_task,
+    DETECTOR: ssd_task,
 }
-"""[model] name → how a data set becomes its training task."""
+"""Family → how a data set becomes its training task."""
 
 # How the names of layers behind the backbone start.
 _HEAD_LAYERS = ("box_", "extra_", "bbox_", "head_")
@@ -67,7 +67,7 @@ def build_task(
         ConfigError: unknown model.
         DataError: nothing to learn, or a faulty picture.
     """
-    return TASKS[_known(config.model.name)](config, dataset, progress)
+    return TASKS[find_family(config.model.name)](config, dataset, progress)
 
 
 def train_float(
@@ -92,7 +92,7 @@ def train_float(
     if finished is not None:
         return finished
     keras.utils.set_random_seed(config.train.seed)
-    model = MODELS[config.model.name](config.model, len(dataset.labels), weights)
+    model = build_model(config.model, len(dataset.labels), weights)
     phases: dict[str, History] = {}
     if config.train.epochs:
         phases["frozen"] = _train_head(model, task, config.train, out_dir, progress)
@@ -260,12 +260,6 @@ def load_float_model(path: Path) -> Any:
         raise ModelError(
             f"{path}: not a readable Keras model ({type(error).__name__}: {error}); train again"
         ) from None
-
-
-def _known(name: str) -> str:
-    if name not in MODELS or name not in TASKS:
-        raise ConfigError(f"[model] name = {name!r} is unknown; known: {', '.join(MODELS)}")
-    return name
 
 
 def _phase(progress: PhaseProgress | None, name: str) -> Callable[[int, int], None] | None:

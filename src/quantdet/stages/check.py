@@ -1,0 +1,116 @@
+"""What a configuration names, checked before the training and not after it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from quantdet.config import Config, DataConfig
+from quantdet.data.sample import Dataset
+from quantdet.errors import ConfigError, QuantizationError
+from quantdet.evaluate.tasks import JUDGES
+from quantdet.export.contract import DECODERS
+from quantdet.kinds import find_family
+from quantdet.models import BUILDERS, STARTS, build_model
+from quantdet.quant.fold import fold_batch_norm
+from quantdet.quant.layers import RANGES
+from quantdet.quant.observers import OBSERVERS
+from quantdet.quant.recipes import RecipeBook, equalizes
+from quantdet.quant.rounding import ROUNDINGS
+from quantdet.quant.weighted import WEIGHTED
+from quantdet.report.metrics import METRICS
+from quantdet.report.views import VIEWS
+from quantdet.train.float_stage import TASKS, freeze_before
+
+FAMILY_TABLES: Mapping[str, Collection[str]] = {
+    "models.BUILDERS": BUILDERS,
+    "models.STARTS": STARTS,
+    "train.float_stage.TASKS": TASKS,
+    "export.contract.DECODERS": DECODERS,
+    "evaluate.tasks.JUDGES": JUDGES,
+    "report.metrics.METRICS": METRICS,
+    "report.views.VIEWS": VIEWS,
+}
+"""Tables that have an entry for each family of models."""
+
+
+def check_config(config: Config, dataset: Dataset) -> None:
+    """Refuse what a later stage could not use: names of tables, layers, splits and classes.
+
+    The model is built once with random weights, so that names of layers are checked, too.
+
+    Args:
+        config: of the whole run.
+        dataset: what [data] describes.
+
+    Raises:
+        ConfigError: all that is wrong, each with the key and what there is to choose from.
+    """
+    problems = [*_missing_tables(config), *_unknown_names(config), *_unknown_data(config, dataset)]
+    if not problems:
+        problems = list(_unknown_layers(config, len(dataset.labels)))
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _missing_tables(config: Config) -> Iterator[str]:
+    family = find_family(config.model.name)
+    for table, entries in FAMILY_TABLES.items():
+        if family not in entries:
+            yield f"model.name: {config.model.name!r} is of family {family!r}, which {table} lacks"
+
+
+def _unknown_names(config: Config) -> Iterator[str]:
+    qat = config.qat
+    for key, name, known in (
+        ("qat.observer", qat.observer, OBSERVERS),
+        ("qat.rounding", qat.rounding, ROUNDINGS),
+        ("qat.ranges", qat.ranges, RANGES),
+    ):
+        if name not in known:
+            yield f"{key}: {name!r} is unknown; choose one of {', '.join(sorted(known))}"
+
+
+def _unknown_data(config: Config, dataset: Dataset) -> Iterator[str]:
+    usual = DataConfig()
+    for key, absent in (("val_split", ("none", "", usual.val_split)), ("test_split", ("test",))):
+        split = getattr(config.data, key)
+        # Training needs neither; a name that somebody wrote is meant.
+        if split not in (*dataset.splits, *absent):
+            yield f"data.{key}: there is no {split!r}; choose one of {', '.join(dataset.splits)}"
+    for label in config.predict.class_thresholds:
+        if label not in dataset.labels:
+            yield (
+                f"predict.class_thresholds: {label!r} is no class; choose of "
+                f"{', '.join(dataset.labels)}"
+            )
+
+
+def _unknown_layers(config: Config, classes: int) -> Iterator[str]:
+    model = fold_batch_norm(build_model(config.model, classes), over_borders=True)
+    try:
+        freeze_before(model, config.train.finetune_from)
+    except ConfigError as error:
+        yield str(error)
+    weighted = [layer.name for layer in model.layers if isinstance(layer, WEIGHTED)]
+    try:
+        RecipeBook(config.qat.recipe, weighted)
+    except QuantizationError as error:
+        yield f"qat.recipe: {error}"
+        return
+    features = config.qat.distill_features
+    if features and equalizes(config.qat.recipe):
+        yield (
+            "qat.distill_features: this recipe equalizes, which scales the channels of inner "
+            "layers; leave distill_features out, or take recipe static_wi8_ai8"
+        )
+    names = [layer.name for layer in model.layers if not _is_input(layer)]
+    for feature in features:
+        if feature not in names:
+            yield f"qat.distill_features: no layer {feature!r}; choose of {', '.join(names)}"
+
+
+def _is_input(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.InputLayer)
