@@ -40,11 +40,13 @@ from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.noise import decibels, energy
 from quantdet.quant.observers import OBSERVERS
 from quantdet.quant.prepare import prepare_qat
+from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
 from quantdet.runtime.engine import Engine
+from quantdet.runtime.pixels import PIXEL_RANGE
 from quantdet.runtime.raw import dequantize
-from quantdet.train.float_stage import build_task, load_float_model
-from quantdet.train.qat_stage import PIXEL_RANGE, calibration_pictures
+from quantdet.train.float_stage import build_task
+from quantdet.train.qat_stage import calibration_pictures
 
 PICTURES = 100
 BATCH = 16
@@ -108,7 +110,7 @@ def run_subject(run: Run, file: Path) -> Subject:
         wanted = [f"qat.calibration_images={PICTURES}", f"qat.seed={seed}"]
         return calibration_pictures(load_config(run.config_file, overrides=wanted), task)
 
-    model = load_float_model(run.float_dir / "model.keras")
+    model = load_keras(run.float_dir / "model.keras")
     # Real outputs are decoded as those of the float file.
     path = export_float(model, file.with_suffix(".tflite"))
     contract = write_contract(path, config, data.labels, "")
@@ -134,7 +136,7 @@ def classifier(run: Run, out: Path) -> Subject:
     test_x, test_y = objects(data, run.load_config().data.test_split)
     file = out / "classifier.keras"
     if not file.exists():
-        source = load_float_model(run.float_dir / "model.keras")
+        source = load_keras(run.float_dir / "model.keras")
         train_float(source, x, y, len(data.labels)).save(file)
 
     def calibration(seed: int) -> np.ndarray:
@@ -143,7 +145,7 @@ def classifier(run: Run, out: Path) -> Subject:
     def accuracy(outputs: Outputs) -> Row:
         return {"top-1 %": 100 * float((outputs["scores"].argmax(-1) == test_y).mean())}
 
-    return Subject(load_float_model(file), test_x, calibration, accuracy)
+    return Subject(load_keras(file), test_x, calibration, accuracy)
 
 
 def table(name: str, subject: Subject, out: Path, seeds: Sequence[int]) -> None:

@@ -32,8 +32,8 @@ from quantdet.evaluate.end_to_end import (
 from quantdet.evaluate.latency import host
 from quantdet.evaluate.parity import layer_parity, summarize
 from quantdet.evaluate.predictors import keras_outputs
-from quantdet.evaluate.run import load_keras
 from quantdet.quant.exact import ExactModel
+from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
 from quantdet.runtime.contract import load_contract
 

@@ -27,9 +27,11 @@ from quantdet.export.integer import export_integer
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import RECIPES
 from quantdet.quant.rounding import ROUNDINGS
+from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
-from quantdet.train.float_stage import build_task, load_float_model
-from quantdet.train.qat_stage import PIXEL_RANGE, calibration_batches
+from quantdet.runtime.pixels import PIXEL_RANGE
+from quantdet.train.float_stage import build_task
+from quantdet.train.qat_stage import calibration_batches
 
 
 def main() -> None:
@@ -41,7 +43,7 @@ def main() -> None:
     task = build_task(config, dataset)
     size = (config.model.input_size,) * 2
     pixels = build_cache(dataset.splits[config.data.test_split], size, config.data.cache_dir).images
-    model = load_float_model(run.float_dir / "model.keras")
+    model = load_keras(run.float_dir / "model.keras")
     floats = keras_outputs(model, pixels)["scores"]
     print(f"{time.strftime('%Y-%m-%d')}, {len(pixels)} pictures\n")
     print("| recipe | rounding | same class % | noise | MB | seconds |\n|---|---|---|---|---|---|")

@@ -33,10 +33,10 @@ from quantdet.data.sample import Dataset, Sample
 from quantdet.evaluate.latency import host
 from quantdet.export.baselines import export_ptq
 from quantdet.quant.fold import fold_batch_norm
+from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.preprocess import read_image, resize
-from quantdet.train.float_stage import load_float_model
 
 SIZE, SMALLEST = 96, 24
 FLOAT_EPOCHS, FLOAT_RATE = 8, 1e-4
@@ -105,9 +105,9 @@ def make_job(run: Run, data: Dataset, out: Path, seed: int) -> Path:
         return job
     x, y = objects(data, "train")
     if seed == 0:
-        model = train_float(load_float_model(run.float_dir / "model.keras"), x, y, len(data.labels))
+        model = train_float(load_keras(run.float_dir / "model.keras"), x, y, len(data.labels))
     else:
-        model = load_float_model(out / "job-0" / "float.keras")
+        model = load_keras(out / "job-0" / "float.keras")
     chosen = np.random.default_rng(seed).choice(len(x), 200, replace=False)
     settings = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE, "seed": seed}
     losses = {"losses": {"scores": "sparse_categorical_crossentropy"}}
@@ -148,7 +148,7 @@ def converter_ptq(job: Path, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     path = job / "converter-ptq.tflite"
     start = time.perf_counter()
     if not path.exists():
-        export_ptq(fold_batch_norm(load_float_model(job / "float.keras")), path, calibration)
+        export_ptq(fold_batch_norm(load_keras(job / "float.keras")), path, calibration)
     return judged(path, x, y, convert_seconds=time.perf_counter() - start)
 
 

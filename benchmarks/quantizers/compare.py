@@ -37,8 +37,9 @@ from quantdet import pipeline
 from quantdet.config import load_config
 from quantdet.evaluate.latency import benchmark, host
 from quantdet.export.contract import write_contract
+from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
-from quantdet.train.float_stage import build_task, load_float_model
+from quantdet.train.float_stage import build_task
 from quantdet.train.qat_stage import calibration_pictures
 
 RIVALS = Path(__file__).parent / "rivals"
@@ -245,7 +246,7 @@ def write_run_job(run: Run, job: Path, epochs: int | None = None) -> None:
         "losses": bench.losses,
         "output_ranges": dict(task.output_ranges),
     }
-    write_job(load_float_model(run.float_dir / "model.keras"), pictures, settings, job)
+    write_job(load_keras(run.float_dir / "model.keras"), pictures, settings, job)
 
 
 def pixels(inputs: np.ndarray) -> np.ndarray:

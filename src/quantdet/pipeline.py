@@ -330,14 +330,15 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress | None) 
 def _export_one(run: Run, config: Config, name: str) -> Path:
     from quantdet.export.baselines import export_float, export_ptq
     from quantdet.export.integer import export_integer
-    from quantdet.train.float_stage import build_task, load_float_model
-    from quantdet.train.qat_stage import calibration_pictures, load_quantized_model
+    from quantdet.quant.saved import load_keras
+    from quantdet.train.float_stage import build_task
+    from quantdet.train.qat_stage import calibration_pictures
 
     path = export_file(run, name)
     if name in ("uint8", "int8", "int16"):
-        model = load_quantized_model(run.qat_dir / "model.keras")
+        model = load_keras(run.qat_dir / "model.keras", "quantdet qat")
         return export_integer(model, path, io_dtype=name)
-    model = load_float_model(run.float_dir / "model.keras")
+    model = load_keras(run.float_dir / "model.keras")
     if name == "int8-ptq":
         task = build_task(config, _load(config, run))
         return export_ptq(model, path, calibration_pictures(config, task))

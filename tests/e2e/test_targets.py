@@ -55,5 +55,5 @@ def test_run_without_its_keras_model(finished, tmp_path):
     shutil.copytree(finished, run)
     (run / "qat/model.keras").unlink()
     done = quantdet("verify", run, "--pictures", PICTURES, check=2)
-    assert "qat/model.keras: not there to compare with; run `quantdet qat`" in done.stderr
+    assert "qat/model.keras: no such model; make it with `quantdet qat`" in done.stderr
     assert "Traceback" not in done.stderr

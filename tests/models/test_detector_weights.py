@@ -58,7 +58,7 @@ def npm(monkeypatch, tmp_path, litert):
 
 def packaged(digest):
     files = NpmFiles("some@1", ("package/start.tflite",), digest, "use --weights FILE.tflite")
-    return PackagedDetector("ssd", files, ("Dog", "Cat"))
+    return PackagedDetector(files, ("Dog", "Cat"))
 
 
 def start(**model):

@@ -11,10 +11,12 @@ from quantdet.data.augment import AUGMENTATIONS
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, DataError, ModelError, QuantdetError
 from quantdet.models.targets import PictureObjects
+from quantdet.quant.saved import load_keras
+from quantdet.runtime.pixels import to_real
 from quantdet.train import float_stage
 from quantdet.train.features import extract_features, split_model
-from quantdet.train.float_stage import build_task, freeze_before, load_float_model, train_float
-from quantdet.train.pictures import Vary, to_input
+from quantdet.train.float_stage import build_task, freeze_before, train_float
+from quantdet.train.pictures import Vary
 
 HEADS = ("global", "grid")
 
@@ -188,7 +190,7 @@ def test_single_targets_are_the_chosen_object(dataset, config):
 
 def test_input_convention():
     pixels = np.array([0, 128, 255], np.uint8).reshape(1, 1, 1, 3)
-    np.testing.assert_allclose(to_input(pixels).ravel(), [-128 / 127.5, 0, 127 / 127.5], rtol=1e-6)
+    np.testing.assert_allclose(to_real(pixels).ravel(), [-128 / 127.5, 0, 127 / 127.5], rtol=1e-6)
 
 
 @pytest.mark.parametrize("policy", AUGMENTATIONS)
@@ -288,7 +290,7 @@ def test_unknown_model_and_layer(config):
 
 def test_missing_and_broken_model_file(tmp_path):
     with pytest.raises(ModelError, match=r"model\.keras: no such model.*quantdet train"):
-        load_float_model(tmp_path / "model.keras")
+        load_keras(tmp_path / "model.keras")
     (tmp_path / "model.keras").write_bytes(b"broken")
     with pytest.raises(ModelError, match=r"model\.keras: not a readable"):
-        load_float_model(tmp_path / "model.keras")
+        load_keras(tmp_path / "model.keras")

@@ -32,8 +32,9 @@ from quantdet.export.integer import export_integer
 from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.prepare import prepare_qat
+from quantdet.quant.saved import load_keras
+from quantdet.runtime.pixels import PIXEL_RANGE
 from quantdet.train.distill import follow, logit_agreement, offset_agreement, with_teacher
-from quantdet.train.qat_stage import PIXEL_RANGE, load_quantized_model
 
 PER_TENSOR = "static_wi8_ai8_per_tensor"
 
@@ -67,7 +68,7 @@ def main() -> None:
     variant = VARIANTS[arguments.variant]
     job = read_json(arguments.job / "job.json")
     keras.utils.set_random_seed(job["seed"])
-    floats = load_quantized_model(arguments.job / "float.keras")
+    floats = load_keras(arguments.job / "float.keras")
     start = time.perf_counter()
     model = make(floats, variant, arguments.job)
     prepare_seconds = time.perf_counter() - start

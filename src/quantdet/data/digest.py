@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from quantdet.data.records import Progress
 from quantdet.errors import DataError
+from quantdet.runtime.cores import usable_cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -35,7 +35,7 @@ def map_threads(
     The first exception is raised again here and the remaining items are dropped.
     """
     results: list[_Result] = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
         try:
             for result in pool.map(work, items):
                 results.append(result)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from quantdet.errors import ConfigError
 from quantdet.runtime.contract import TensorSpec
 from quantdet.runtime.engine import Engine
+from quantdet.runtime.pixels import to_real
 
 KERNELS = ("xnnpack", "optimized")
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -116,7 +117,7 @@ def _random_input(spec: TensorSpec) -> NDArray[Any]:
     """Return noise as input, the same every time."""
     pixels = np.random.default_rng(0).integers(0, 256, spec.shape)
     if spec.dtype == "float32":
-        return ((pixels - 128) / 127.5).astype(np.float32)
+        return to_real(pixels)
     return pixels.astype(np.uint8).view(spec.dtype)
 
 

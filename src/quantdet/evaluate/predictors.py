@@ -16,6 +16,7 @@ from quantdet.detections import Detections
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.decode import decode
 from quantdet.runtime.detector import Detector
+from quantdet.runtime.pixels import to_real
 
 Sizes = Sequence[tuple[int, int]]
 Predictor = Callable[[NDArray[np.uint8], Sizes], Iterator[Detections]]
@@ -47,8 +48,7 @@ def keras_outputs(
     """Return the outputs of a Keras or exact model for uint8 pixels, the batch in front."""
     parts: list[dict[str, NDArray[np.float32]]] = []
     for start in range(0, len(pixels), _BATCH):
-        real = (pixels[start : start + _BATCH].astype(np.float32) - 128.0) / np.float32(127.5)
-        outputs = model(real)
+        outputs = model(to_real(pixels[start : start + _BATCH]))
         parts.append({name: np.asarray(value) for name, value in outputs.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

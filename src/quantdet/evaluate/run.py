@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,8 +37,10 @@ from quantdet.evaluate.predictors import (
 from quantdet.evaluate.tasks import find_judge
 from quantdet.quant.exact import ExactModel
 from quantdet.quant.litert_file import operator_counts, read_litert
+from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract, load_contract
+from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.thresholds import label_thresholds
 
@@ -120,16 +121,6 @@ def evaluate_run(
     return metrics
 
 
-def load_keras(path: Path) -> Any:
-    """Load a Keras model of a run, float or fake-quantized."""
-    import keras
-
-    # Registers the fake-quantization layers.
-    import quantdet.quant.layers  # noqa: F401
-
-    return keras.saving.load_model(path, compile=False)
-
-
 def _judge(config: Config, dataset: Dataset, progress: Progress | None) -> Judge:
     split = config.data.test_split
     samples = [sample for sample in dataset.splits[split] if sample.annotated]
@@ -201,13 +192,13 @@ def _latency(present: dict[str, Path], progress: Progress | None) -> list[dict[s
 
 
 def _threads() -> tuple[int, ...]:
-    """Return 1, 2, 4 … up to what the machine has, 2 at least and 8 at most."""
-    return tuple(count for count in (1, 2, 4, 8) if count <= max(2, os.cpu_count() or 1))
+    """Return 1, 2, 4 … up to what this process may use, 2 at least and 8 at most."""
+    return tuple(count for count in (1, 2, 4, 8) if count <= max(2, usable_cores()))
 
 
 def _parity(run: Run, judge: Judge, count: int, progress: Progress | None) -> dict[str, Any]:
     pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]
-    frozen = load_keras(run.qat_dir / "model.keras")
+    frozen = load_keras(run.qat_dir / "model.keras", "quantdet qat")
     contract = load_contract(run.model_file)
     runners = {
         name: litert_runner(run.model_file, contract, name)

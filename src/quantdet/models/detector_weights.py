@@ -20,6 +20,7 @@ from quantdet.models.style import KERAS_STYLE, BackboneStyle
 from quantdet.models.tfjs_weights import read_ssdlite_weights
 from quantdet.models.weight_files import Arrays, DetectorHead, WeightSet
 from quantdet.npm import NpmFiles
+from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
 from quantdet.runtime.coco import coco_labels
 from quantdet.runtime.contract import file_sha256, has_contract, load_contract
@@ -175,7 +176,7 @@ def _from_run(run: Run) -> WeightSet:
             "float/model.keras to take over the backbone alone"
         )
     layout: SsdLayout = LAYOUTS[config.anchors]
-    model = keras.models.load_model(path, compile=False)
+    model = load_keras(path)
     head = DetectorHead(tuple(labels), layout.shapes_hw)
     return WeightSet(
         folded_arrays(model), _style(model), f"run {run.root.name}", file_sha256(path), head

@@ -24,6 +24,7 @@ from quantdet.errors import ModelError
 from quantdet.models.backbones import Backbone
 from quantdet.models.style import KERAS_STYLE, TORCHVISION_STYLE, BackboneStyle
 from quantdet.models.torch_checkpoint import read_state_dict
+from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -184,7 +185,7 @@ def _read_npz(path: Path, backbone: Backbone, width: float) -> _Loaded:
 def _read_keras(path: Path, backbone: Backbone, width: float) -> _Loaded:
     if not zipfile.is_zipfile(path):
         raise ModelError(f"{path}: not a .keras file (no zip inside); save the model again")
-    layers = list(_flat_layers(keras.models.load_model(path, compile=False)))
+    layers = list(_flat_layers(load_keras(path, "keras.Model.save")))
     return layer_arrays(layers), _style_of(path, {layer.name: layer for layer in layers}, backbone)
 
 

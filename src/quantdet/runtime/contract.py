@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quantdet.atomic import write_text
 from quantdet.errors import ModelError
 from quantdet.runtime.embedded import embedded_contract, model_sha256
+from quantdet.runtime.pixels import PIXEL_OFFSET, PIXEL_SCALE
 
 CONTRACT_VERSION = 1
 
@@ -48,8 +49,8 @@ class InputSpec(_Part):
     size_hw: tuple[int, int]
     color_order: Literal["RGB"] = "RGB"
     resize: Literal["pillow-bilinear"] = "pillow-bilinear"
-    pixel_offset: float = 128.0
-    pixel_scale: Positive = 127.5
+    pixel_offset: float = PIXEL_OFFSET
+    pixel_scale: Positive = PIXEL_SCALE
 
 
 class AnchorMap(_Part):

@@ -6,7 +6,6 @@ signature; files made elsewhere may have none, then the tensors' own names are t
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 from quantdet.errors import ModelError
 from quantdet.quiet import quiet_stderr
 from quantdet.runtime.contract import TensorSpec
+from quantdet.runtime.cores import usable_cores
 
 # Name → member of ai_edge_litert.interpreter.OpResolverType.
 KERNELS: dict[str, str] = {
@@ -31,10 +31,7 @@ _MOST_DEFAULT_THREADS = 4
 
 def default_threads() -> int:
     """Return the cores this process may use, at most 4 (more rarely helps a small model)."""
-    usable = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return min(_MOST_DEFAULT_THREADS, usable)
+    return min(_MOST_DEFAULT_THREADS, usable_cores())
 
 
 class Engine:

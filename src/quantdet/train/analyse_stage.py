@@ -22,9 +22,10 @@ from quantdet.quant.diagnose import diagnose
 from quantdet.quant.equalize import equalize
 from quantdet.quant.pair import Pair
 from quantdet.quant.recipes import equalizes
+from quantdet.quant.saved import load_keras
 from quantdet.quant.sensitivity import sensitivity
-from quantdet.train.float_stage import build_task, load_float_model
-from quantdet.train.qat_stage import calibration_batches, load_quantized_model
+from quantdet.train.float_stage import build_task
+from quantdet.train.qat_stage import calibration_batches
 from quantdet.train.task import PhaseProgress, PictureTask
 
 # All tensors of so many pictures are in memory at once.
@@ -68,7 +69,7 @@ def analyse_models(
         ModelError: a model is missing or damaged.
         QuantdetError: models or data do not fit.
     """
-    quantized, floats = load_quantized_model(models[1]), load_float_model(models[0])
+    quantized, floats = load_keras(models[1], "quantdet qat"), load_keras(models[0])
     task = build_task(config, dataset, progress)
     if equalizes(config.qat.recipe):
         # Equalized layers compare with equalized ones; the function is the same.

@@ -25,6 +25,7 @@ from quantdet.errors import ConfigError, ModelError
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.models import WeightSet, build_model, resolve_start
 from quantdet.quant.fold import fold_batch_norm
+from quantdet.quant.saved import load_keras
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
 from quantdet.train.localizer_task import localizer_task
@@ -240,26 +241,10 @@ def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> TrainedModel |
             name: History.from_dict(json.loads((out_dir / name / "history.json").read_text()))
             for name in summary["phases"]
         }
-        return TrainedModel(load_float_model(out_dir / "model.keras"), phases, summary)
+        return TrainedModel(load_keras(out_dir / "model.keras"), phases, summary)
     except (OSError, ValueError, KeyError, TypeError, ModelError):
         # Absent or damaged: the checkpoints of the phases decide how much is left to do.
         return None
-
-
-def load_float_model(path: Path) -> Any:
-    """Load a ``model.keras`` of this stage.
-
-    Raises:
-        ModelError: missing or damaged.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model; make it with `quantdet train`")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # zipfile, h5py and Keras raise about every kind on bad bytes
-        raise ModelError(
-            f"{path}: not a readable Keras model ({type(error).__name__}: {error}); train again"
-        ) from None
 
 
 def _phase(progress: PhaseProgress | None, name: str) -> Callable[[int, int], None] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from quantdet.boxes import area
 from quantdet.data.augment import Augmentation, augment_batch
 from quantdet.models.targets import PictureObjects
+from quantdet.runtime.pixels import to_real
 from quantdet.train.batches import Indices, Targets
 
 Encode = Callable[[PictureObjects], Mapping[str, NDArray[Any]]]
@@ -55,11 +56,11 @@ class PictureSource:
         source = self.images if self.large is None else self.large
         size_hw = (self.images.shape[1], self.images.shape[2])
         pictures, objects = self.augment(source[self.rows[indices]], objects, rng, size_hw)
-        return to_input(pictures), self._targets(objects)
+        return to_real(pictures), self._targets(objects)
 
     def pictures(self, indices: Indices) -> NDArray[np.float32]:
         """Return model inputs without augmentation, e.g. for calibration."""
-        return to_input(self.images[self.rows[indices]])
+        return to_real(self.images[self.rows[indices]])
 
     def targets(self, indices: Indices) -> Targets:
         """Return targets without augmentation."""
@@ -126,11 +127,6 @@ def _moved(
         np.array(class_ids, dtype=np.int64)[inside],
         (np.array(ignored, dtype=bool) | ~visible)[inside],
     )
-
-
-def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return real = (pixel - 128) / 127.5 as float32."""
-    return (pictures.astype(np.float32) - np.float32(128.0)) / np.float32(127.5)
 
 
 def fingerprint(cache_key: str, source: PictureSource) -> str:

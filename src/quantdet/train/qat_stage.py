@@ -28,17 +28,17 @@ from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.freeze import freeze
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import equalizes
+from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
+from quantdet.runtime.pixels import PIXEL_RANGE
 from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses
 from quantdet.train.distill import follow, with_teacher
 from quantdet.train.features import extract_features, split_model
-from quantdet.train.float_stage import build_task, load_float_model
+from quantdet.train.float_stage import build_task
 from quantdet.train.loop import FitSettings, TrainingTask, fit
 from quantdet.train.task import PhaseProgress, PictureTask
 
-# Range of (p - 128) / 127.5 for pixels p of 0 to 255: scale 1/127.5, zero point 128.
-PIXEL_RANGE = (-128.0 / 127.5, 127.0 / 127.5)
 _CALIBRATION_BATCH = 16
 
 
@@ -85,7 +85,7 @@ def train_qat(
     if finished is not None:
         return finished
     keras.utils.set_random_seed(config.qat.seed)
-    floats = load_float_model(float_file)
+    floats = load_keras(float_file)
     prepared = prepare_qat(
         floats,
         calibration_batches(config, task, progress),
@@ -220,17 +220,6 @@ def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> QuantizedModel
         summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
         if summary["identity"] != json.loads(json.dumps(identity)):
             return None
-        return QuantizedModel(load_quantized_model(out_dir / "model.keras"), summary)
+        return QuantizedModel(load_keras(out_dir / "model.keras", "quantdet qat"), summary)
     except (OSError, ValueError, KeyError, TypeError, ModelError):
         return None
-
-
-def load_quantized_model(path: Path) -> Any:
-    """Load a ``model.keras`` of this stage.
-
-    Raises:
-        ModelError: missing or damaged.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model; make it with `quantdet qat`")
-    return load_float_model(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.evaluate.end_to_end import Outputs, Runner
+from quantdet.runtime.cores import usable_cores
 from quantdet.verify.subject import Subject, Tick, real_outputs
 
 
@@ -60,7 +60,5 @@ def by_threads(make: Callable[[int], Runner], subject: Subject, tick: Tick) -> d
 
 def thread_counts(cores: int | None = None) -> Sequence[int]:
     """Return 1, 2, 4 … and the number of cores this process may use."""
-    if cores is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = usable_cores() if cores is None else cores
     return sorted({2**power for power in range(cores.bit_length())} | {cores})

@@ -66,14 +66,11 @@ def run_subject(run: Run, contract: Contract, pictures: Pictures, progress: Prog
     Raises:
         ModelError: the run has no quantized or no float Keras model.
     """
-    from quantdet.evaluate.run import load_keras
     from quantdet.quant.exact import ExactModel
+    from quantdet.quant.saved import load_keras
 
-    paths = (run.qat_dir / "model.keras", run.float_dir / "model.keras")
-    for path, stage in zip(paths, ("qat", "train"), strict=True):
-        if not path.is_file():
-            raise ModelError(f"{path}: not there to compare with; run `quantdet {stage}` first")
-    frozen, floats = map(load_keras, paths)
+    frozen = load_keras(run.qat_dir / "model.keras", "quantdet qat")
+    floats = load_keras(run.float_dir / "model.keras")
     pixels = pictures.pixels
 
     dense = any(op.name == "FULLY_CONNECTED" for op in read_litert(run.model_file).ops)
