@@ -8,8 +8,12 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
+
+from quantdet.quant.noise import decibels, energy
 
 
 def write_converter_file(model: Any, pictures: NDArray[Any], path: Path) -> None:
@@ -27,3 +31,31 @@ def write_converter_file(model: Any, pictures: NDArray[Any], path: Path) -> None
     # Keras prints what it saves; standard output is for tables.
     with redirect_stdout(sys.stderr):
         path.write_bytes(converter.convert())
+
+
+def converter_db(
+    model: Any, calibration: NDArray[Any], compared: NDArray[Any], path: Path
+) -> float:
+    """Return the SQNR of LiteRT's own quantizer against a float model of one output, in dB.
+
+    Args:
+        model: float Keras model of one input.
+        calibration: pictures that the ranges come from.
+        compared: other pictures.
+        path: where the file may be written.
+    """
+    write_converter_file(model, calibration, path)
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    answers = []
+    for picture in compared:
+        scale, zero_point = source["quantization"]
+        integers = np.clip(np.rint(picture / scale + zero_point), -128, 127).astype(np.int8)
+        interpreter.set_tensor(source["index"], integers[None])
+        interpreter.invoke()
+        scale, zero_point = result["quantization"]
+        found = interpreter.get_tensor(result["index"])[0].astype(np.float64)
+        answers.append((found - zero_point) * scale)
+    wanted = model.predict(compared, verbose=0)
+    return decibels(energy(wanted), energy(np.array(answers) - wanted))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
 from quantdet.export.baselines import export_float
+from quantdet.quant.affine import affine_layer, scale_and_shift
 from quantdet.quant.fold import fold_affine_before
 from quantdet.quant.graph import Graph, Node, build_model
 from quantdet.quant.litert.convert import output_names
@@ -102,8 +103,7 @@ def write_net(model: Any, folder: Path) -> None:
     Raises:
         QuantizationError: a layer, or a setting of one, has no equal in legacy Keras.
     """
-    # TFMOT does not know Normalization: it gets the first convolution that we quantize, too.
-    graph = fold_affine_before(read_graph(model))
+    graph = _without_normalization(fold_affine_before(read_graph(model)))
     model = build_model(graph, model.name)
     if len(graph.inputs) != 1:
         raise QuantizationError(f"{model.name!r} has {len(graph.inputs)} inputs; supported is one")
@@ -126,6 +126,21 @@ def write_net(model: Any, folder: Path) -> None:
         },
     )
     np.savez(folder / "reference.npz", **_reference(model, graph))
+
+
+def _without_normalization(graph: Graph) -> Graph:
+    """Write Normalization as the 1x1 depthwise convolution that we quantize, too.
+
+    TFMOT does not know Normalization.
+    """
+    return graph.rewrite([_as_depthwise(node, graph.shapes[node.output]) for node in graph.nodes])
+
+
+def _as_depthwise(node: Node, shape: tuple[int | None, ...]) -> Node:
+    if not isinstance(node.layer, keras.layers.Normalization):
+        return node
+    layer = affine_layer(node.layer.name, shape, *scale_and_shift(node.layer))
+    return replace(node, layer=layer)
 
 
 def _layer_names(graph: Graph) -> dict[int, str]:
