@@ -26,21 +26,20 @@ from quantdet.data.facts import dataset_facts
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, DataError, DependencyError, ModelError, QuantdetError
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
+from quantdet.progress import Progress, silent
 from quantdet.quiet import quiet_stderr
 from quantdet.runs import Run
 
 if TYPE_CHECKING:
     from quantdet.verify.result import Verification
 
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total)."""
 
 VERIFY_PICTURES = 50
 FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
 _PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
 
 
-def run_train(config: Config, out: Path, progress: Progress | None = None) -> Run:
+def run_train(config: Config, out: Path, progress: Progress = silent) -> Run:
     """Train the float model of ``config`` into the run folder ``out``.
 
     Raises:
@@ -59,7 +58,7 @@ def run_train(config: Config, out: Path, progress: Progress | None = None) -> Ru
     return run
 
 
-def run_qat(run: Run, progress: Progress | None = None) -> Run:
+def run_qat(run: Run, progress: Progress = silent) -> Run:
     """Quantize and fine-tune the float model of a run."""
     stage = _training_stages()[1]
     config = run.load_config()
@@ -72,7 +71,7 @@ def run_qat(run: Run, progress: Progress | None = None) -> Run:
 
 
 def run_export(
-    run: Run, formats: Sequence[str] = ("uint8",), progress: Progress | None = None
+    run: Run, formats: Sequence[str] = ("uint8",), progress: Progress = silent
 ) -> list[Path]:
     """Write .tflite files with their contracts into the run's export folder.
 
@@ -119,7 +118,7 @@ def export_file(run: Run, name: str) -> Path:
 
 
 def run_evaluate(
-    run: Run, *, parity_pictures: int = 16, progress: Progress | None = None
+    run: Run, *, parity_pictures: int = 16, progress: Progress = silent
 ) -> dict[str, Any]:
     """Measure every model of the run on the test split, on the .tflite files themselves.
 
@@ -146,9 +145,7 @@ def run_evaluate(
     return metrics
 
 
-def evaluate_model(
-    model: Path, data: DataConfig, progress: Progress | None = None
-) -> dict[str, Any]:
+def evaluate_model(model: Path, data: DataConfig, progress: Progress = silent) -> dict[str, Any]:
     """Measure one .tflite with its contract, whoever made it, on ``data.test_split``.
 
     Returns:
@@ -161,7 +158,7 @@ def evaluate_model(
 
     split = data.test_split
     dataset = load_configured(data, splits=(split,))
-    measured = partial(progress, f"measure {model.name}") if progress else None
+    measured = partial(progress, f"measure {model.name}")
     return evaluate_file(model, dataset, split, measured)
 
 
@@ -170,7 +167,7 @@ def run_analyse(
     *,
     pictures: int = 16,
     sensitivity: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Find the layers that quantization hurts; write ``analysis.json`` and ``analysis.png``.
 
@@ -206,7 +203,7 @@ def run_verify(
     targets: Sequence[str] = (),
     pictures: int = VERIFY_PICTURES,
     data: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Verification:
     """Take the integer model of a run through targets and compare it with fake-quantized Keras.
 
@@ -230,8 +227,8 @@ def run_verify(
     paths = _test_pictures(run) if data is None else picture_files(data)
     chosen = read_pictures(paths, pictures, contract.input.size_hw)
     with _recorded(run, "verify") as entry:
-        subject = run_subject(run, contract, chosen, progress or _silent)
-        result = verify_subject(subject, names, progress or _silent)
+        subject = run_subject(run, contract, chosen, progress)
+        result = verify_subject(subject, names, progress)
         entry["targets"] = {item.target: item.status for item in result.targets}
     return result
 
@@ -241,7 +238,7 @@ def verify_model(
     data: Path,
     targets: Sequence[str] = (),
     pictures: int = VERIFY_PICTURES,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Verification:
     """Take one .tflite with its contract through targets; LiteRT's reference kernels are right.
 
@@ -254,9 +251,9 @@ def verify_model(
     names = check_targets(targets)
     model_file, contract = load_checked(model)
     chosen = read_pictures(picture_files(data), pictures, contract.input.size_hw)
-    tick = partial(progress or _silent, "reference kernels")
+    tick = partial(progress, "reference kernels")
     subject = file_subject(model_file, contract, chosen, tick)
-    return verify_subject(subject, names, progress or _silent)
+    return verify_subject(subject, names, progress)
 
 
 def run_report(run: Run, out: Path | None = None) -> Path:
@@ -281,7 +278,7 @@ def run_comparison(runs: Sequence[Run], out: Path | None = None) -> Path:
     return write_comparison(runs, out or runs[0].root / "comparison.html")
 
 
-def run_all(config: Config, out: Path, progress: Progress | None = None) -> Run:
+def run_all(config: Config, out: Path, progress: Progress = silent) -> Run:
     """Run every stage: train, qat, export with baselines, evaluate, analyse, report."""
     run = run_train(config, out, progress)
     run_qat(run, progress)
@@ -301,7 +298,7 @@ def update_config(run: Run, overrides: Sequence[str]) -> None:
     Run.create(run.root, load_config(run.config_file, overrides=overrides))
 
 
-def _export_models(run: Run, formats: Sequence[str], progress: Progress | None) -> list[Path]:
+def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list[Path]:
     """Write .tflite files of :data:`FORMATS`."""
     config = run.load_config()
     labels = _labels(run)
@@ -311,8 +308,7 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress | None) 
         from quantdet.export.contract import write_contract
 
         for done, name in enumerate(formats):
-            if progress is not None:
-                progress("export", done, len(formats))
+            progress("export", done, len(formats))
             path = _export_one(run, config, name)
             data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
             contract = write_contract(path, config, labels, data)
@@ -322,8 +318,7 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress | None) 
                 "sha256": contract.sha256,
             }
             paths.append(path)
-        if progress is not None:
-            progress("export", len(formats), len(formats))
+        progress("export", len(formats), len(formats))
     return paths
 
 
@@ -362,10 +357,6 @@ def _test_pictures(run: Run) -> list[Path]:
     config = run.load_config()
     split = config.data.test_split
     return [sample.image_path for sample in _load(config, run, (split,)).splits[split]]
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    return None
 
 
 def _write_data_facts(run: Run, config: Config, dataset: Dataset) -> None:

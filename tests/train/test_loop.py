@@ -15,7 +15,8 @@ from quantdet.errors import DataError, ModelError, QuantdetError
 from quantdet.quant.prepare import prepare_qat
 from quantdet.train.batches import ArraySource, EpochBatches
 from quantdet.train.history import History
-from quantdet.train.loop import FitSettings, TrainingTask, fit
+from quantdet.train.loop import TrainingTask, fit
+from quantdet.train.settings import FitSettings
 
 SETTINGS = FitSettings(epochs=4, batch_size=8, learning_rate=0.01, seed=3)
 

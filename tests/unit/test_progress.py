@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from quantdet.progress import bar
+from quantdet.cli.bars import bar
 
 CODE = """
 import sys
-from quantdet.progress import bar
+from quantdet.cli.bars import bar
 with bar() as progress:
     for step in {steps}:
         progress("look", *step)

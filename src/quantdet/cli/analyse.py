@@ -31,7 +31,7 @@ def analyse(
     """
     from quantdet import pipeline
     from quantdet.cli.analysis_text import analysis_text
-    from quantdet.progress import bar
+    from quantdet.cli.bars import bar
     from quantdet.runs import Run
 
     run = Run.open(run_dir)

@@ -34,8 +34,8 @@ def data_download(
 
     Example: quantdet data download voc2012 --out downloads/voc2012
     """
+    from quantdet.cli.bars import bar
     from quantdet.data.sources import download
-    from quantdet.progress import bar
 
     with bar() as progress:
         path = download(name, out, source=source, progress=progress.named("download"))
@@ -56,8 +56,8 @@ def data_prepare(
 
     Example: quantdet data prepare downloads/voc2012 --out VOCdevkit
     """
+    from quantdet.cli.bars import bar
     from quantdet.data.prepare import prepare_voc
-    from quantdet.progress import bar
 
     with bar() as progress:
         result = prepare_voc(
@@ -88,9 +88,9 @@ def data_check(
     Example: quantdet data check VOCdevkit/VOC2012
     """
     from quantdet.atomic import write_json
+    from quantdet.cli.bars import bar
     from quantdet.cli.tables import check_table
     from quantdet.data.check import check_dataset
-    from quantdet.progress import bar
 
     with bar() as progress:
         result = check_dataset(
@@ -115,9 +115,9 @@ def data_show(
 
     Example: quantdet data show VOCdevkit/VOC2012 --out sheet.png
     """
+    from quantdet.cli.bars import bar
     from quantdet.data.dataset import load_dataset
     from quantdet.data.show import contact_sheet
-    from quantdet.progress import bar
 
     with bar() as progress:
         dataset = load_dataset(root, format=data_format, splits=(split,), skip_bad=True)
@@ -145,9 +145,9 @@ def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
 
     Example: quantdet data convert VOCdevkit/VOC2012 --to yolo --out voc2012-yolo
     """
+    from quantdet.cli.bars import bar
     from quantdet.data.convert import convert
     from quantdet.data.dataset import load_dataset
-    from quantdet.progress import bar
 
     with bar() as progress:
         dataset = load_dataset(

@@ -62,8 +62,8 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
 
     Example: quantdet predict street.jpg --out found --class car --threshold 0.4
     """
+    from quantdet.cli.bars import bar
     from quantdet.cli.tables import predictions_text
-    from quantdet.progress import bar
     from quantdet.runtime.detector import Detector
     from quantdet.runtime.predict import predict_to_folder
     from quantdet.runtime.pretrained import DEFAULT_MODEL, find_model, is_model
@@ -115,9 +115,9 @@ def benchmark(
 
     Example: quantdet benchmark runs/voc/export/model.tflite --threads 4
     """
+    from quantdet.cli.bars import bar
     from quantdet.cli.tables import latency_table
     from quantdet.evaluate.latency import benchmark as measure
-    from quantdet.progress import bar
 
     with bar() as progress:
         results = measure(

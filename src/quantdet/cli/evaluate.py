@@ -30,8 +30,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet evaluate runs/voc
     Example: quantdet evaluate peer.tflite --data VOCdevkit/VOC2007 --split test
     """
+    from quantdet.cli.bars import bar
     from quantdet.cli.metrics_text import metrics_table
-    from quantdet.progress import bar
     from quantdet.runtime.pretrained import find_model
 
     path = find_model(model)

@@ -65,7 +65,7 @@ def train(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
     """
     from quantdet import pipeline
-    from quantdet.progress import bar
+    from quantdet.cli.bars import bar
 
     settings = _config(config, preset, overrides, _options(data, weights, skip_bad))
     with bar() as progress:
@@ -79,7 +79,7 @@ def qat(run_dir: RunDir, overrides: Overrides = None) -> None:
     Example: quantdet qat runs/voc --set qat.epochs=5
     """
     from quantdet import pipeline
-    from quantdet.progress import bar
+    from quantdet.cli.bars import bar
     from quantdet.runs import Run
 
     run = Run.open(run_dir)
@@ -110,7 +110,7 @@ def export(
     Example: quantdet export runs/voc --format uint8 --format c-array
     """
     from quantdet import pipeline
-    from quantdet.progress import bar
+    from quantdet.cli.bars import bar
     from quantdet.runs import Run
 
     wanted = formats or ["uint8"]
@@ -175,9 +175,9 @@ def demo(
     Example: quantdet demo street.jpg
     """
     from quantdet import pipeline
+    from quantdet.cli.bars import bar
     from quantdet.data.dataset import load_dataset
     from quantdet.data.scenes import generate_scenes
-    from quantdet.progress import bar
     from quantdet.runtime.detector import Detector
 
     with bar() as progress:
@@ -199,8 +199,8 @@ def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
 
 def _run_all(settings: Any, out: Path) -> Any:
     from quantdet import pipeline
+    from quantdet.cli.bars import bar
     from quantdet.cli.metrics_text import metrics_table
-    from quantdet.progress import bar
 
     with bar() as progress:
         finished = pipeline.run_all(settings, out, progress)

@@ -38,8 +38,8 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
     """
     from quantdet import pipeline
     from quantdet.atomic import write_json
+    from quantdet.cli.bars import bar
     from quantdet.cli.verify_text import verify_table
-    from quantdet.progress import bar
     from quantdet.runs import Run
     from quantdet.runtime.pretrained import find_model
 

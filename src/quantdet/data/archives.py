@@ -19,8 +19,8 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from quantdet.data.records import Progress
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 
 _BLOCK = 1 << 20
 
@@ -42,7 +42,7 @@ class _Member:
     open: Callable[[], IO[bytes] | None]
 
 
-def extract(archive: Path, target: Path, progress: Progress | None = None) -> None:
+def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
     """Unpack ``archive`` into the new folder ``target``, all of it or nothing.
 
     Args:
@@ -148,9 +148,7 @@ def _require_space(archive: Path, folder: Path, needed: int) -> None:
         )
 
 
-def _write_all(
-    archive: Path, members: Sequence[_Member], folder: Path, progress: Progress | None
-) -> None:
+def _write_all(archive: Path, members: Sequence[_Member], folder: Path, progress: Tick) -> None:
     total = sum(member.size for member in members)
     done = 0
     for member in members:
@@ -171,5 +169,4 @@ def _write_all(
                 f"{archive}: holds {member.name!r} twice; unpack it yourself and give the folder"
             ) from None
         done += member.size
-        if progress is not None:
-            progress(done, total)
+        progress(done, total)

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from quantdet.atomic import atomic_path, write_json
 from quantdet.data.digest import digest_files, map_threads
 from quantdet.data.images import read_image, resize
-from quantdet.data.records import Progress
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError, QuantdetError
+from quantdet.progress import Tick, no_tick
 from quantdet.user_cache import user_cache_dir
 
 _VERSION = 1
@@ -58,7 +58,7 @@ def build_cache(
     samples: Sequence[Sample],
     size_hw: tuple[int, int],
     cache_dir: Path | None = None,
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
     *,
     skip_bad: bool = False,
 ) -> ImageCache:
@@ -119,7 +119,7 @@ def _build(
     path: Path,
     samples: Sequence[Sample],
     size_hw: tuple[int, int],
-    progress: Progress | None,
+    progress: Tick,
     *,
     skip_bad: bool,
 ) -> dict[int, str]:
@@ -141,7 +141,7 @@ def _build(
 
 
 def _decode(
-    samples: Sequence[Sample], rows: NDArray[np.uint8], progress: Progress | None, *, skip_bad: bool
+    samples: Sequence[Sample], rows: NDArray[np.uint8], progress: Tick, *, skip_bad: bool
 ) -> dict[int, str]:
     size_hw = (rows.shape[1], rows.shape[2])
     bad: dict[int, str] = {}

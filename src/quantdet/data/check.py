@@ -15,9 +15,10 @@ from quantdet.data.dataset import read_listing, resolve_labels, unknown_classes
 from quantdet.data.digest import digest_files, map_threads
 from quantdet.data.formats import AUTO
 from quantdet.data.images import read_image
-from quantdet.data.records import Listing, Problem, Progress, Record
+from quantdet.data.records import Listing, Problem, Record
 from quantdet.data.splitting import divide
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 
 _NESTED = ({"train", "trainval"}, {"val", "trainval"})
 _APART = {"train", "val", "trainval", "test"}
@@ -96,7 +97,7 @@ def check_dataset(
     *,
     format: str = AUTO,
     labels: Path | Sequence[str] | None = None,
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
 ) -> CheckResult:
     """Read every annotation, decode every picture, compare the splits.
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from quantdet.atomic import atomic_folder
 from quantdet.data.formats import FORMATS
 from quantdet.data.links import place_file
-from quantdet.data.records import Progress
 from quantdet.data.sample import Dataset, Sample
 from quantdet.errors import ConfigError, DataError
+from quantdet.progress import Tick, no_tick
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def convert(
     format: str,
     *,
     link: bool = True,
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
 ) -> Converted:
     """Write ``dataset`` to the new folder ``target``; it appears when it is complete.
 
@@ -61,8 +61,7 @@ def convert(
             if not source.is_file():
                 raise DataError(f"{source}: not found; `quantdet data check` lists all such")
             place_file(source, pictures / name, link=link)
-            if progress is not None:
-                progress(done, len(names))
+            progress(done, len(names))
         splits = {
             split: [_moved(sample, pictures / names[sample.image_path]) for sample in samples]
             for split, samples in dataset.splits.items()

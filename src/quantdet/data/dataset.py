@@ -10,10 +10,11 @@ from quantdet.data.classes import ClassChoice
 from quantdet.data.digest import digest_files
 from quantdet.data.formats import AUTO, find_format
 from quantdet.data.labels import check_labels, discover_labels, read_label_file
-from quantdet.data.records import Listing, Problem, Progress, Record
+from quantdet.data.records import Listing, Problem, Record
 from quantdet.data.sample import Dataset, ObjectAnnotation, Sample
 from quantdet.data.splitting import divide
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 
 _SKIP = "leave such samples out with --skip-bad (skip_bad=True)"
 _REMEDIES = {
@@ -32,7 +33,7 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
     split_seed: int = 0,
     skip_bad: bool = False,
     splits: Sequence[str] | None = None,
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
 ) -> Dataset:
     """Read annotations and splits; pictures are not decoded yet.
 
@@ -72,7 +73,7 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
     return Dataset(listing.root, names, loaded, tuple(skipped))
 
 
-def read_listing(root: Path, format: str, progress: Progress | None = None) -> Listing:
+def read_listing(root: Path, format: str, progress: Tick = no_tick) -> Listing:
     """Read a data set with all its faults, and with the splits that it has itself.
 
     Raises:
@@ -116,7 +117,7 @@ def unknown_classes(record: Record, labels: Sequence[str]) -> list[Problem]:
     ]
 
 
-def fingerprint(dataset: Dataset, progress: Progress | None = None) -> str:
+def fingerprint(dataset: Dataset, progress: Tick = no_tick) -> str:
     """Return a hexadecimal blake2b digest of what is in a data set.
 
     It covers labels, split names, order, ids, every annotation and all bytes of every

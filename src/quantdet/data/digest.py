@@ -8,15 +8,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
-from quantdet.data.records import Progress
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 from quantdet.runtime.cores import usable_cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def digest_files(paths: Iterable[Path], progress: Progress | None = None) -> dict[Path, str]:
+def digest_files(paths: Iterable[Path], progress: Tick = no_tick) -> dict[Path, str]:
     """Return the blake2b digest (hexadecimal, 128 bit) of all bytes of each file.
 
     Raises:
@@ -27,7 +27,7 @@ def digest_files(paths: Iterable[Path], progress: Progress | None = None) -> dic
 
 
 def map_threads(
-    work: Callable[[_Item], _Result], items: Sequence[_Item], progress: Progress | None = None
+    work: Callable[[_Item], _Result], items: Sequence[_Item], progress: Tick = no_tick
 ) -> list[_Result]:
     """Return ``[work(item) for item in items]``, done by one thread a core.
 
@@ -39,8 +39,7 @@ def map_threads(
         try:
             for result in pool.map(work, items):
                 results.append(result)
-                if progress is not None:
-                    progress(len(results), len(items))
+                progress(len(results), len(items))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

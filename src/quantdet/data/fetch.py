@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from quantdet.atomic import write_json
-from quantdet.data.records import Progress
 from quantdet.errors import DataError, DependencyError
+from quantdet.progress import Tick, no_tick
 
 # A connection that breaks loses the block under way, so blocks are small.
 _BLOCK = 1 << 14
@@ -19,7 +19,7 @@ _TRIES_WITHOUT_PROGRESS = 3
 _PARTIAL, _RANGE_NOT_SATISFIABLE, _FIRST_ERROR = 206, 416, 400
 
 
-def fetch(url: str, folder: Path, progress: Progress | None = None) -> Path:
+def fetch(url: str, folder: Path, progress: Tick = no_tick) -> Path:
     """Download ``url`` into ``folder``.
 
     While it is not complete the file is called NAME.part, and NAME.part.json remembers which
@@ -67,7 +67,7 @@ def fetch(url: str, folder: Path, progress: Progress | None = None) -> Path:
     return path
 
 
-def _transfer(requests: Any, url: str, part: Path, progress: Progress | None) -> bool:
+def _transfer(requests: Any, url: str, part: Path, progress: Tick) -> bool:
     """Fetch what is missing of ``part``; return whether it is complete."""
     have = _size(part)
     noted = _read_note(part, url)
@@ -100,8 +100,7 @@ def _transfer(requests: Any, url: str, part: Path, progress: Progress | None) ->
             for block in response.iter_content(_BLOCK):
                 stream.write(block)
                 have += len(block)
-                if progress is not None:
-                    progress(have, total)
+                progress(have, total)
     if total and have > total:
         part.unlink()
         raise DataError(f"{url}: sent more than the {total} bytes announced; try again")

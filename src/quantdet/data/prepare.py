@@ -18,8 +18,8 @@ from typing import Any
 from quantdet.data.digest import map_threads
 from quantdet.data.images import IMAGE_SUFFIXES
 from quantdet.data.links import place_file
-from quantdet.data.records import Progress
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 
 _KINDS = {
     Path("Annotations"): (".xml",),
@@ -69,7 +69,7 @@ def prepare_voc(
     *,
     link: bool = True,
     remove_source: bool = False,
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
 ) -> PrepareResult:
     """Merge every VOC tree under ``source`` into ``target_devkit/VOC<year>``.
 
@@ -191,9 +191,7 @@ def _same_content(pair: tuple[Path, Path]) -> bool:
         raise DataError(f"{error.filename}: not readable ({error.strerror}); restore it") from None
 
 
-def _place(
-    plan: Mapping[Path, list[Path]], link: bool, progress: Progress | None
-) -> dict[str, int]:
+def _place(plan: Mapping[Path, list[Path]], link: bool, progress: Tick) -> dict[str, int]:
     counts = {"linked": 0, "copied": 0, "already": 0}
     for done, (target, sources) in enumerate(plan.items(), start=1):
         try:
@@ -208,8 +206,7 @@ def _place(
                 f"{target}: cannot be written ({error}); check permissions and space, then run "
                 "the same command again to go on"
             ) from None
-        if progress is not None:
-            progress(done, len(plan))
+        progress(done, len(plan))
     return counts
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError
+from quantdet.progress import Tick
 
 UNSPLIT = "all"
 """Name of the one split of a data set that knows none; :mod:`.splitting` divides it."""
@@ -86,10 +87,7 @@ class Listing:
     problems: tuple[Problem, ...] = ()
 
 
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
-
-Reader = Callable[[Path, Progress | None], Listing]
+Reader = Callable[[Path, Tick], Listing]
 """Folder in, listing out. Raises DataError if the folder is not of the format."""
 
 Writer = Callable[[Path, Sequence[str], Mapping[str, Sequence[Sample]]], int]

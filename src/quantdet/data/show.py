@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from quantdet.atomic import atomic_path
 from quantdet.data.images import read_image
-from quantdet.data.records import Progress
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 
 _GAP = 10
 _CAPTION = 20
@@ -42,7 +42,7 @@ def contact_sheet(  # noqa: PLR0913 - one call with names is the public interfac
     count: int = 16,
     seed: int | None = None,
     tile_px: int = 320,
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
 ) -> tuple[Sample, ...]:
     """Draw pictures with boxes and class names on one sheet and write it to ``path``.
 
@@ -71,8 +71,7 @@ def contact_sheet(  # noqa: PLR0913 - one call with names is the public interfac
     tiles = []
     for done, sample in enumerate(shown, start=1):
         tiles.append(_tile(sample, labels, tile_px))
-        if progress is not None:
-            progress(done, len(shown))
+        progress(done, len(shown))
     sheet = _lay_out(tiles, [_caption(sample) for sample in shown], columns)
     with atomic_path(path) as temporary:
         sheet.save(temporary)

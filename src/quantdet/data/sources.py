@@ -12,8 +12,8 @@ from quantdet.atomic import write_json
 from quantdet.data.archives import DamagedArchiveError, extract
 from quantdet.data.fetch import fetch
 from quantdet.data.links import place_file
-from quantdet.data.records import Progress
 from quantdet.errors import ConfigError, DataError, DependencyError
+from quantdet.progress import Tick, no_tick
 from quantdet.runtime.contract import file_sha256
 
 REPORT_NAME = "download.json"
@@ -46,7 +46,7 @@ DATASETS: dict[str, PublicDataset] = {
 
 
 def download(
-    name: str, target: Path, *, source: str | None = None, progress: Progress | None = None
+    name: str, target: Path, *, source: str | None = None, progress: Tick = no_tick
 ) -> Path:
     """Put a data set, as it comes, into the new folder ``target``.
 
@@ -93,7 +93,7 @@ def download(
     return target
 
 
-def _from_urls(urls: tuple[str, ...], target: Path, progress: Progress | None) -> None:
+def _from_urls(urls: tuple[str, ...], target: Path, progress: Tick) -> None:
     # Beside the target, so that a transfer can go on in another call.
     folder = target.parent / f"{target.name}.download"
     archives = {fetch(url, folder, progress): url for url in urls}
@@ -109,7 +109,7 @@ def _from_urls(urls: tuple[str, ...], target: Path, progress: Progress | None) -
         folder.rmdir()
 
 
-def _unpack(archives: dict[Path, str], target: Path, progress: Progress | None) -> None:
+def _unpack(archives: dict[Path, str], target: Path, progress: Tick) -> None:
     report = []
     for archive, source in archives.items():
         if not archive.is_file():
@@ -127,7 +127,7 @@ def _unpack(archives: dict[Path, str], target: Path, progress: Progress | None) 
         write_json(whole / REPORT_NAME, {"archives": report})
 
 
-def _take_folder(folder: Path, target: Path, source: str, progress: Progress | None) -> None:
+def _take_folder(folder: Path, target: Path, source: str, progress: Tick) -> None:
     if target.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{target}: lies in the source folder {folder}; choose another target")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -136,8 +136,7 @@ def _take_folder(folder: Path, target: Path, source: str, progress: Progress | N
     with _appearing(target) as whole:
         for done, path in enumerate(files, start=1):
             place_file(path, whole / path.relative_to(folder))
-            if progress is not None:
-                progress(done, len(files))
+            progress(done, len(files))
         write_json(whole / REPORT_NAME, {"folder": source, "files": len(files)})
 
 

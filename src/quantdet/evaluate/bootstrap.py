@@ -13,13 +13,14 @@ docs/log.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from quantdet.evaluate.mean_ap import ApFunction, ClassMatches, Counts, Floats, mean_over_classes
 from quantdet.intervals import CONFIDENCE
+from quantdet.progress import Tick, no_tick
 
 RESAMPLES = 1000
 SEED = 0
@@ -47,7 +48,7 @@ def bootstrap_map(
     matches: Sequence[ClassMatches],
     average_precision: ApFunction,
     draws: Counts,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick = no_tick,
 ) -> Floats:
     """Return the mean AP of every draw, shape (draws,).
 
@@ -63,6 +64,5 @@ def bootstrap_map(
     for start in range(0, len(draws), _CHUNK):
         chunk = draws[start : start + _CHUNK]
         found.append(mean_over_classes(np.stack([average_precision(m, chunk) for m in matches])))
-        if progress is not None:
-            progress(start + len(chunk), len(draws))
+        progress(start + len(chunk), len(draws))
     return np.concatenate(found)

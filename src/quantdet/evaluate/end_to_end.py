@@ -14,6 +14,7 @@ from quantdet.detections import Detections
 from quantdet.errors import DependencyError
 from quantdet.evaluate.judge import Figures
 from quantdet.evaluate.predictors import Sizes, decode_batch
+from quantdet.progress import Tick, no_tick
 from quantdet.quant.litert_file import read_litert
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode import dequantize
@@ -54,7 +55,7 @@ def compare_kernels(
     runners: Mapping[str, Runner],
     reference: Reference,
     agreement: Agreement,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick = no_tick,
 ) -> dict[str, Any]:
     """Compare kernel sets with fake-quantized Keras, beside the noise of quantization.
 
@@ -81,9 +82,8 @@ def compare_kernels(
         answers = []
         for done, picture in enumerate(reference.pixels, start=1):
             answers.append(run(picture))
-            if progress is not None:
-                every = len(reference.pixels)
-                progress(number * every + done, len(runners) * every)
+            every = len(reference.pixels)
+            progress(number * every + done, len(runners) * every)
         real = {
             key: np.stack([dequantize(answer[key], spec)[0] for answer in answers])
             for key, spec in specs.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from quantdet.evaluate.bootstrap import picture_draws
 from quantdet.evaluate.detection import detection_facts, measure
 from quantdet.evaluate.latency import host
 from quantdet.evaluate.truth import restrict, translate, truth_of
+from quantdet.progress import Tick, no_tick
 from quantdet.runtime.detector import Detector
 
 
@@ -19,7 +19,7 @@ def evaluate_file(
     model_file: Path,
     dataset: Dataset,
     split: str,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick = no_tick,
 ) -> dict[str, Any]:
     """Measure mean AP and COCO's figures of a detector on a split.
 
@@ -57,8 +57,7 @@ def evaluate_file(
     for done, sample in enumerate(samples, start=1):
         # Not even the contract's own thresholds: every answer counts.
         answers.append(detector.predict(sample.image_path, threshold=0.0))
-        if progress is not None:
-            progress(done, len(samples))
+        progress(done, len(samples))
     draws = picture_draws(len(samples))
     own, whole = (
         measure([translate(found, labels) for found in answers], right, labels, draws)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ConfigError
+from quantdet.progress import Tick, no_tick
 from quantdet.runtime.contract import TensorSpec
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.pixels import to_real
@@ -58,7 +59,7 @@ def benchmark(
     threads: Sequence[int] = (1, 2),
     warmup: int = 10,
     runs: int = 50,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick = no_tick,
 ) -> list[LatencyResult]:
     """Time a model for every thread count, with XNNPACK and without.
 
@@ -92,8 +93,7 @@ def benchmark(
     for start in range(0, runs, _TURN):
         for engine, measured in zip(engines, times, strict=True):
             measured.extend(_time_turn(engine, tensor, min(_TURN, runs - start)))
-            if progress is not None:
-                progress(sum(map(len, times)), runs * len(settings))
+            progress(sum(map(len, times)), runs * len(settings))
     size = model_file.stat().st_size
     return [
         _result(setting, measured, size) for setting, measured in zip(settings, times, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from quantdet.evaluate.predictors import (
     keras_predictor,
 )
 from quantdet.evaluate.tasks import find_judge
+from quantdet.progress import Progress, silent
 from quantdet.quant.exact import ExactModel
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.saved import load_keras
@@ -43,8 +44,6 @@ from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.thresholds import label_thresholds
-
-Progress = Callable[[str, int, int], None]
 
 # Variant → (file in the run folder, what it is); the order of every table.
 VARIANTS: dict[str, tuple[str, str]] = {
@@ -65,7 +64,7 @@ def evaluate_run(
     config: Config,
     dataset: Dataset,
     parity_pictures: int,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure accuracy, size, latency and parity; write and return ``metrics.json``.
 
@@ -121,7 +120,7 @@ def evaluate_run(
     return metrics
 
 
-def _judge(config: Config, dataset: Dataset, progress: Progress | None) -> Judge:
+def _judge(config: Config, dataset: Dataset, progress: Progress) -> Judge:
     split = config.data.test_split
     samples = [sample for sample in dataset.splits[split] if sample.annotated]
     if not samples:
@@ -133,7 +132,7 @@ def _judge(config: Config, dataset: Dataset, progress: Progress | None) -> Judge
         samples,
         (config.model.input_size,) * 2,
         config.data.cache_dir,
-        partial(progress, f"decode {split}") if progress else None,
+        partial(progress, f"decode {split}"),
         skip_bad=config.data.skip_bad,
     )
     return find_judge(config, dataset.labels, cache)
@@ -155,13 +154,12 @@ def _predictor(path: Path, contract: Contract) -> Predictor:
 
 
 def _answers(
-    predictor: Predictor, test: EvaluationSet, name: str, progress: Progress | None
+    predictor: Predictor, test: EvaluationSet, name: str, progress: Progress
 ) -> list[Detections]:
     found = []
     for detections in predictor(test.pixels, test.sizes):
         found.append(detections)
-        if progress is not None:
-            progress(f"measure {name}", len(found), len(test.sizes))
+        progress(f"measure {name}", len(found), len(test.sizes))
     return found
 
 
@@ -180,14 +178,13 @@ def _draw_examples(
     write_examples(run.examples_dir, test, shown)
 
 
-def _latency(present: dict[str, Path], progress: Progress | None) -> list[dict[str, Any]]:
+def _latency(present: dict[str, Path], progress: Progress) -> list[dict[str, Any]]:
     rows = []
     files = {key: path for key, path in present.items() if path.suffix == ".tflite"}
     for number, (key, path) in enumerate(files.items(), start=1):
         results = benchmark(path, threads=_threads(), warmup=5, runs=40)
         rows += [{"variant": key, **result.to_dict()} for result in results]
-        if progress is not None:
-            progress("measure latency", number, len(files))
+        progress("measure latency", number, len(files))
     return rows
 
 
@@ -196,7 +193,7 @@ def _threads() -> tuple[int, ...]:
     return tuple(count for count in (1, 2, 4, 8) if count <= max(2, usable_cores()))
 
 
-def _parity(run: Run, judge: Judge, count: int, progress: Progress | None) -> dict[str, Any]:
+def _parity(run: Run, judge: Judge, count: int, progress: Progress) -> dict[str, Any]:
     pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]
     frozen = load_keras(run.qat_dir / "model.keras", "quantdet qat")
     contract = load_contract(run.model_file)
@@ -209,11 +206,9 @@ def _parity(run: Run, judge: Judge, count: int, progress: Progress | None) -> di
         runners["tflite-micro"] = micro_runner(run.model_file, contract)
     except DependencyError as error:
         skipped["tflite-micro"] = str(error)
-    if progress is not None:
-        progress("check parity of layers", 0, 1)
+    progress("check parity of layers", 0, 1)
     layers = layer_parity(frozen, run.model_file, pixels[:_LAYER_PICTURES])
-    if progress is not None:
-        progress("check parity of layers", 1, 1)
+    progress("check parity of layers", 1, 1)
     floats = load_keras(run.float_dir / "model.keras")
     simulated, real = (keras_outputs(model, pixels) for model in (frozen, floats))
     reference = Reference(
@@ -224,7 +219,7 @@ def _parity(run: Run, judge: Judge, count: int, progress: Progress | None) -> di
         runners,
         reference,
         judge.agreement,
-        partial(progress, "check parity of answers") if progress else None,
+        partial(progress, "check parity of answers"),
     )
     return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}
 

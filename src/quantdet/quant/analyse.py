@@ -19,7 +19,7 @@ against rounding noise as in Nagel et al. 2021 (arXiv:2106.08295, section 2.2).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -28,14 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
+from quantdet.progress import Tick, no_tick
 from quantdet.quant.graph import Node, call_layer
 from quantdet.quant.judge import GivenValues
 from quantdet.quant.layers import ActivationQuantizer
 from quantdet.quant.noise import decibels, energy, numbers, product
 from quantdet.quant.pair import Pair, Point
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 # Range use is told by what lies between these shares of the values.
 _TAILS = (0.001, 0.999)
@@ -126,7 +124,7 @@ class Analysis:
     outputs: dict[str, float]
 
 
-def analyse(pair: Pair, batches: Sequence[Any], progress: Progress | None = None) -> Analysis:
+def analyse(pair: Pair, batches: Sequence[Any], progress: Tick = no_tick) -> Analysis:
     """Run both forms of a net on the same pictures and compare every layer.
 
     Only sums are kept, so memory is that of one batch in both forms.
@@ -144,8 +142,7 @@ def analyse(pair: Pair, batches: Sequence[Any], progress: Progress | None = None
     comparer = _Comparer(pair)
     for done, batch in enumerate(batches, start=1):
         comparer.compare(batch)
-        if progress is not None:
-            progress(done, len(batches))
+        progress(done, len(batches))
     return comparer.result()
 
 

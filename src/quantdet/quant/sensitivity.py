@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.quant.analyse import Progress
+from quantdet.progress import Tick, no_tick
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.noise import decibels, energy, numbers
 from quantdet.quant.pair import Pair, Point
@@ -35,7 +35,7 @@ class LayerSensitivity:
 
 
 def sensitivity(
-    pair: Pair, batches: Sequence[Any], progress: Progress | None = None
+    pair: Pair, batches: Sequence[Any], progress: Tick = no_tick
 ) -> list[LayerSensitivity]:
     """Quantize one layer at a time (weights and output) and look at the outputs.
 
@@ -61,9 +61,8 @@ def sensitivity(
                 energy(numbers(moved.get(pair.outputs[name], values)) - values)
                 for name, values in zip(names, wanted, strict=True)
             ]
-            if progress is not None:
-                done = number * len(pair.points) + index + 1
-                progress(done, len(batches) * len(pair.points))
+            done = number * len(pair.points) + index + 1
+            progress(done, len(batches) * len(pair.points))
     return _result(pair.points, noise, signal)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from quantdet.atomic import write_json, write_text
 from quantdet.detections import Detections
 from quantdet.errors import ConfigError, DataError
+from quantdet.progress import Tick, no_tick
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.draw import draw_detections
 from quantdet.runtime.outputs import FORMAT, PREDICTIONS_FILE, OutputNames, open_canvas
 from quantdet.runtime.sources import Source, find_sources, frame_count, read_frames
-
-Progress = Callable[[int, int], None]
 
 _CSV_COLUMNS = ("source", "frame", "label", "class_id", "score", "x1", "y1", "x2", "y2")
 
@@ -72,7 +71,7 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
     save_images: bool = True,
     save_csv: bool = False,
     max_frames: int | None = None,
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
 ) -> list[Prediction]:
     """Find objects in everything given; write drawn pictures and ``predictions.json``.
 
@@ -135,16 +134,15 @@ def _csv(predictions: Iterable[Prediction]) -> str:
 class _Steps:
     """Counts pictures for the progress callback."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: Tick, total: int) -> None:
         self._progress = progress
         self._total = total
         self._done = 0
 
     def add(self) -> None:
         self._done += 1
-        if self._progress is not None:
-            # The header of a video may promise too few frames.
-            self._progress(self._done, max(self._total, self._done) if self._total else 0)
+        # The header of a video may promise too few frames.
+        self._progress(self._done, max(self._total, self._done) if self._total else 0)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ there are any.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from quantdet.config import Config
 from quantdet.data.sample import Dataset
+from quantdet.progress import Progress, silent
 from quantdet.quant.analyse import analyse
 from quantdet.quant.diagnose import diagnose
 from quantdet.quant.equalize import equalize
@@ -26,7 +26,7 @@ from quantdet.quant.saved import load_keras
 from quantdet.quant.sensitivity import sensitivity
 from quantdet.train.float_stage import build_task
 from quantdet.train.qat_stage import calibration_batches
-from quantdet.train.task import PhaseProgress, PictureTask
+from quantdet.train.task import PictureTask
 
 # All tensors of so many pictures are in memory at once.
 _BATCH = 4
@@ -50,7 +50,7 @@ def analyse_models(
     dataset: Dataset,
     models: tuple[Path, Path],
     settings: AnalyseSettings,
-    progress: PhaseProgress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Compare a float model and what it was quantized to, layer by layer.
 
@@ -77,10 +77,10 @@ def analyse_models(
     pair = Pair(quantized, floats, task.output_ranges)
     pictures = _pictures(task, settings.pictures)
     batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
-    analysis = analyse(pair, batches, _named(progress, "compare layers"))
+    analysis = analyse(pair, batches, partial(progress, "compare layers"))
     moved = None
     if settings.sensitivity:
-        moved = sensitivity(pair, batches, _named(progress, "quantize one at a time"))
+        moved = sensitivity(pair, batches, partial(progress, "quantize one at a time"))
     findings = diagnose(analysis.layers, moved, config.qat.observer)
     rows = [layer.to_dict() for layer in analysis.layers]
     for number, row in enumerate(rows):
@@ -99,7 +99,3 @@ def _pictures(task: PictureTask, count: int) -> NDArray[np.float32]:
     source = task.validation or task.train
     chosen = np.linspace(0, len(source) - 1, min(count, len(source)))
     return source.pictures(np.rint(chosen).astype(np.int64))
-
-
-def _named(progress: PhaseProgress | None, phase: str) -> Callable[[int, int], None] | None:
-    return partial(progress, phase) if progress else None

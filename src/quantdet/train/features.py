@@ -6,7 +6,6 @@ Ten epochs then cost little more than one pass over the pictures.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from quantdet.progress import Tick, no_tick
 from quantdet.train.batches import ArraySource
 from quantdet.train.pictures import PictureSource
 
@@ -40,7 +40,7 @@ def extract_features(
     backbone: Any,
     source: PictureSource,
     folder: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick = no_tick,
 ) -> ArraySource:
     """Run ``backbone`` once over all pictures, without augmentation.
 
@@ -61,8 +61,7 @@ def extract_features(
     for start in range(0, count, _BATCH):
         indices = np.arange(start, min(start + _BATCH, count))
         features[indices] = backbone.predict_on_batch(source.pictures(indices))
-        if progress is not None:
-            progress(int(indices[-1]) + 1, count)
+        progress(int(indices[-1]) + 1, count)
     return ArraySource(features, source.targets(np.arange(count)))
 
 

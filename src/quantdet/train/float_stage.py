@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,18 @@ from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.models import WeightSet, build_model, resolve_start
+from quantdet.progress import Progress, silent
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.saved import load_keras
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
 from quantdet.train.localizer_task import localizer_task
-from quantdet.train.loop import FitSettings, fit, remaining_epochs
+from quantdet.train.loop import fit, remaining_epochs
+from quantdet.train.settings import FitSettings
 from quantdet.train.ssd_task import ssd_task
-from quantdet.train.task import PhaseProgress, PictureTask
+from quantdet.train.task import PictureTask
 
-TASKS: dict[str, Callable[[Config, Dataset, PhaseProgress | None], PictureTask]] = {
+TASKS: dict[str, Callable[[Config, Dataset, Progress], PictureTask]] = {
     LOCALIZER: localizer_task,
     DETECTOR: ssd_task,
 }
@@ -59,9 +62,7 @@ class TrainedModel:
     summary: Mapping[str, Any]
 
 
-def build_task(
-    config: Config, dataset: Dataset, progress: PhaseProgress | None = None
-) -> PictureTask:
+def build_task(config: Config, dataset: Dataset, progress: Progress = silent) -> PictureTask:
     """Return the training task of [model] name.
 
     Raises:
@@ -72,7 +73,7 @@ def build_task(
 
 
 def train_float(
-    config: Config, dataset: Dataset, out_dir: Path, progress: PhaseProgress | None = None
+    config: Config, dataset: Dataset, out_dir: Path, progress: Progress = silent
 ) -> TrainedModel:
     """Train the float model of ``config``: the head on a frozen backbone, then all layers.
 
@@ -107,7 +108,7 @@ def _train_head(
     task: PictureTask,
     train: TrainConfig,
     out_dir: Path,
-    progress: PhaseProgress | None,
+    progress: Progress,
 ) -> History:
     """Train the head of ``model`` in place."""
     folder = out_dir / "frozen"
@@ -123,13 +124,13 @@ def _train_head(
     )
     training = task.training()
     if remaining_epochs(head, training, settings, folder):
-        report = _phase(progress, "backbone features")
+        report = partial(progress, "backbone features")
         sources = [
             source and extract_features(backbone, source, folder, report)
             for source in (task.train, task.validation)
         ]
         training = task.training(*sources)
-    return fit(head, training, settings, folder, _phase(progress, "train head"))
+    return fit(head, training, settings, folder, partial(progress, "train head"))
 
 
 def _train_all(
@@ -137,7 +138,7 @@ def _train_all(
     task: PictureTask,
     train: TrainConfig,
     out_dir: Path,
-    progress: PhaseProgress | None,
+    progress: Progress,
 ) -> tuple[Any, History]:
     """Return a fine-tuned copy of ``model`` and its history.
 
@@ -167,7 +168,7 @@ def _train_all(
         keep=train.keep,
     )
     history = fit(
-        folded, task.training(), settings, out_dir / "finetune", _phase(progress, "fine-tune")
+        folded, task.training(), settings, out_dir / "finetune", partial(progress, "fine-tune")
     )
     return folded, history
 
@@ -245,9 +246,3 @@ def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> TrainedModel |
     except (OSError, ValueError, KeyError, TypeError, ModelError):
         # Absent or damaged: the checkpoints of the phases decide how much is left to do.
         return None
-
-
-def _phase(progress: PhaseProgress | None, name: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(name, done, total)

@@ -17,13 +17,12 @@ from quantdet.errors import DataError
 from quantdet.models.localizer import head_input
 from quantdet.models.losses import losses_for, metrics_for
 from quantdet.models.targets import PictureObjects, grid_targets
+from quantdet.progress import Progress, silent
 from quantdet.train.pictures import Encode, PictureSource, Vary, fingerprint
-from quantdet.train.task import PhaseProgress, PictureTask, all_objects, cached_split
+from quantdet.train.task import PictureTask, all_objects, cached_split
 
 
-def localizer_task(
-    config: Config, dataset: Dataset, progress: PhaseProgress | None = None
-) -> PictureTask:
+def localizer_task(config: Config, dataset: Dataset, progress: Progress = silent) -> PictureTask:
     """Prepare the single-object task.
 
     Head "global" learns the one object that [target] chooses; pictures without one are left
@@ -55,7 +54,7 @@ def localizer_task(
 
 
 def _source(
-    config: Config, dataset: Dataset, split: str, progress: PhaseProgress | None
+    config: Config, dataset: Dataset, split: str, progress: Progress
 ) -> tuple[PictureSource, ImageCache]:
     cache = cached_split(config, dataset, split, progress)
     if config.model.head == "global":

@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
 from quantdet.errors import DataError, QuantdetError
+from quantdet.progress import Tick, no_tick
 from quantdet.train.batches import BatchSource, EpochBatches
 from quantdet.train.build import build_losses
 from quantdet.train.checkpoint import Checkpoints
@@ -27,46 +28,7 @@ from quantdet.train.curves import draw_curves
 from quantdet.train.history import History
 from quantdet.train.optimizer import make_optimizer
 from quantdet.train.precision import copy_variables, mixed_precision_twin
-
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How to train.
-
-    Attributes:
-        epochs: passes over the training examples.
-        batch_size: examples per step.
-        optimizer: "adam" or "adamw".
-        learning_rate: highest rate.
-        weight_decay: for "adamw"; biases and BatchNorm are left out of it.
-        schedule: "constant", or "cosine" down to zero.
-        warmup_epochs: linear rise from zero at the start; may be a fraction.
-        clip_norm: largest norm of the whole gradient; 0 means no limit.
-        seed: of order, augmentation and dropout.
-        mixed_precision: compute in bfloat16, keep variables in float32.
-        ema: momentum of the moving average of the variables, which is then what is validated
-            and kept; 0 means none (Polyak and Juditsky 1992). It rises to that in the first steps.
-        layer_rates: (start of a layer's name, factor on its learning rate), first match wins.
-        range_rate: factor on the learning rate of learned ranges and scales.
-        keep: "best" epoch by validation loss, or the "last".
-    """
-
-    epochs: int
-    batch_size: int = 32
-    optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: float = 0.0
-    clip_norm: float = 0.0
-    seed: int = 0
-    mixed_precision: bool = False
-    ema: float = 0.0
-    layer_rates: tuple[tuple[str, float], ...] = ()
-    range_rate: float = 1.0
-    keep: Literal["best", "last"] = "best"
+from quantdet.train.settings import FitSettings
 
 
 @dataclass(frozen=True)
@@ -93,7 +55,7 @@ def fit(
     task: TrainingTask,
     settings: FitSettings,
     folder: Path,
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
 ) -> History:
     """Train ``model`` in place; afterwards it has the variables of its best epoch.
 
@@ -160,7 +122,7 @@ class _Session:
     checkpoints: Checkpoints
 
 
-def _train(session: _Session, history: History, progress: Progress | None) -> History:
+def _train(session: _Session, history: History, progress: Tick) -> History:
     task, settings = session.task, session.settings
     batches = EpochBatches(task.train, settings.batch_size, settings.seed, shuffle=True)
     held_out = None
@@ -198,7 +160,7 @@ class _Recorder(keras.callbacks.Callback):
         session: _Session,
         history: History,
         batches: EpochBatches,
-        progress: Progress | None,
+        progress: Tick,
     ) -> None:
         super().__init__()
         self.history = history
@@ -274,9 +236,8 @@ class _Recorder(keras.callbacks.Callback):
         self._raw = []
 
     def _report(self, epoch: int, batch: int) -> None:
-        if self._progress is not None:
-            steps = len(self._batches)
-            self._progress(epoch * steps + batch + 1, self._session.settings.epochs * steps)
+        steps = len(self._batches)
+        self._progress(epoch * steps + batch + 1, self._session.settings.epochs * steps)
 
 
 def _digest(model: Any) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 from keras import ops
 
-if TYPE_CHECKING:
-    from quantdet.train.loop import FitSettings
-
+from quantdet.train.settings import FitSettings
 
 # Trainable variables of fake quantization (quant/layers.py).
 _RANGES = ("minimum", "maximum", "scale")

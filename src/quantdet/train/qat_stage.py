@@ -11,8 +11,9 @@ calibrated model competes as epoch 0: what has the lower validation loss is kept
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from quantdet.atomic import atomic_path, write_json
 from quantdet.config import Config
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
+from quantdet.progress import Progress, Tick, silent
 from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.freeze import freeze
 from quantdet.quant.prepare import prepare_qat
@@ -36,8 +38,9 @@ from quantdet.train.build import build_losses
 from quantdet.train.distill import follow, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task
-from quantdet.train.loop import FitSettings, TrainingTask, fit
-from quantdet.train.task import PhaseProgress, PictureTask
+from quantdet.train.loop import TrainingTask, fit
+from quantdet.train.settings import FitSettings
+from quantdet.train.task import PictureTask
 
 _CALIBRATION_BATCH = 16
 
@@ -60,7 +63,7 @@ def train_qat(
     dataset: Dataset,
     float_file: Path,
     out_dir: Path,
-    progress: PhaseProgress | None = None,
+    progress: Progress = silent,
 ) -> QuantizedModel:
     """Quantize and fine-tune the float model of a run.
 
@@ -113,14 +116,13 @@ def calibration_pictures(config: Config, task: PictureTask) -> NDArray[np.float3
 
 
 def calibration_batches(
-    config: Config, task: PictureTask, progress: PhaseProgress | None
+    config: Config, task: PictureTask, progress: Progress
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the calibration pictures in batches, reporting progress."""
     pictures = calibration_pictures(config, task)
     for start in range(0, len(pictures), _CALIBRATION_BATCH):
         yield pictures[start : start + _CALIBRATION_BATCH]
-        if progress is not None:
-            progress("calibrate", min(start + _CALIBRATION_BATCH, len(pictures)), len(pictures))
+        progress("calibrate", min(start + _CALIBRATION_BATCH, len(pictures)), len(pictures))
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,10 @@ class _Stage:
 
     task: PictureTask
     folder: Path
-    progress: PhaseProgress | None
+    progress: Progress
 
-    def report(self, phase: str) -> Callable[[int, int], None] | None:
-        progress = self.progress
-        return None if progress is None else lambda done, total: progress(phase, done, total)
+    def report(self, phase: str) -> Tick:
+        return partial(self.progress, phase)
 
 
 def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dict[str, Any]:

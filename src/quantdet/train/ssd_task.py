@@ -14,20 +14,19 @@ from quantdet.data.sample import Dataset
 from quantdet.models.losses import FocalCells, HuberOffsets, cell_accuracy
 from quantdet.models.ssd import find_layout, ssd_anchors, ssd_head_input
 from quantdet.models.ssd_targets import Matcher
+from quantdet.progress import Progress, silent
 from quantdet.runtime.anchors import anchor_boxes
 from quantdet.train.balance import repeated_rows
 from quantdet.train.distill import logit_agreement, offset_agreement
 from quantdet.train.pictures import PictureSource, Vary, fingerprint
-from quantdet.train.task import PhaseProgress, PictureTask, all_objects, cached_split
+from quantdet.train.task import PictureTask, all_objects, cached_split
 
 # Anchors that nobody needs reach -80 in both outputs. Offsets of 10 are a shift by a whole anchor
 # or e² times its size, and a logit of -6 is a probability of 0.0025: no range is spent on more.
 _OUTPUT_RANGES = {"boxes": (-10.0, 10.0), "scores": (-6.0, 5.0)}
 
 
-def ssd_task(
-    config: Config, dataset: Dataset, progress: PhaseProgress | None = None
-) -> PictureTask:
+def ssd_task(config: Config, dataset: Dataset, progress: Progress = silent) -> PictureTask:
     """Prepare the many-object task: every object of every annotated picture.
 
     Pictures without objects are learned as background. Difficult objects count neither way.
@@ -64,7 +63,7 @@ def ssd_task(
 
 
 def _source(
-    config: Config, dataset: Dataset, split: str, progress: PhaseProgress | None
+    config: Config, dataset: Dataset, split: str, progress: Progress
 ) -> tuple[PictureSource, ImageCache]:
     cache = cached_split(config, dataset, split, progress)
     ids = {name: class_id for class_id, name in enumerate(dataset.labels)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,10 @@ from quantdet.data.cache import ImageCache, build_cache
 from quantdet.data.sample import Dataset, Sample
 from quantdet.errors import DataError
 from quantdet.models.targets import PictureObjects
+from quantdet.progress import Progress
 from quantdet.train.distill import Agreement
 from quantdet.train.loop import TrainingTask
 from quantdet.train.pictures import PictureSource
-
-PhaseProgress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total)."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def cached_split(
     config: Config,
     dataset: Dataset,
     split: str,
-    progress: PhaseProgress | None,
+    progress: Progress,
     scale: float = 1.0,
 ) -> ImageCache:
     """Return the decoded pictures of a split at ``scale`` times the model's size.
@@ -82,7 +81,7 @@ def cached_split(
         samples,
         (round(scale * config.model.input_size),) * 2,
         config.data.cache_dir,
-        _named(progress, f"decode {split}"),
+        partial(progress, f"decode {split}"),
         skip_bad=config.data.skip_bad,
     )
 
@@ -106,9 +105,3 @@ def all_objects(sample: Sample, ids: Mapping[str, int]) -> PictureObjects:
         np.array([ids[item.label] for item in sample.objects], dtype=np.int64),
         np.array([item.difficult for item in sample.objects], dtype=bool),
     )
-
-
-def _named(progress: PhaseProgress | None, name: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(name, done, total)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.evaluate.end_to_end import Outputs, Runner
+from quantdet.progress import Tick
 from quantdet.runtime.cores import usable_cores
-from quantdet.verify.subject import Subject, Tick, real_outputs
+from quantdet.verify.subject import Subject, real_outputs
 
 
 @dataclass(frozen=True)

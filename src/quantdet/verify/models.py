@@ -11,20 +11,12 @@ from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
 from quantdet.evaluate.end_to_end import Outputs, litert_runner
+from quantdet.progress import Progress, Tick
 from quantdet.quant.litert_file import read_litert
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.detector import Detector
-from quantdet.verify.subject import (
-    KERAS,
-    REFERENCE,
-    Pictures,
-    Progress,
-    Subject,
-    Tick,
-    compared,
-    real_outputs,
-)
+from quantdet.verify.subject import KERAS, REFERENCE, Pictures, Subject, compared, real_outputs
 
 _BATCH = 8
 

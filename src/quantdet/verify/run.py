@@ -9,9 +9,10 @@ from functools import partial
 
 from quantdet.errors import ConfigError, DependencyError, QuantdetError
 from quantdet.evaluate.latency import host
+from quantdet.progress import Progress, Tick
 from quantdet.runtime.contract import file_sha256
 from quantdet.verify.result import TargetResult, Verification
-from quantdet.verify.subject import Progress, Subject, Tick
+from quantdet.verify.subject import Subject
 from quantdet.verify.targets import TARGETS
 
 

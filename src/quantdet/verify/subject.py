@@ -14,14 +14,10 @@ from quantdet.detections import Detections
 from quantdet.evaluate.agreement import same_detections
 from quantdet.evaluate.end_to_end import Outputs, Runner, quantization_noise
 from quantdet.evaluate.predictors import decode_batch
+from quantdet.progress import Tick
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode import dequantize
 from quantdet.runtime.thresholds import label_thresholds
-
-Tick = Callable[[int, int], None]
-"""Called with (done, total)."""
-Progress = Callable[[str, int, int], None]
-"""Called with (phase, done, total)."""
 
 KERAS = "fake-quantized Keras"
 REFERENCE = "LiteRT reference kernels"

@@ -19,9 +19,10 @@ from typing import Any
 
 from quantdet.atomic import write_text
 from quantdet.data.images import picture_size
-from quantdet.data.records import UNSPLIT, Listing, Problem, Progress, Record, fit_box, read_text
+from quantdet.data.records import UNSPLIT, Listing, Problem, Record, fit_box, read_text
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 
 _ROBOFLOW = "_annotations.coco.json"
 # Files of the official download that hold other tasks.
@@ -34,7 +35,7 @@ def is_coco(root: Path) -> bool:
     return bool(_files(root))
 
 
-def read_coco(root: Path, progress: Progress | None = None) -> Listing:
+def read_coco(root: Path, progress: Tick = no_tick) -> Listing:
     """Read every split of a COCO data set.
 
     Crowds (``iscrowd``) become difficult objects: they count neither as found nor as missed.
@@ -62,8 +63,7 @@ def read_coco(root: Path, progress: Progress | None = None) -> Listing:
         for record in file.records():
             records.append(record)
             done += 1
-            if progress is not None:
-                progress(done, total)
+            progress(done, total)
         splits[split] = tuple(records)
     folder = root if root.is_dir() else root.parent
     return Listing(folder, splits, _labels(parsed.values()), tuple(problems))

@@ -15,9 +15,10 @@ from pathlib import Path
 from quantdet.atomic import write_text
 from quantdet.data.formats.voc_xml import parse_annotation, write_annotation
 from quantdet.data.images import IMAGE_SUFFIXES, picture_size
-from quantdet.data.records import UNSPLIT, Listing, Problem, Progress, Record, read_text
+from quantdet.data.records import UNSPLIT, Listing, Problem, Record, read_text
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 
 STANDARD_SPLITS = ("train", "val", "trainval", "test")
 _CLASS_LIST_ENDINGS = tuple(f"_{name}" for name in STANDARD_SPLITS)
@@ -33,7 +34,7 @@ class VocLayout:
     lists: Path
 
 
-def read_voc(root: Path, progress: Progress | None = None) -> Listing:
+def read_voc(root: Path, progress: Tick = no_tick) -> Listing:
     """Read every split of a VOC data set.
 
     Splits are the lists in ``ImageSets/Main`` (lists of one class such as
@@ -69,8 +70,7 @@ def read_voc(root: Path, progress: Progress | None = None) -> Listing:
                 annotation = annotations.get(image_id, layout.annotations / f"{image_id}.xml")
                 picture = images.get(image_id, layout.images / f"{image_id}.jpg")
                 records[key] = _read_record(image_id, picture, annotation if annotated else None)
-                if progress is not None:
-                    progress(min(len(records), len(ids)), len(ids))
+                progress(min(len(records), len(ids)), len(ids))
             split.append(records[key])
         splits[name] = tuple(split)
     return Listing(layout.root, splits)

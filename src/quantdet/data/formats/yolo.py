@@ -23,7 +23,6 @@ from quantdet.data.records import (
     FaultError,
     Listing,
     Problem,
-    Progress,
     Record,
     fit_box,
     parse_number,
@@ -31,6 +30,7 @@ from quantdet.data.records import (
 )
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError, DependencyError
+from quantdet.progress import Tick, no_tick
 
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _CLASS_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")
@@ -44,7 +44,7 @@ def is_yolo(root: Path) -> bool:
     return _yaml_file(root) is not None or _class_list(root) is not None
 
 
-def read_yolo(root: Path, progress: Progress | None = None) -> Listing:
+def read_yolo(root: Path, progress: Tick = no_tick) -> Listing:
     """Read every split of a YOLO data set.
 
     Args:
@@ -68,8 +68,7 @@ def read_yolo(root: Path, progress: Progress | None = None) -> Listing:
                 known[path] = _record(path, folder, labels)
             records.append(known[path])
             done += 1
-            if progress is not None:
-                progress(done, total)
+            progress(done, total)
         splits[split] = tuple(records)
     folder = root if root.is_dir() else root.parent
     return Listing(folder, splits, labels, tuple(_lone_labels(known)))

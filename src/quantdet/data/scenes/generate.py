@@ -12,13 +12,13 @@ from PIL import Image
 
 from quantdet.atomic import atomic_folder, write_json, write_text
 from quantdet.data.formats.voc_xml import write_annotation
-from quantdet.data.records import Progress
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.data.scenes.backgrounds import BACKGROUNDS
 from quantdet.data.scenes.noise import Array, blend, blur, fractal_noise, smooth_noise
 from quantdet.data.scenes.objects import SCENE_CLASSES, SCENE_OBJECTS
 from quantdet.data.scenes.pen import Pen
 from quantdet.errors import DataError
+from quantdet.progress import Tick, no_tick
 
 _VERSION = 1
 _SUPERSAMPLING = 4
@@ -51,7 +51,7 @@ def generate_scenes(
     count: int = 600,
     seed: int = 0,
     size_hw: tuple[int, int] = (240, 320),
-    progress: Progress | None = None,
+    progress: Tick = no_tick,
 ) -> Path:
     """Make ``root/VOCdevkit/VOCscenes``, a data set in true VOC layout.
 
@@ -116,7 +116,7 @@ def render_scene(
 
 
 def _write_all(
-    folder: Path, count: int, seed: int, size_hw: tuple[int, int], progress: Progress | None
+    folder: Path, count: int, seed: int, size_hw: tuple[int, int], progress: Tick
 ) -> None:
     ids = [f"{index + 1:06d}" for index in range(count)]
     (folder / "JPEGImages").mkdir(parents=True)
@@ -128,8 +128,7 @@ def _write_all(
         Image.fromarray(picture).save(path, quality=quality)
         sample = Sample(image_id, path, size_hw, objects)
         write_annotation(folder / "Annotations" / f"{image_id}.xml", sample, folder="VOCscenes")
-        if progress is not None:
-            progress(index + 1, count)
+        progress(index + 1, count)
     start = 0
     for split, end in _SPLIT_ENDS:
         # At least one picture in each, also of three.

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from quantdet.progress import Tick
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject, Tick
+from quantdet.verify.subject import Subject
 from quantdet.verify.targets import (
     browser,
     edgetpu,

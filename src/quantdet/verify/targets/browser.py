@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import DependencyError, ModelError
+from quantdet.progress import Tick
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.detector import Detector
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject, Tick, compared, real_outputs
+from quantdet.verify.subject import Subject, compared, real_outputs
 from quantdet.verify.verdict import judge
 from quantdet.web.litertjs import VERSION, litertjs_folder
 from quantdet.web.site import Content, Files, Shown, make_site

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
+from quantdet.progress import Tick
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject, Tick
+from quantdet.verify.subject import Subject
 
 _EIGHT_BITS = ("int8", "uint8")
 _LONGEST_SOFTMAX = 16000

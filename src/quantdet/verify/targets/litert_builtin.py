@@ -8,9 +8,10 @@ from __future__ import annotations
 from importlib import metadata
 
 from quantdet.evaluate.end_to_end import litert_runner
+from quantdet.progress import Tick
 from quantdet.verify.answers import answer
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import REFERENCE, Subject, Tick
+from quantdet.verify.subject import REFERENCE, Subject
 from quantdet.verify.verdict import judge
 
 

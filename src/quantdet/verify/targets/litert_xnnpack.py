@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import metadata
 
 from quantdet.evaluate.end_to_end import Runner, litert_runner
+from quantdet.progress import Tick
 from quantdet.verify.answers import by_threads
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject, Tick
+from quantdet.verify.subject import Subject
 from quantdet.verify.verdict import judge_threads
 
 

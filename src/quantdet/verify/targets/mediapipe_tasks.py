@@ -29,11 +29,12 @@ from quantdet.errors import DependencyError, ModelError
 from quantdet.evaluate.agreement import same_detections
 from quantdet.evaluate.end_to_end import litert_runner
 from quantdet.evaluate.predictors import decode_batch
+from quantdet.progress import Tick
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.nms import class_wise_nms
 from quantdet.runtime.thresholds import label_thresholds
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject, Tick, real_outputs
+from quantdet.verify.subject import Subject, real_outputs
 
 PYTHON_VARIABLE = "QUANTDET_MEDIAPIPE_PYTHON"
 

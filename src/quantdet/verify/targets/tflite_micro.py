@@ -14,9 +14,10 @@ from importlib import metadata
 
 from quantdet.errors import ModelError
 from quantdet.evaluate.end_to_end import micro_runner
+from quantdet.progress import Tick
 from quantdet.verify.answers import answer
 from quantdet.verify.result import TargetResult
-from quantdet.verify.subject import Subject, Tick
+from quantdet.verify.subject import Subject
 from quantdet.verify.verdict import judge
 
 _KIB = 1024
