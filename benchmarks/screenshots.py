@@ -19,9 +19,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from quantdet.atomic import atomic_path
 from quantdet.report.html import write_report
 from quantdet.runs import Run
+from quantdet.system.atomic import atomic_path
 
 # Flat colours and their blends: a palette makes the files a third of the size.
 _COLORS = 192

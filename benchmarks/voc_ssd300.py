@@ -23,13 +23,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from quantdet import pipeline
-from quantdet.atomic import atomic_folder, atomic_path
 from quantdet.cli.bars import bar
 from quantdet.config import load_config
 from quantdet.evaluate.latency import host
 from quantdet.runs import Run
 from quantdet.runtime.contract import contract_path, load_contract
 from quantdet.runtime.pretrained import DEFAULT_MODEL, FOLDER
+from quantdet.system.atomic import atomic_folder, atomic_path
 
 FORMATS = ("uint8", "int8-ptq", "float32")
 

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from quantdet.atomic import write_text
 from quantdet.errors import ConfigError
 from quantdet.kinds import DEFAULT_KIND, KINDS, size_problem
+from quantdet.system.atomic import write_text
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -18,7 +18,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantdet.atomic import write_json
 from quantdet.config import Config, DataConfig, load_config
 from quantdet.data.configured import load_configured
 from quantdet.data.dataset import fingerprint
@@ -27,8 +26,9 @@ from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, DataError, DependencyError, ModelError, QuantdetError
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.progress import Progress, silent
-from quantdet.quiet import quiet_stderr
 from quantdet.runs import Run
+from quantdet.system.atomic import write_json
+from quantdet.system.quiet import quiet_stderr
 
 if TYPE_CHECKING:
     from quantdet.verify.result import Verification

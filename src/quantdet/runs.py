@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantdet.atomic import write_json
 from quantdet.config import Config, load_config
 from quantdet.errors import ConfigError, ModelError, QuantdetError
+from quantdet.system.atomic import write_json
 
 
 @dataclass(frozen=True)

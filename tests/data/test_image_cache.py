@@ -11,7 +11,7 @@ from quantdet.data.cache import build_cache
 from quantdet.data.dataset import load_dataset
 from quantdet.data.images import read_image, resize
 from quantdet.errors import DataError, QuantdetError
-from quantdet.user_cache import user_cache_dir
+from quantdet.system.user_cache import user_cache_dir
 
 SIZE = (32, 24)
 

@@ -15,13 +15,13 @@ from quantdet.errors import DependencyError, ModelError
 from quantdet.models import build_ssd, resolve_start
 from quantdet.models import detector_weights as module
 from quantdet.models.detector_weights import PackagedDetector
-from quantdet.npm import NpmFiles
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.runs import Run
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.pretrained import pretrained_file
 from quantdet.runtime.raw import dequantize
+from quantdet.system.npm import NpmFiles
 
 SMALL = {"name": "ssd", "input_size": 160, "width": 0.35}
 

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from quantdet.atomic import write_json
 from quantdet.config import Config
 from quantdet.report.html import write_report
 from quantdet.runs import Run
+from quantdet.system.atomic import write_json
 from tests.report.test_analysis import made_up as made_up_analysis
 
 HOSTILE = "<script>alert('x')</script>"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from quantdet.atomic import write_json
 from quantdet.cli import app
 from quantdet.config import Config
 from quantdet.errors import ConfigError
 from quantdet.report.compare import write_comparison
 from quantdet.runs import Run
+from quantdet.system.atomic import write_json
 from tests.report.made_up_run import Page, complete_detector, complete_run, details
 
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from quantdet.atomic import write_json
 from quantdet.config import Config, load_config
 from quantdet.errors import ConfigError, QuantdetError
 from quantdet.report.html import write_report
 from quantdet.runs import Run
+from quantdet.system.atomic import write_json
 from tests.report.made_up_run import (
     HOSTILE,
     complete_run,

@@ -7,10 +7,10 @@ from importlib import resources
 
 import pytest
 
-from quantdet.atomic import write_json
 from quantdet.config import Config
 from quantdet.report.charts import VARIABLES, Drawing, draw_chart
 from quantdet.runs import Run
+from quantdet.system.atomic import write_json
 from tests.report.made_up_run import (
     HOSTILE,
     complete_detector,

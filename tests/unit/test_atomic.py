@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from quantdet.atomic import atomic_path, write_json, write_text
 from quantdet.errors import QuantdetError
+from quantdet.system.atomic import atomic_path, write_json, write_text
 
 
 def test_writes_and_makes_folders(tmp_path):

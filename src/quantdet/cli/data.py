@@ -87,10 +87,10 @@ def data_check(
 
     Example: quantdet data check VOCdevkit/VOC2012
     """
-    from quantdet.atomic import write_json
     from quantdet.cli.bars import bar
     from quantdet.cli.tables import check_table
     from quantdet.data.check import check_dataset
+    from quantdet.system.atomic import write_json
 
     with bar() as progress:
         result = check_dataset(

@@ -37,11 +37,11 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet verify model.tflite --data VOCdevkit/VOC2007 --target tflite-micro
     """
     from quantdet import pipeline
-    from quantdet.atomic import write_json
     from quantdet.cli.bars import bar
     from quantdet.cli.verify_text import verify_table
     from quantdet.runs import Run
     from quantdet.runtime.pretrained import find_model
+    from quantdet.system.atomic import write_json
 
     path = find_model(model)
     with bar() as progress:

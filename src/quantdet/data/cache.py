@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import atomic_path, write_json
 from quantdet.data.digest import digest_files, map_threads
 from quantdet.data.images import read_image, resize
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError, QuantdetError
 from quantdet.progress import Tick, no_tick
-from quantdet.user_cache import user_cache_dir
+from quantdet.system.atomic import atomic_path, write_json
+from quantdet.system.user_cache import user_cache_dir
 
 _VERSION = 1
 _KERNEL = "pillow-bilinear"

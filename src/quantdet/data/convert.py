@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quantdet.atomic import atomic_folder
 from quantdet.data.formats import FORMATS
 from quantdet.data.links import place_file
 from quantdet.data.sample import Dataset, Sample
 from quantdet.errors import ConfigError, DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import atomic_folder
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from quantdet.atomic import write_json
 from quantdet.errors import DataError, DependencyError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import write_json
 
 # A connection that breaks loses the block under way, so blocks are small.
 _BLOCK = 1 << 14

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from quantdet.atomic import atomic_path
 from quantdet.data.images import read_image
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import atomic_path
 
 _GAP = 10
 _CAPTION = 20

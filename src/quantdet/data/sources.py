@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantdet.atomic import write_json
 from quantdet.data.archives import DamagedArchiveError, extract
 from quantdet.data.fetch import fetch
 from quantdet.data.links import place_file
 from quantdet.errors import ConfigError, DataError, DependencyError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.contract import file_sha256
+from quantdet.system.atomic import write_json
 
 REPORT_NAME = "download.json"
 """Written into the target: where it came from, with the sha256 of every archive."""

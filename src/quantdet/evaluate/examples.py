@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantdet.atomic import atomic_path, write_json
 from quantdet.data.images import read_image
 from quantdet.detections import Detections
 from quantdet.evaluate.agreement import Disagreement, disagreement
 from quantdet.evaluate.error_types import picture_errors
 from quantdet.evaluate.judge import EvaluationSet
 from quantdet.runtime.draw import draw_detections
+from quantdet.system.atomic import atomic_path, write_json
 
 EXAMPLES = 6
 """Pictures of each group."""

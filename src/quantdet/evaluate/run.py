@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import write_json
 from quantdet.config import Config
 from quantdet.data.cache import build_cache
 from quantdet.data.sample import Dataset
@@ -44,6 +43,7 @@ from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.thresholds import label_thresholds
+from quantdet.system.atomic import write_json
 
 # Variant → (file in the run folder, what it is); the order of every table.
 VARIANTS: dict[str, tuple[str, str]] = {

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import atomic_path
 from quantdet.quant.fold import simplify
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.litert.convert import convert, output_names, tensorflow
 from quantdet.quant.reader import read_graph
+from quantdet.system.atomic import atomic_path
 
 
 def export_float(model: Any, path: Path, *, half: bool = False) -> Path:

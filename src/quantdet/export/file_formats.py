@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from quantdet.atomic import atomic_path
 from quantdet.errors import ExportError
 from quantdet.export.c_array import c_array
 from quantdet.export.metadata import label_lines
 from quantdet.export.post_process import post_process
 from quantdet.export.source import ModelSource
+from quantdet.system.atomic import atomic_path
 
 
 def labels(source: ModelSource) -> dict[str, bytes]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from quantdet.atomic import atomic_path
 from quantdet.quant.litert.writer import integer_content
+from quantdet.system.atomic import atomic_path
 
 
 def export_integer(model: Any, path: Path | str, *, io_dtype: str | None = None) -> Path:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from quantdet.atomic import atomic_path
 from quantdet.export.metadata_schema import (
     CONTENT_TYPES,
     DETECTOR_IDENTIFIER,
@@ -34,6 +33,7 @@ from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.embedded import CONTRACT_NAME
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
+from quantdet.system.atomic import atomic_path
 
 LABELS_NAME = "labels.txt"
 _FIELD = "TFLITE_METADATA"

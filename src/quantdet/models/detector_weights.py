@@ -19,12 +19,12 @@ from quantdet.models.ssd_layout import LAYOUTS, SsdLayout
 from quantdet.models.style import KERAS_STYLE, BackboneStyle
 from quantdet.models.tfjs_weights import read_ssdlite_weights
 from quantdet.models.weight_files import Arrays, DetectorHead, WeightSet
-from quantdet.npm import NpmFiles
 from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
 from quantdet.runtime.coco import coco_labels
 from quantdet.runtime.contract import file_sha256, has_contract, load_contract
 from quantdet.runtime.pretrained import pretrained_file, pretrained_names
+from quantdet.system.npm import NpmFiles
 
 
 @dataclass(frozen=True)

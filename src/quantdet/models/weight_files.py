@@ -19,13 +19,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import atomic_path
 from quantdet.errors import ModelError
 from quantdet.models.backbones import Backbone
 from quantdet.models.style import KERAS_STYLE, TORCHVISION_STYLE, BackboneStyle
 from quantdet.models.torch_checkpoint import read_state_dict
 from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
+from quantdet.system.atomic import atomic_path
 
 Arrays = Mapping[str, NDArray[Any]]
 _META = "__quantdet__"

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import requests
 
-from quantdet.atomic import atomic_path
 from quantdet.config import ModelConfig
 from quantdet.errors import ConfigError, ModelError
 from quantdet.models.backbones import BACKBONES, Backbone, PackagedFile
 from quantdet.models.weight_files import WeightSet, read_weight_file
 from quantdet.runtime.contract import file_sha256
-from quantdet.user_cache import user_cache_dir
+from quantdet.system.atomic import atomic_path
+from quantdet.system.user_cache import user_cache_dir
 
 SOURCE_VARIABLE = "QUANTDET_WEIGHTS_SOURCE"
 """Environment variable that names the only source of SOURCES to try."""

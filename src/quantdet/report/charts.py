@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantdet.atomic import atomic_path
+from quantdet.system.atomic import atomic_path
 
 # As in report.css.
 TEXT, SOFT, GRID, HURTS = "#1b2330", "#566173", "#d8dee8", "#b3261e"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from quantdet.atomic import write_text
 from quantdet.errors import DependencyError
+from quantdet.system.atomic import write_text
 
 
 def require_libraries() -> None:

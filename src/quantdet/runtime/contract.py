@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from quantdet.atomic import write_text
 from quantdet.errors import ModelError
 from quantdet.runtime.embedded import embedded_contract, model_sha256
 from quantdet.runtime.pixels import PIXEL_OFFSET, PIXEL_SCALE
+from quantdet.system.atomic import write_text
 
 CONTRACT_VERSION = 1
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from quantdet.errors import ModelError
-from quantdet.quiet import quiet_stderr
 from quantdet.runtime.contract import TensorSpec
 from quantdet.runtime.cores import usable_cores
+from quantdet.system.quiet import quiet_stderr
 
 # Name → member of ai_edge_litert.interpreter.OpResolverType.
 KERNELS: dict[str, str] = {

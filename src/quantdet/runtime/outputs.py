@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantdet.atomic import atomic_path
 from quantdet.errors import QuantdetError
 from quantdet.runtime.sources import Source, frames_per_second, load_opencv
+from quantdet.system.atomic import atomic_path
 
 PREDICTIONS_FILE = "predictions.json"
 FORMAT = "quantdet-predictions-1"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import write_json, write_text
 from quantdet.detections import Detections
 from quantdet.errors import ConfigError, DataError
 from quantdet.progress import Tick, no_tick
@@ -23,6 +22,7 @@ from quantdet.runtime.detector import Detector
 from quantdet.runtime.draw import draw_detections
 from quantdet.runtime.outputs import FORMAT, PREDICTIONS_FILE, OutputNames, open_canvas
 from quantdet.runtime.sources import Source, find_sources, frame_count, read_frames
+from quantdet.system.atomic import write_json, write_text
 
 _CSV_COLUMNS = ("source", "frame", "label", "class_id", "score", "x1", "y1", "x2", "y2")
 

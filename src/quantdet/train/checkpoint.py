@@ -18,8 +18,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import atomic_path
 from quantdet.errors import ModelError, QuantdetError
+from quantdet.system.atomic import atomic_path
 from quantdet.train.history import History
 
 _VERSION = 1

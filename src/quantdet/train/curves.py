@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from quantdet.atomic import atomic_path
+from quantdet.system.atomic import atomic_path
 from quantdet.train.history import History
 
 _TRAIN = "#1f5fa8"

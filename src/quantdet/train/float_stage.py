@@ -19,7 +19,6 @@ from typing import Any
 
 import keras
 
-from quantdet.atomic import atomic_path, write_json
 from quantdet.config import Config, TrainConfig
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
@@ -28,6 +27,7 @@ from quantdet.models import WeightSet, build_model, resolve_start
 from quantdet.progress import Progress, silent
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.saved import load_keras
+from quantdet.system.atomic import atomic_path, write_json
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
 from quantdet.train.localizer_task import localizer_task

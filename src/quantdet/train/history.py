@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantdet.atomic import write_json, write_text
+from quantdet.system.atomic import write_json, write_text
 
 Row = Mapping[str, float]
 

@@ -21,7 +21,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.atomic import atomic_path, write_json
 from quantdet.config import Config
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
@@ -33,6 +32,7 @@ from quantdet.quant.recipes import equalizes
 from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
 from quantdet.runtime.pixels import PIXEL_RANGE
+from quantdet.system.atomic import atomic_path, write_json
 from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses
 from quantdet.train.distill import follow, with_teacher

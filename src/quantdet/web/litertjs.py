@@ -13,10 +13,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from quantdet.atomic import write_text
 from quantdet.errors import DependencyError
-from quantdet.npm import NpmFiles
-from quantdet.user_cache import user_cache_dir
+from quantdet.system.atomic import write_text
+from quantdet.system.npm import NpmFiles
+from quantdet.system.user_cache import user_cache_dir
 
 FOLDER_VARIABLE = "QUANTDET_LITERTJS"
 """Environment variable: a folder with LiteRT.js, for machines without npm or network."""

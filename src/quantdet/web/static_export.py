@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantdet.atomic import atomic_folder, write_json
 from quantdet.errors import ModelError, QuantdetError
+from quantdet.system.atomic import atomic_folder, write_json
 from quantdet.web.site import Files, Shown
 
 MANIFEST = "quantdet-web.json"

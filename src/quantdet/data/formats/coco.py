@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from quantdet.atomic import write_text
 from quantdet.data.images import picture_size
 from quantdet.data.records import UNSPLIT, Listing, Problem, Record, fit_box, read_text
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import write_text
 
 _ROBOFLOW = "_annotations.coco.json"
 # Files of the official download that hold other tasks.

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantdet.atomic import write_text
 from quantdet.data.formats.voc_xml import parse_annotation, write_annotation
 from quantdet.data.images import IMAGE_SUFFIXES, picture_size
 from quantdet.data.records import UNSPLIT, Listing, Problem, Record, read_text
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import write_text
 
 STANDARD_SPLITS = ("train", "val", "trainval", "test")
 _CLASS_LIST_ENDINGS = tuple(f"_{name}" for name in STANDARD_SPLITS)

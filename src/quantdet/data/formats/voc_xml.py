@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from quantdet.atomic import atomic_path
 from quantdet.data.records import FaultError, Problem, fit_box, parse_number
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
+from quantdet.system.atomic import atomic_path
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _ENTITY = tuple("<!ENTITY".encode(name) for name in ("ascii", "utf-16-le", "utf-16-be"))

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quantdet.atomic import write_text
 from quantdet.data.images import IMAGE_SUFFIXES, picture_size
 from quantdet.data.labels import read_label_file
 from quantdet.data.records import (
@@ -31,6 +30,7 @@ from quantdet.data.records import (
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError, DependencyError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import write_text
 
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _CLASS_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantdet.atomic import atomic_folder, write_json, write_text
 from quantdet.data.formats.voc_xml import write_annotation
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.data.scenes.backgrounds import BACKGROUNDS
@@ -19,6 +18,7 @@ from quantdet.data.scenes.objects import SCENE_CLASSES, SCENE_OBJECTS
 from quantdet.data.scenes.pen import Pen
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import atomic_folder, write_json, write_text
 
 _VERSION = 1
 _SUPERSAMPLING = 4

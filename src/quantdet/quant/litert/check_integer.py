@@ -6,7 +6,7 @@ from typing import Any
 
 from quantdet.errors import ExportError
 from quantdet.quant.litert_file import FileGraph, read_litert
-from quantdet.quiet import quiet_stderr
+from quantdet.system.quiet import quiet_stderr
 
 _INTEGER_TYPES = {"int4", "int8", "uint8", "int16", "int32", "int64", "bool"}
 # Layers that a refusal names.

@@ -9,7 +9,7 @@ from typing import Any
 
 from quantdet.errors import DependencyError, ExportError
 from quantdet.quant.graph import Graph
-from quantdet.quiet import quiet_stderr
+from quantdet.system.quiet import quiet_stderr
 
 Configure = Callable[[Any], None]
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from quantdet.errors import DependencyError
 from quantdet.evaluate.end_to_end import Outputs, Runner
 from quantdet.progress import Tick
-from quantdet.quiet import quiet_stderr
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.preprocess import quantize_input
+from quantdet.system.quiet import quiet_stderr
 from quantdet.verify.answers import by_threads
 from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject, compared

@@ -9,8 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantdet.atomic import atomic_path
 from quantdet.errors import DependencyError
+from quantdet.system.atomic import atomic_path
 
 _SECONDS = 600.0
 
