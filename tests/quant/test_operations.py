@@ -24,6 +24,14 @@ from quantdet.quant.reader import read_graph
 from tests.quant.judge import sqnr_db
 
 TOKENS = kl.Reshape((64, 8))
+
+
+def padded_twice(y):
+    """One padding, read by a pooling and by a convolution that can take it in."""
+    padded = kl.ZeroPadding2D(((0, 1), (0, 1)))(y)
+    return kl.Add()([kl.MaxPooling2D(2, 1)(padded), kl.Conv2D(8, 2)(padded)])
+
+
 # Name → (function of a picture of 8 x 8 x 8, least dB of the file); measured 3 dB higher or more.
 FORMS = {
     "attention": (lambda y: kl.MultiHeadAttention(2, 4)(TOKENS(y), TOKENS(y)), 30),
@@ -98,6 +106,7 @@ FORMS = {
         lambda y: kl.EinsumDense("bhwc,c->bhwc", (8, 8, 8), bias_axes="c")(y),
         30,
     ),
+    "padding_of_two": (padded_twice, 31),
     "random_flip": (lambda y: kl.RandomFlip()(y), 33),
 }
 
@@ -142,6 +151,20 @@ def test_a_bias_of_columns_is_trained_as_that_of_a_dense_layer():
     model, x = net(FORMS["attention"][0])
     names = {layer.name for layer in prepare_qat(model, x, trial_export=False).layers}
     assert not [name for name in names if name.endswith("constant")]
+
+
+def test_layers_that_cannot_be_copied():
+    nothing, conv = kl.Identity(), kl.Conv2D(3, 1, name="mine")
+    nothing.get_config = _no_config
+    model, x = net(lambda y: conv(nothing(y)))
+    assert compare_with_float(model, prepare_qat(model, x), x).worst_db > 30
+    conv.get_config = _no_config
+    with pytest.raises(QuantizationError, match=r"'mine' \(Conv2D\) does not say how it was made"):
+        prepare_qat(model, x, trial_export=False)
+
+
+def _no_config(*_):
+    raise NotImplementedError
 
 
 def test_names_of_parts_do_not_depend_on_the_session():

@@ -158,8 +158,17 @@ def clone_layer(layer: Any, **changes: Any) -> Any:
     Args:
         layer: a built layer.
         changes: configuration values to replace; they must not change weight shapes.
+
+    Raises:
+        QuantizationError: the layer cannot be copied.
     """
-    config = {**layer.get_config(), "dtype": "float32", **changes}
+    try:
+        config = {**layer.get_config(), "dtype": "float32", **changes}
+    except NotImplementedError:
+        raise QuantizationError(
+            f"layer {layer.name!r} ({type(layer).__name__}) does not say how it was made; "
+            "implement its get_config"
+        ) from None
     if getattr(layer, "quantization_mode", None) is not None:
         raise QuantizationError(
             f"layer {layer.name!r} ({type(layer).__name__}) is quantized by Keras "

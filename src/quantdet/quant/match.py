@@ -9,7 +9,7 @@ scale, zero point or weights differ from the trained ones, is an error.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -159,16 +159,26 @@ class _Matcher:
         index = self._resolve(tensor)
         return None if index is None else self._before_reshape(index)
 
+    def _unpadded(self, tensor: int) -> Iterator[int | None]:
+        """Yield the sources of a tensor before each padding in front of it, and its own.
+
+        The converter makes a padding part of a convolution, even if something else reads it, too.
+        """
+        yield self._source(tensor)
+        producer = self._producers.get(tensor)
+        if producer is not None and isinstance(producer.layer, keras.layers.ZeroPadding2D):
+            yield from self._unpadded(producer.inputs[0])
+
     def _sources(self, op: FileOp) -> list[int | None]:
         return [self._before_reshape(index) for index in op.inputs if index >= 0]
 
     def _find_weighted(self, node: Node) -> FileOp | None:
         """Return the operator of a call; among twins of one kernel, one with its bias and grid."""
         wanted = file_kernel(node.layer).reshape(-1)
-        source = self._source(node.inputs[0])
+        sources = set(self._unpadded(node.inputs[0]))
         found = []
         for op in self._open:
-            if op.name not in _WEIGHTED_OPS or source not in self._sources(op):
+            if op.name not in _WEIGHTED_OPS or sources.isdisjoint(self._sources(op)):
                 continue
             weights = self._file.tensors[op.inputs[1]]
             same = weights.data is not None and np.array_equal(weights.data.reshape(-1), wanted)

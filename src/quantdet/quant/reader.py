@@ -18,7 +18,7 @@ from quantdet.errors import QuantizationError
 from quantdet.quant.equivalents import EQUIVALENTS
 from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
-from quantdet.quant.rules import JOINING, check_options, describe, is_known
+from quantdet.quant.rules import IDENTITIES, JOINING, check_options, describe, is_known
 from quantdet.quant.take_apart import given_tensors, has_own_activation, take_apart
 
 Shape = tuple[int | None, ...]
@@ -188,7 +188,10 @@ class _Reader:
         if not self._clone or not isinstance(layer, keras.layers.Layer):
             return layer
         if layer not in self._layers:
-            self._layers[layer] = clone_layer(layer)
+            # Identities need no copy of their own, and some cannot be copied.
+            nothing = type(layer) in IDENTITIES
+            copy = keras.layers.Identity(name=layer.name) if nothing else clone_layer(layer)
+            self._layers[layer] = copy
         return self._layers[layer]
 
     def _read_parts(self, call: Any, arguments: list[int]) -> Any:
