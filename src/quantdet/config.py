@@ -112,6 +112,7 @@ class TrainConfig(_Section):
     crop_scale: float = Field(1.0, ge=1.0, le=3.0)
     balance: bool = False
     ema: float = Field(0.0, ge=0, lt=1)
+    start_share: float = Field(0.0, ge=0, lt=1)
     backbone_rate: float = Field(1.0, ge=0)
     class_head_rate: float = Field(1.0, ge=0)
     keep: Literal["best", "last"] = "best"

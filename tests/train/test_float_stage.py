@@ -142,6 +142,18 @@ def test_fine_tuning_changes_the_backbone_and_folds_batch_norm(tmp_path, dataset
     }
 
 
+def test_a_share_of_the_start_stays_in_the_result(tmp_path, dataset, config):
+    def kernel(name, **train):
+        train = {"epochs": 0, "finetune_epochs": 1, "finetune_from": "Conv2", **train}
+        result = train_float(config(train=train), dataset, tmp_path / name)
+        return np.array(result.model.get_layer("Conv3").kernel)
+
+    start = kernel("start", finetune_learning_rate=1e-30)
+    trained, mixed = kernel("trained"), kernel("mixed", start_share=0.25)
+    assert np.abs(trained - start).max() > 1e-4
+    np.testing.assert_allclose(mixed, 0.75 * trained + 0.25 * start, atol=1e-6)
+
+
 def test_stage_resumes_to_the_same_result(tmp_path, dataset, config):
     settings = config(train={"epochs": 2, "finetune_epochs": 2, "augment": "mild"})
     whole = train_float(settings, dataset, tmp_path / "whole")

@@ -168,7 +168,7 @@ def test_last_epoch_is_kept_where_asked_for(tmp_path):
 
 
 def test_result_is_the_moving_average(tmp_path):
-    """Its momentum is t / (t + 9) after t steps, at most the one set; checked on every step."""
+    """Its momentum is t / (t + 4) after t steps, at most the one set; checked on every step."""
     steps = []
 
     class Watch(keras.callbacks.Callback):
@@ -190,7 +190,7 @@ def test_result_is_the_moving_average(tmp_path):
     kernel = [step[0] for step in steps]
     average = kernel[0]
     for t, value in enumerate(kernel[1:], start=1):
-        momentum = min(t / (t + 9), 0.5)
+        momentum = min(t / (t + 4), 0.5)
         average = momentum * average + (1 - momentum) * value
     np.testing.assert_allclose(values(model)[0], average, atol=1e-5)
     assert np.abs(kernel[-1] - average).max() > 1e-3

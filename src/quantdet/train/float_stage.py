@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from quantdet.config import Config, TrainConfig
 from quantdet.data.sample import Dataset
@@ -167,9 +168,14 @@ def _train_all(
         ),
         keep=train.keep,
     )
+    start = [np.array(keras.ops.convert_to_numpy(v)) for v in folded.trainable_variables]
     history = fit(
         folded, task.training(), settings, out_dir / "finetune", partial(progress, "fine-tune")
     )
+    # Near weights that know the classes, in between is better (Wortsman et al. 2022, WiSE-FT,
+    # arXiv:2109.01903).
+    for variable, before in zip(folded.trainable_variables, start, strict=True):
+        variable.assign((1 - train.start_share) * variable + train.start_share * before)
     return folded, history
 
 

@@ -14,8 +14,8 @@ from quantdet.train.settings import FitSettings
 _RANGES = ("minimum", "maximum", "scale")
 
 
-# Of the moving average: after t steps it weighs the last t / 9 or so.
-_AVERAGE_WARMUP = 9.0
+# Of the moving average: after t steps it weighs the last quarter of them (eta = 3 in the paper).
+_AVERAGE_WARMUP = 4.0
 
 
 class LayerwiseAdamW(keras.optimizers.AdamW):
@@ -24,9 +24,9 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
     Adam's steps do not depend on the size of the gradient, so scaling gradients would not do.
 
     A moving average of the variables (``use_ema``) follows from the first step: its momentum rises
-    as t / (t + 9) after t steps, up to ``ema_momentum`` (the warm-up of
-    tf.train.ExponentialMovingAverage). With Keras' constant 0.998 a training of 96 steps would
-    keep 83 % of what it started from.
+    as t / (t + 4) after t steps, up to ``ema_momentum`` (polynomial-decay averaging, Shamir and
+    Zhang 2013, arXiv:1212.1824). With Keras' constant 0.998 a training of 96 steps would keep 83 %
+    of what it started from.
 
     Args:
         learning_rate: rate or schedule.
