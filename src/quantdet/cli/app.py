@@ -17,7 +17,7 @@ from quantdet.cli.analyse import analyse
 from quantdet.cli.data import data_app
 from quantdet.cli.device import benchmark, doctor, models, predict
 from quantdet.cli.evaluate import evaluate
-from quantdet.cli.output import help_without_command
+from quantdet.cli.output import help_without_command, register
 from quantdet.cli.stages import demo, export, qat, report, run, train
 from quantdet.cli.verify import verify
 from quantdet.cli.web import web
@@ -30,20 +30,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-app.command()(doctor)
-app.command()(demo)
-app.command()(train)
-app.command()(qat)
-app.command()(export)
-app.command()(evaluate)
-app.command()(analyse)
-app.command()(report)
-app.command()(run)
-app.command()(predict)
-app.command()(verify)
-app.command()(benchmark)
-app.command()(web)
-app.command()(models)
+for command in (
+    *(doctor, demo, train, qat, export, evaluate, analyse, report, run),
+    *(predict, verify, benchmark, web, models),
+):
+    register(app, command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quantdet.cli.output import Json, help_without_command, show
+from quantdet.cli.output import Json, help_without_command, register, show
 
 data_app = typer.Typer()
 
@@ -22,7 +22,6 @@ def data_group(context: typer.Context) -> None:
     help_without_command(context)
 
 
-@data_app.command("download")
 def data_download(
     name: Annotated[str, typer.Argument(help="voc2012 or voc2007.")],
     out: Annotated[Path, typer.Option("--out", help="New folder for what comes.")],
@@ -42,7 +41,6 @@ def data_download(
     typer.echo(f"{path}\nnext: quantdet data prepare {path} --out VOCdevkit")
 
 
-@data_app.command("prepare")
 def data_prepare(
     source: Annotated[Path, typer.Argument(help="Folder with one or more VOC trees.")],
     out: Annotated[Path, typer.Option("--out", help="VOCdevkit folder to make or fill.")],
@@ -75,7 +73,6 @@ def data_prepare(
     show(result.to_dict(), as_json, text)
 
 
-@data_app.command("check")
 def data_check(
     root: DataRoot,
     data_format: Format = "auto",
@@ -103,7 +100,6 @@ def data_check(
         raise typer.Exit(2)
 
 
-@data_app.command("show")
 def data_show(
     root: DataRoot,
     out: Annotated[Path, typer.Option("--out", help="Picture to write.")] = Path("sheet.png"),
@@ -132,7 +128,6 @@ def data_show(
     typer.echo(str(out))
 
 
-@data_app.command("convert")
 def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
     root: DataRoot,
     out: Annotated[Path, typer.Option("--out", help="Folder to make.")],
@@ -159,3 +154,10 @@ def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
         typer.echo(f"left out: {reason}")
     if done.objects_left_out:
         typer.echo(f"left out: {done.objects_left_out} difficult objects, which {to} cannot mark")
+
+
+register(data_app, data_download, "download")
+register(data_app, data_prepare, "prepare")
+register(data_app, data_check, "check")
+register(data_app, data_show, "show")
+register(data_app, data_convert, "convert")

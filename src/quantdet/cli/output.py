@@ -1,8 +1,10 @@
-"""What every command shares: its answer, as text or JSON; help where none is named."""
+"""What every command shares: its help, and its answer as text or JSON."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +15,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 def show(value: Any, as_json: bool, text: str) -> None:
     """Print ``value`` as JSON for programs, or ``text`` for people."""
     typer.echo(json.dumps(value, indent=2, default=str) if as_json else text)
+
+
+def register(app: typer.Typer, function: Callable[..., None], name: str | None = None) -> None:
+    """Make a function a command; its docstring is the help, with each example on its own line."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    # Click joins the lines of a paragraph unless it starts with this mark.
+    app.command(name, help=text.replace("\n\nExample: ", "\n\n\b\nExample: "))(function)
 
 
 def help_without_command(context: typer.Context) -> None:

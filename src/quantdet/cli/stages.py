@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from quantdet.errors import QuantdetError
+from quantdet.presets import preset_names
 
 _DEMO_PICTURES = 12
 
@@ -19,7 +20,7 @@ Overrides = Annotated[
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="ssd, voc_ssd300, note, recommended or demo.")
+    str | None, typer.Option("--preset", help=f"One of {', '.join(preset_names())}.")
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data set folder.")]
 OutRun = Annotated[Path, typer.Option("--out", help="Run folder to make or go on with.")]
