@@ -2,7 +2,7 @@
 
 
 Each stage reads the folder, writes its results in one step, can be run again (what is finished
-is not repeated) and goes on where it was killed.
+is not repeated) and resumes where it was killed.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def export_model(model: Path, formats: Sequence[str], out: Path | None = None) -
 
 
 def export_file(run: Run, name: str) -> Path:
-    """Return where the file of a format lies."""
+    """Return where the file of a format is."""
     return run.model_file if name == "uint8" else run.export_dir / f"model-{name}.tflite"
 
 

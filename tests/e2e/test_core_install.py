@@ -86,7 +86,7 @@ def test_doctor_names_what_is_missing(run):
 
 
 def test_pictures_with_boxes_are_checked(run, scenes, tmp_path):
-    assert "training may go on" in run("data", "check", scenes)
+    assert "the data is ready for training" in run("data", "check", scenes)
     (tmp_path / "data.yaml").write_text("names: [a]")
     assert 'pip install "quantdet[evaluate]"' in run("data", "check", tmp_path, code=2)
 

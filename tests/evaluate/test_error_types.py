@@ -94,9 +94,9 @@ def test_costs_by_hand():
     """One class; in order of score: background, right, localisation; one object missed.
 
     As it is: 3 objects, right at rank 2 of recall 1/3: AP = 1/3 · 1/2 = 1/6.
-    background mended:    right at rank 1:                  1/3
-    localisation mended:  ranks 2 and 3 right:              2/3 · 2/3 = 4/9
-    missed mended:        2 objects, right at rank 2:       1/2 · 1/2 = 1/4
+    background fixed:    right at rank 1:                  1/3
+    localisation fixed:  ranks 2 and 3 right:              2/3 · 2/3 = 4/9
+    missed fixed:        2 objects, right at rank 2:       1/2 · 1/2 = 1/4
     """
     other = (100, 0, 110, 10)
     answers = [found((FAR, ANT, 0.9), (BOX, ANT, 0.8), ((100, 0, 110, 3), ANT, 0.7))]
@@ -127,7 +127,7 @@ def test_only_the_best_of_two_errors_on_one_object_is_mended():
     answers = [found(((0, 0, 10, 4), ANT, 0.9), (NEAR, ANT, 0.8))]
     truths = [truth((BOX, ANT))]
     (errors,) = _errors(answers, truths)
-    assert errors.mends(KINDS.index("localisation")).tolist() == [True, False]
+    assert errors.fixes(KINDS.index("localisation")).tolist() == [True, False]
     assert error_costs([errors], truths, 1, voc10_ap)["localisation"] == 1
 
 

@@ -50,7 +50,7 @@ def test_look_closer_says_why(tmp_path):
     words = report(run).words
     assert "⚠ Look closer" in words
     assert "Targets: 1 failed, 1 skipped (tflite-micro), wanted none fails." in words
-    assert "The targets were given another model.tflite than the one that lies here" in words
+    assert "The targets were given another model.tflite than the one that is here now" in words
 
 
 def test_targets(page):

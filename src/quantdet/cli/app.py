@@ -1,6 +1,6 @@
 """The command line: parse, call, show; errors become exit codes here and nowhere else.
 
-0 done · 1 a defect of quantdet · 2 something the user can mend · 3 `verify` found a target that
+0 done · 1 a defect of quantdet · 2 something the user can fix · 3 `verify` found a target that
 fails. Everything heavy is imported inside the commands, so that ``--help`` answers at once.
 """
 
@@ -67,7 +67,7 @@ def main() -> None:
     except QuantdetError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on from here", err=True)
+        typer.echo("interrupted; the same command resumes from here", err=True)
         sys.exit(130)
     except Exception as error:
         # Typer's usage errors know how to show themselves; the rest are defects with traceback.

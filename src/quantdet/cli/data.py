@@ -29,7 +29,7 @@ def data_download(
         str | None, typer.Option("--from", help="Folder, zip, tar or URL instead of Kaggle.")
     ] = None,
 ) -> None:
-    """Fetch a data set; goes on where it broke off.
+    """Fetch a data set; resumes where it broke off.
 
     Example: quantdet data download voc2012 --out downloads/voc2012
     """

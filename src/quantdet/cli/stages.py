@@ -23,7 +23,7 @@ Preset = Annotated[
     str | None, typer.Option("--preset", help=f"One of {', '.join(preset_names())}.")
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data set folder.")]
-OutRun = Annotated[Path, typer.Option("--out", help="Run folder to make or go on with.")]
+OutRun = Annotated[Path, typer.Option("--out", help="Run folder to make, or to resume.")]
 Weights = Annotated[
     str | None, typer.Option("--weights", help="voc-ssd300, coco, imagenet, none, or a file.")
 ]
@@ -61,7 +61,7 @@ def train(  # noqa: PLR0913, PLR0917 - options of the command line
     weights: Weights = None,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Train the float model; goes on where it was interrupted.
+    """Train the float model; resumes where it was interrupted.
 
     Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
     """

@@ -48,7 +48,9 @@ def check_table(result: dict[str, Any]) -> str:
         f"{item['severity']}: {item['file']}: {item['message']} [{item['code']}]"
         for item in result["findings"]
     ]
-    verdict = "training may go on" if result["ok"] else "training would stop; mend the errors"
+    verdict = (
+        "the data is ready for training" if result["ok"] else "training would stop; fix the errors"
+    )
     return "\n".join([splits, "", *findings, verdict])
 
 

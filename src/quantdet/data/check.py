@@ -64,7 +64,7 @@ class SplitSummary:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Everything found; ``ok`` says whether training may go on."""
+    """Everything found; ``ok`` says whether the data is ready for training."""
 
     root: Path
     labels: tuple[str, ...]

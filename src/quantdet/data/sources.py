@@ -50,7 +50,7 @@ def download(
 ) -> Path:
     """Put a data set, as it comes, into the new folder ``target``.
 
-    A transfer that broke off goes on where it stopped when the same call is made again. What
+    A transfer that broke off resumes where it stopped when the same call is made again. What
     comes is not yet a VOCdevkit; ``prepare_voc`` makes one of it.
 
     Args:

@@ -47,7 +47,7 @@ class Accuracy:
         precision: (classes, levels), best precision from each of ``RECALL_LEVELS`` on.
         objects: (classes,), objects that are not difficult.
         coco: COCO's figures.
-        error_costs: kind of error → mean AP (VOC10) gained by mending it, see ``error_types``.
+        error_costs: kind of error → mean AP (VOC10) gained by fixing it, see ``error_types``.
     """
 
     labels: tuple[str, ...]

@@ -12,7 +12,7 @@ detection is, the first that holds,
 and an object is "missed" if nothing has found it and no localisation or class error is about it.
 Which detections are right is VOC's rule (``mean_ap``); difficult objects are no objects here.
 
-What a kind of error costs is the mean AP with it mended, minus the mean AP as it is (section 2.3):
+What a kind of error costs is the mean AP with it fixed, minus the mean AP as it is (section 2.3):
 localisation and class errors become right, the best one of an object that was not found, the
 others of that object go; duplicate, background and both go; missed objects are no longer asked
 for. The costs do not add up to what is missing to 100 %, because AP is no sum.
@@ -82,14 +82,14 @@ class PictureErrors:
         wrong = np.bincount(self.kinds[self.kinds >= 0], minlength=len(KINDS))
         return np.append(wrong, self.missed.sum())
 
-    def mends(self, kind: int) -> NDArray[np.bool_]:
+    def fixes(self, kind: int) -> NDArray[np.bool_]:
         """Return (N,), the errors of a kind that become right: an object's best, if not found."""
         rows = np.flatnonzero(self.kinds == kind)
         rows = rows[~self.found[self.objects[rows]]]
         _, first = np.unique(self.objects[rows], return_index=True)
-        mended = np.zeros(len(self.kinds), np.bool_)
-        mended[rows[first]] = True
-        return mended
+        fixed = np.zeros(len(self.kinds), np.bool_)
+        fixed[rows[first]] = True
+        return fixed
 
 
 def picture_errors(found: Detections, truth: Truth) -> PictureErrors:
@@ -152,7 +152,7 @@ def confusion_matrix(errors: Sequence[PictureErrors], num_classes: int) -> Count
     for item in errors:
         answered = np.full(len(item.class_ids), num_classes)
         answered[item.found] = item.class_ids[item.found]
-        crossed = item.mends(_CLASS)
+        crossed = item.fixes(_CLASS)
         answered[item.objects[crossed]] = item.detections.class_ids[crossed]
         np.add.at(counts, (item.class_ids, answered), 1)
         stray = (item.kinds >= 0) & ~crossed
@@ -163,7 +163,7 @@ def confusion_matrix(errors: Sequence[PictureErrors], num_classes: int) -> Count
 def error_costs(
     errors: Sequence[PictureErrors], truths: Sequence[Truth], num_classes: int, ap: ApFunction
 ) -> dict[str, float]:
-    """Return kind → mean AP gained by mending all errors of that kind, 0 to 1.
+    """Return kind → mean AP gained by fixing all errors of that kind, 0 to 1.
 
     Args:
         errors: of detections that no threshold has cut.
@@ -178,16 +178,16 @@ def error_costs(
         values = np.array([ap(item, None)[0] for item in judged.by_class(asked)])
         return float(mean_over_classes(values))
 
-    now = mean(whole.mended(_NONE, errors), objects)
+    now = mean(whole.fixed(_NONE, errors), objects)
     costs = {
-        name: mean(whole.mended(kind, errors), objects) - now for kind, name in enumerate(KINDS)
+        name: mean(whole.fixed(kind, errors), objects) - now for kind, name in enumerate(KINDS)
     }
     missed = np.zeros_like(objects)
     for picture, item in enumerate(errors):
         missed[:, picture] = np.bincount(item.class_ids[item.missed], minlength=num_classes)
     # A class whose every object is missed has no AP left; it stays in the mean with what it had.
     asked = np.where((objects.sum(axis=1) > missed.sum(axis=1))[:, None], objects - missed, objects)
-    costs[MISSED] = mean(whole.mended(_NONE, errors), asked) - now
+    costs[MISSED] = mean(whole.fixed(_NONE, errors), asked) - now
     return costs
 
 
@@ -211,21 +211,21 @@ class _Joined:
         )
         return cls(judged, kinds, np.concatenate([np.zeros(0, np.int64), *map(_asked, errors)]))
 
-    def mended(self, kind: int, errors: Sequence[PictureErrors]) -> JudgedDetections:
-        """Return what counts once the errors of a kind are mended; none for -1."""
+    def fixed(self, kind: int, errors: Sequence[PictureErrors]) -> JudgedDetections:
+        """Return what counts once the errors of a kind are fixed; none for -1."""
         judged = self.judged
         if kind == _NONE:
             return judged
-        mended = np.zeros(len(self.kinds), np.bool_)
+        fixed = np.zeros(len(self.kinds), np.bool_)
         if kind in _FIXABLE:
-            mended = np.concatenate([mended[:0], *(item.mends(kind) for item in errors)])
-        kept = (self.kinds != kind) | mended
-        class_ids = np.where(mended, self.true_classes, judged.class_ids)
+            fixed = np.concatenate([fixed[:0], *(item.fixes(kind) for item in errors)])
+        kept = (self.kinds != kind) | fixed
+        class_ids = np.where(fixed, self.true_classes, judged.class_ids)
         return JudgedDetections(
             judged.scores[kept],
             class_ids[kept],
             judged.pictures[kept],
-            (judged.right | mended)[kept],
+            (judged.right | fixed)[kept],
         )
 
 

@@ -68,7 +68,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Measure accuracy, size, latency and parity; write and return ``metrics.json``.
 
-    Beside it lies ``details.json``, see :mod:`quantdet.evaluate.details`.
+    Next to it is ``details.json``, see :mod:`quantdet.evaluate.details`.
 
     Accuracy is what the model's judge (:data:`quantdet.evaluate.tasks.JUDGES`) says. A few test
     pictures are drawn into ``examples/`` of the run, with the truth beside the answers.

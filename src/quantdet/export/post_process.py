@@ -56,7 +56,7 @@ def _check(source: ModelSource) -> None:
     if source.contract.background_index not in (None, 0):
         raise ExportError(
             f"{source.name}: background is column {source.contract.background_index} of the "
-            "scores, the operator knows it only as the first; mend the model"
+            "scores, the operator knows it only as the first; fix the model"
         )
     if decoder.nms_iou == 0:
         raise ExportError(

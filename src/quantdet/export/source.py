@@ -60,6 +60,6 @@ def output_parts(model: Any, contract: Contract) -> tuple[str, ...]:
     if missing:
         raise ExportError(
             f"contract: output {missing[0]!r} is not one of the file's, {sorted(names.values())}; "
-            "mend its name in the contract"
+            "fix its name in the contract"
         )
     return tuple(parts.get(names[int(index)], names[int(index)]) for index in graph.outputs)

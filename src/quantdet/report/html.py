@@ -137,7 +137,7 @@ def _stale(results: Results, folder: str) -> Iterator[Missing]:
     model = results.contracts.get("model.tflite")
     verified = results.verified
     if verified and verified.sha256 and model and model.sha256 not in ("", verified.sha256):
-        what = "The targets were given another model.tflite than the one that lies here"
+        what = "The targets were given another model.tflite than the one that is here now"
         yield Missing(what, f"quantdet verify {folder}")
 
 

@@ -192,7 +192,7 @@ def _parse(text: str, where: str) -> Contract:
     except ValidationError as error:
         raise ModelError(
             f"{where}: not a valid contract ({_explain(error)}); export the model again, update "
-            "quantdet if a newer version wrote it, or mend what was written by hand"
+            "quantdet if a newer version wrote it, or fix what was written by hand"
         ) from None
 
 

@@ -90,7 +90,7 @@ def _rows(outputs: Outputs, contract: Contract, anchors: int) -> tuple[NDArray[A
     if boxes.size != 4 * anchors or scores.size != columns * anchors:
         raise ModelError(
             f"decoder 'ssd': the contract's anchors are {anchors} and its classes {columns}, but "
-            f"the model gives boxes {boxes.shape} and scores {scores.shape}; mend "
+            f"the model gives boxes {boxes.shape} and scores {scores.shape}; fix "
             "decoder.anchors or labels"
         )
     return boxes.reshape(anchors, 4), scores.reshape(anchors, columns)

@@ -28,7 +28,7 @@ def check_fit(model_file: Path, contract: Contract, engine: Engine) -> None:
         )
     for problem in (*_tensors(contract, engine), *_labels(contract), *_anchors(contract)):
         raise ModelError(
-            f"{model_file}: {problem}; export model and contract again, or mend the contract"
+            f"{model_file}: {problem}; export model and contract again, or fix the contract"
         )
 
 

@@ -3,7 +3,7 @@
     fit(model, task, settings, folder) -> History
 
 The state is saved after every epoch. A process that was killed and started again with the same
-arguments goes on after the last whole epoch; a finished training is not repeated.
+arguments resumes after the last whole epoch; a finished training is not repeated.
 """
 
 from __future__ import annotations
