@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.boxes import Boxes, as_boxes
+from quantdet.errors import DependencyError
+
+# Detections that a line shows.
+_SHOWN = 4
+Which = slice | list[int] | NDArray[np.bool_] | NDArray[np.integer]
+"""Some of several detections: a slice, places, or a mask (N,)."""
+
+
+class Detection(NamedTuple):
+    """One object.
+
+    Attributes:
+        label: class name, or the number of the class where no labels are known.
+        class_id: index of the class.
+        score: in [0, 1].
+        box_xyxy: pixels of the original picture.
+    """
+
+    label: str
+    class_id: int
+    score: float
+    box_xyxy: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Detections:
     """What a detector found in one picture, best first.
+
+    ``found[0]`` is one :class:`Detection`, ``found[:3]`` and ``found[found.scores > 0.8]`` are
+    Detections; iteration gives one after the other.
 
     Attributes:
         boxes_xyxy: float32 (N, 4), absolute pixels of the original picture, 0-based.
@@ -41,6 +68,29 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes_xyxy)
 
+    @overload
+    def __getitem__(self, which: int) -> Detection: ...
+    @overload
+    def __getitem__(self, which: Which) -> Detections: ...
+    def __getitem__(self, which: int | Which) -> Detection | Detections:
+        if isinstance(which, int):
+            x1, y1, x2, y2 = map(float, self.boxes_xyxy[which])
+            class_id = int(self.class_ids[which])
+            return Detection(
+                self._name(class_id), class_id, float(self.scores[which]), (x1, y1, x2, y2)
+            )
+        return Detections(
+            self.boxes_xyxy[which], self.scores[which], self.class_ids[which], self.labels
+        )
+
+    def __iter__(self) -> Iterator[Detection]:
+        return (self[place] for place in range(len(self)))
+
+    def __repr__(self) -> str:
+        shown = [f"{item.label} {item.score:.2f}" for item in self[:_SHOWN]]
+        more = ["…"] if len(self) > _SHOWN else []
+        return f"Detections({len(self)}{': ' if shown else ''}{', '.join([*shown, *more])})"
+
     @classmethod
     def empty(cls, labels: tuple[str, ...] = ()) -> Detections:
         """Return detections of nothing."""
@@ -53,27 +103,47 @@ class Detections:
             threshold: one score, or one of each label, shape (labels,).
         """
         lowest = np.asarray(threshold, dtype=np.float32)
-        keep = self.scores >= (lowest[self.class_ids] if lowest.ndim else lowest)
-        return Detections(
-            self.boxes_xyxy[keep], self.scores[keep], self.class_ids[keep], self.labels
-        )
+        return self[self.scores >= (lowest[self.class_ids] if lowest.ndim else lowest)]
 
     def names(self) -> list[str]:
         """Return the class name of each detection (its number where no labels are known)."""
-        return [
-            self.labels[i] if 0 <= i < len(self.labels) else str(i) for i in self.class_ids.tolist()
-        ]
+        return [self._name(class_id) for class_id in self.class_ids.tolist()]
+
+    def _name(self, class_id: int) -> str:
+        return self.labels[class_id] if 0 <= class_id < len(self.labels) else str(class_id)
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return JSON-ready records: label, class_id, score, box_xyxy in pixels."""
         return [
             {
-                "label": name,
-                "class_id": int(class_id),
-                "score": round(float(score), 4),
-                "box_xyxy": [round(float(v), 2) for v in box],
+                "label": item.label,
+                "class_id": item.class_id,
+                "score": round(item.score, 4),
+                "box_xyxy": [round(value, 2) for value in item.box_xyxy],
             }
-            for name, class_id, score, box in zip(
-                self.names(), self.class_ids, self.scores, self.boxes_xyxy, strict=True
-            )
+            for item in self
         ]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return flat records, rows of a table: label, class_id, score, x1, y1, x2, y2."""
+        records = self.to_list()
+        for record in records:
+            record.update(zip(("x1", "y1", "x2", "y2"), record.pop("box_xyxy"), strict=True))
+        return records
+
+    def to_supervision(self) -> Any:
+        """Return the same as ``supervision.Detections``, for its annotators and trackers.
+
+        Raises:
+            DependencyError: package ``supervision`` is not installed.
+        """
+        try:
+            supervision = import_module("supervision")
+        except ImportError:
+            raise DependencyError("supervision is not installed: pip install supervision") from None
+        return supervision.Detections(
+            xyxy=self.boxes_xyxy,
+            confidence=self.scores,
+            class_id=self.class_ids,
+            data={"class_name": np.array(self.names(), dtype=str)},
+        )

@@ -1,4 +1,6 @@
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from quantdet.boxes import as_boxes
 from quantdet.detections import Detections
+from quantdet.errors import DependencyError
 
 
 def make(scores, class_ids=None, labels=("cat", "dog")):
@@ -70,3 +73,45 @@ def test_to_list_is_json_in_pixels():
 def test_arrays_that_do_not_belong_together(boxes, scores, classes, message):
     with pytest.raises(ValueError, match=message):
         Detections(boxes.astype(np.float32), scores.astype(np.float32), classes.astype(np.int64))
+
+
+def test_some_of_several():
+    found = make([0.9, 0.8, 0.7], [0, 1, 1])
+    assert found[0] == ("cat", 0, pytest.approx(0.9), (0.0, 0.0, 10.0, 20.0))
+    assert found[-1].label == "dog"
+    assert found[:2].scores.tolist() == found.scores[:2].tolist()
+    assert found[found.class_ids == 1].boxes_xyxy[:, 0].tolist() == [1, 2]
+    assert found[[2, 0]].labels == ("cat", "dog")
+    assert [item.label for item in found] == ["cat", "dog", "dog"]
+    assert list(found)[2] == found[2]
+    with pytest.raises(IndexError):
+        found[3]
+
+
+def test_a_line_says_what_was_found():
+    assert repr(Detections.empty()) == "Detections(0)"
+    assert repr(make([0.912, 0.5], [1, 0])) == "Detections(2: dog 0.91, cat 0.50)"
+    many = repr(make([0.9] * 6))
+    assert many == "Detections(6: cat 0.90, cat 0.90, cat 0.90, cat 0.90, …)"
+
+
+def test_records_are_rows():
+    (record,) = make([0.912345], [1]).to_records()
+    assert record == {
+        "label": "dog", "class_id": 1, "score": 0.9123, "x1": 0.0, "y1": 0.0, "x2": 10.0, "y2": 20.0
+    }  # fmt: skip
+
+
+def test_supervision(monkeypatch):
+    class Theirs:
+        def __init__(self, **fields):
+            self.__dict__ = fields
+
+    monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(Detections=Theirs))
+    found = make([0.9, 0.8], [0, 1])
+    theirs = found.to_supervision()
+    np.testing.assert_array_equal(theirs.xyxy, found.boxes_xyxy)
+    assert theirs.data["class_name"].tolist() == ["cat", "dog"]
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(DependencyError, match="pip install supervision"):
+        found.to_supervision()

@@ -102,6 +102,13 @@ class Detector:
         """
         return cls(pretrained_file(name, folder), **options)
 
+    def __repr__(self) -> str:
+        height, width = self.contract.input.size_hw
+        return (
+            f"Detector({self.model_file.name!r}: {width} x {height} pixels, "
+            f"{len(self.labels)} classes, {self.contract.task})"
+        )
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names in the order of class ids."""

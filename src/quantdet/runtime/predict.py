@@ -124,10 +124,9 @@ def _csv(predictions: Iterable[Prediction]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
     for item in predictions:
-        for found in item.detections.to_list():
+        for found in item.detections.to_records():
             where = (item.source, "" if item.frame is None else item.frame)
-            what = (found["label"], found["class_id"], found["score"])
-            writer.writerow((*where, *what, *found["box_xyxy"]))
+            writer.writerow((*where, *found.values()))
     return text.getvalue()
 
 
