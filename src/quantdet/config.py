@@ -251,7 +251,7 @@ class Config(_Section):
 
 
 def load_config(
-    file: Path | None = None,
+    file: Path | str | None = None,
     *,
     preset: str | None = None,
     overrides: Iterable[str] = (),
@@ -268,6 +268,7 @@ def load_config(
     Raises:
         ConfigError: unreadable file, unknown preset, unknown key or wrong value.
     """
+    file = None if file is None else Path(file)
     layers: list[_Layer] = []
     if preset is not None:
         layers.append((f"preset {preset}", _read_preset(preset)))

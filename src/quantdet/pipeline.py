@@ -39,12 +39,13 @@ FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
 _PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
 
 
-def run_train(config: Config, out: Path, progress: Progress = silent) -> Run:
+def run_train(config: Config, out: Path | str, progress: Progress = silent) -> Run:
     """Train the float model of ``config`` into the run folder ``out``.
 
     Raises:
         QuantdetError: configuration, data, weights or folder are wrong; the message says which.
     """
+    out = Path(out)
     stage = _training_stages()[0]
     from quantdet.stages.check import check_config
 
@@ -256,14 +257,15 @@ def verify_model(
     return verify_subject(subject, names, progress)
 
 
-def run_report(run: Run, out: Path | None = None) -> Path:
+def run_report(run: Run, out: Path | str | None = None) -> Path:
     """Write the run's HTML report, ``report.html`` in its folder or ``out``; return its path."""
+    out = None if out is None else Path(out)
     from quantdet.report.html import write_report
 
     return write_report(run, out)
 
 
-def run_comparison(runs: Sequence[Run], out: Path | None = None) -> Path:
+def run_comparison(runs: Sequence[Run], out: Path | str | None = None) -> Path:
     """Write one HTML report about several runs and return its path.
 
     Args:
@@ -273,13 +275,15 @@ def run_comparison(runs: Sequence[Run], out: Path | None = None) -> Path:
     Raises:
         QuantdetError: a run cannot be read, or the runs cannot be compared.
     """
+    out = None if out is None else Path(out)
     from quantdet.report.compare import write_comparison
 
     return write_comparison(runs, out or runs[0].root / "comparison.html")
 
 
-def run_all(config: Config, out: Path, progress: Progress = silent) -> Run:
+def run_all(config: Config, out: Path | str, progress: Progress = silent) -> Run:
     """Run every stage: train, qat, export with baselines, evaluate, analyse, report."""
+    out = Path(out)
     run = run_train(config, out, progress)
     run_qat(run, progress)
     run_export(run, ("uint8", "int8-ptq", "float32"), progress)

@@ -95,13 +95,14 @@ class Run:
         return self.root / "report.html"
 
     @classmethod
-    def create(cls, root: Path, config: Config) -> Run:
+    def create(cls, root: Path | str, config: Config) -> Run:
         """Open ``root`` for writing and save the configuration.
 
         Raises:
             ConfigError: the folder holds a run with another data, target or model section.
             QuantdetError: the folder cannot be written.
         """
+        root = Path(root)
         run = cls(root)
         if root.exists() and not root.is_dir():
             raise QuantdetError(f"{root}: is a file; choose another run folder with --out")
@@ -121,12 +122,13 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, root: Path) -> Run:
+    def open(cls, root: Path | str) -> Run:
         """Open an existing run folder.
 
         Raises:
             ModelError: ``root`` is not a run folder.
         """
+        root = Path(root)
         run = cls(root)
         if not run.config_file.is_file():
             raise ModelError(

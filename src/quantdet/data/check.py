@@ -93,7 +93,7 @@ class CheckResult:
 
 
 def check_dataset(
-    root: Path,
+    root: Path | str,
     *,
     format: str = AUTO,
     labels: Path | Sequence[str] | None = None,
@@ -111,6 +111,7 @@ def check_dataset(
         ConfigError: unknown format.
         DataError: the folder is no data set at all, or the label file is not usable.
     """
+    root = Path(root)
     listing = divide(read_listing(root, format))
     findings = [*_empty_splits(listing), *map(_finding, listing.problems)]
     try:

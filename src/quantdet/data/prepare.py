@@ -64,8 +64,8 @@ class PrepareResult:
 
 
 def prepare_voc(
-    source: Path,
-    target_devkit: Path,
+    source: Path | str,
+    target_devkit: Path | str,
     *,
     link: bool = True,
     remove_source: bool = False,
@@ -89,6 +89,8 @@ def prepare_voc(
         DataError: no tree found, several years, files of one name with unlike content (nothing
             is written then), or a file did not arrive whole (nothing is removed then).
     """
+    source = Path(source)
+    target_devkit = Path(target_devkit)
     trees = _find_trees(source, target_devkit)
     if not trees:
         return _done_before(source, target_devkit, remove_source=remove_source)

@@ -36,7 +36,7 @@ _PALETTE = (
 def contact_sheet(  # noqa: PLR0913 - one call with names is the public interface
     samples: Sequence[Sample],
     labels: Sequence[str],
-    path: Path,
+    path: Path | str,
     *,
     columns: int = 4,
     count: int = 16,
@@ -65,6 +65,7 @@ def contact_sheet(  # noqa: PLR0913 - one call with names is the public interfac
         DataError: no sample, or a picture is not readable.
         QuantdetError: ``path`` cannot be written.
     """
+    path = Path(path)
     if not samples:
         raise DataError("no picture to show: the split holds no sample")
     shown = _choose(samples, count, seed)

@@ -46,7 +46,7 @@ DATASETS: dict[str, PublicDataset] = {
 
 
 def download(
-    name: str, target: Path, *, source: str | None = None, progress: Tick = no_tick
+    name: str, target: Path | str, *, source: str | None = None, progress: Tick = no_tick
 ) -> Path:
     """Put a data set, as it comes, into the new folder ``target``.
 
@@ -68,6 +68,7 @@ def download(
         DataError: target not empty, source missing or damaged, no network, no permission.
         DependencyError: kagglehub or requests is not installed.
     """
+    target = Path(target)
     if name not in DATASETS:
         raise ConfigError(f"data set {name!r} is unknown; choose one of {', '.join(DATASETS)}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

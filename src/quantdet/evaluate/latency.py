@@ -54,7 +54,7 @@ class LatencyResult:
 
 
 def benchmark(
-    model_file: Path,
+    model_file: Path | str,
     *,
     threads: Sequence[int] = (1, 2),
     warmup: int = 10,
@@ -79,6 +79,7 @@ def benchmark(
         ModelError: the file is missing or corrupt.
         ConfigError: no thread count or no run.
     """
+    model_file = Path(model_file)
     if runs < 1 or not threads:
         raise ConfigError(f"runs is {runs}, threads {list(threads)}; measure at least one of each")
     settings = [(kernels, count) for kernels in KERNELS for count in threads]

@@ -22,7 +22,7 @@ _PARTS = ("boxes", "scores", "classes", "count")
 
 
 def describe_model(  # noqa: PLR0913 - one call with names is the public interface
-    model_file: Path,
+    model_file: Path | str,
     *,
     labels: Sequence[str],
     decoder: DecoderSpec,
@@ -65,6 +65,7 @@ def describe_model(  # noqa: PLR0913 - one call with names is the public interfa
         ...     },
         ... )
     """
+    model_file = Path(model_file)
     engine = Engine(model_file, signature=signature)
     contract = Contract(
         task="foreign",

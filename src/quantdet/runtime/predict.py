@@ -65,7 +65,7 @@ class Prediction:
 def predict_to_folder(  # noqa: PLR0913 - one call with names is the public interface
     detector: Detector,
     inputs: Sequence[str | Path],
-    out_dir: Path,
+    out_dir: Path | str,
     *,
     threshold: float | None = None,
     save_images: bool = True,
@@ -100,6 +100,7 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         ConfigError: threshold or max_frames out of range.
         QuantdetError: ``out_dir`` cannot be written, or has a foreign predictions.json.
     """
+    out_dir = Path(out_dir)
     if max_frames is not None and max_frames < 1:
         raise ConfigError(f"max_frames is {max_frames}; give 1 or more, or leave it out")
     sources = find_sources(inputs)

@@ -12,8 +12,9 @@ DEFAULT_MODEL = "voc-ssd300"
 FOLDER = Path(__file__).parents[1] / "pretrained"
 
 
-def pretrained_names(folder: Path | None = None) -> list[str]:
+def pretrained_names(folder: Path | str | None = None) -> list[str]:
     """Return the names of the models in the package (or in ``folder``), sorted."""
+    folder = None if folder is None else Path(folder)
     files = (FOLDER if folder is None else folder).glob("*.tflite")
     return sorted(file.stem for file in files if contract_path(file).is_file())
 

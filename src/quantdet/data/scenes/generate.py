@@ -46,7 +46,7 @@ class _Placed:
 
 
 def generate_scenes(
-    root: Path,
+    root: Path | str,
     *,
     count: int = 600,
     seed: int = 0,
@@ -71,6 +71,7 @@ def generate_scenes(
     Raises:
         DataError: the folder is there with something else in it, or a setting is too small.
     """
+    root = Path(root)
     if count < 3 or min(size_hw) < 64:
         raise DataError(
             f"scenes: count {count} and size {size_hw} are too small; make at least 3 pictures "
