@@ -92,5 +92,5 @@ def test_contract_with_a_threshold_for_no_label(own_model):
     contract = make_contract(own_model, "single")
     changed = contract.decoder.model_copy(update={"class_thresholds": {"green": 0.5}})
     contract.model_copy(update={"decoder": changed}).save(contract_path(own_model))
-    with pytest.raises(ModelError, match=r"class_thresholds names 'green'.*mend the contract"):
+    with pytest.raises(ModelError, match=r"class_thresholds names 'green'.*fix the contract"):
         Detector(own_model)
