@@ -137,7 +137,7 @@ def test_output_that_the_file_lacks(file):
     wrong = contract.model_copy(
         update={"scores": contract.scores.model_copy(update={"name": "points"})}
     )
-    with pytest.raises(ExportError, match=r"'points' is not one of the file's.*mend"):
+    with pytest.raises(ExportError, match=r"'points' is not one of the file's.*fix"):
         with_metadata(file.read_bytes(), wrong)
 
 
