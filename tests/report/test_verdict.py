@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from quantdet.report import numbers
+from quantdet.report.detection import DetectionView
 from quantdet.report.localizer import LocalizerView, half_interval
-from quantdet.report.metrics import LocalizerMetrics
-from tests.report.made_up_run import latency, made_up_metrics, variant
+from quantdet.report.metrics import DetectionMetrics, LocalizerMetrics
+from tests.report.made_up_run import detector_metrics, latency, made_up_metrics, variant
 
 VIEW = LocalizerView()
 
@@ -108,6 +109,51 @@ def test_boxes_out_of_order_fail():
     (check,) = VIEW.checks(_metrics(row))
     assert not check.met
     assert check.measured == "99.9 %"
+
+
+def _detector(after, low, high, **parts):
+    raw = detector_metrics(after)
+    change = raw["differences"][0]
+    change["map_voc07_interval"] = [low, high]
+    ptq = {**change, "against": "ptq_tflite", "map_voc07": parts.pop("ptq", 0.0)}
+    ptq["map_voc07_interval"] = parts.pop("ptq_interval", [-0.01, 0.01])
+    raw["differences"].append(ptq)
+    raw["parity"]["end_to_end"]["kernels"][0] |= parts
+    return DetectionMetrics.model_validate(raw)
+
+
+@pytest.mark.parametrize(
+    ("after", "low", "high", "tone"),
+    [
+        (0.820, 0.00, 0.03, "good"),
+        (0.797, -0.01, -0.001, "good"),  # exactly 0.3 points
+        (0.796, -0.01, 0.001, "fair"),
+        (0.796, -0.01, 0.0, "fair"),
+        (0.796, -0.01, -0.001, "bad"),
+        (0.500, -0.40, -0.2, "bad"),
+    ],
+)
+def test_verdict_of_a_detector(after, low, high, tone):
+    metrics = _detector(after, low, high)
+    verdict = DetectionView().verdict(metrics)
+    assert verdict.tone == tone
+    check = next(c for c in DetectionView().checks(metrics) if "float → uint8" in c.name)
+    assert check.met == (tone != "bad")
+
+
+@pytest.mark.parametrize(
+    ("parts", "failed"),
+    [
+        ({"ptq": -0.02, "ptq_interval": [-0.03, -0.001]}, "VOC07 mAP, converter's PTQ → uint8"),
+        ({"same_detections": 0.899}, "End to end: same detections"),
+    ],
+)
+def test_each_check_of_a_detector_can_fail(parts, failed):
+    view = DetectionView()
+    assert all(check.met for check in view.checks(_detector(0.8, -0.01, 0.01)))
+    assert all(check.met for check in view.checks(_detector(0.8, -0.01, 0.01, same_detections=0.9)))
+    (name,) = [c.name for c in view.checks(_detector(0.8, -0.01, 0.01, **parts)) if not c.met]
+    assert name.startswith(failed)
 
 
 def test_figures_as_text():

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from quantdet.cli.tables import table
+from quantdet.report.numbers import EXACT_DB
 
 _SHOWN = 15
 _NOTHING = "–"
-# Beyond this, what is left is the rounding of float32.
-_EXACT_DB = 120.0
 
 
 def analysis_text(result: dict[str, Any], all_layers: bool = False) -> str:
@@ -63,7 +62,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _decibels(value: float) -> str:
-    return "exact" if value > _EXACT_DB else f"{value:.1f}"
+    return "exact" if value >= EXACT_DB else f"{value:.1f}"
 
 
 def _findings(result: dict[str, Any], measured: bool) -> list[str]:

@@ -124,7 +124,9 @@ class DetectionJudge:
         truths = [truth_of(sample, labels) for sample in cache.samples]
         self.test = EvaluationSet(labels, cache.samples, cache.images, truths)
         self.facts = detection_facts(truths, config.data.test_split)
-        self._threshold = config.predict.score_threshold
+        own = config.predict.class_thresholds
+        lowest = [own.get(label, config.predict.score_threshold) for label in labels]
+        self._thresholds = np.array(lowest, np.float64)
 
     def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
         """Return the figures of each variant, and their differences on the same pictures."""
@@ -149,7 +151,7 @@ class DetectionJudge:
         matches = match_detections(answers, truths, len(self.test.labels))
         values = np.array([AP_KINDS["voc07"](item, None)[0] for item in matches])
         return {
-            "same_detections": same_detections(answers, reference, self._threshold),
+            "same_detections": same_detections(answers, reference, self._thresholds),
             "map_voc07": _plain(float(mean_over_classes(values))),
         }
 

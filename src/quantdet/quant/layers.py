@@ -201,7 +201,7 @@ class QuantizedWeights:
             "stored": as set with :meth:`set_scale`; "learned": the same, and trained (LSQ).
 
     ``scale_floor`` (one value per scale) keeps the int32 bias of nearly empty channels in
-    range: ``|bias| / (scale_in * scale) < 2^30``. See docs/decisions/003.
+    range: ``|bias| / (scale_in * scale) < 2^29``. See docs/decisions/003.
     """
 
     kernel: Any

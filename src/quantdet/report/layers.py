@@ -6,12 +6,9 @@ from typing import Any
 
 from quantdet.report.charts import draw_chart
 from quantdet.report.layer_plots import noise_drawing, ranges_drawing
-from quantdet.report.numbers import NOTHING, percent, plain
+from quantdet.report.numbers import EXACT_DB, NOTHING, percent, plain
 from quantdet.report.side_files import Analysis, LayerNoise
 from quantdet.report.tables import Table, row
-
-# Where only pixels are moved to their grid there is no noise: the figure is "exact".
-_EXACT_DB = 150.0
 
 
 def layer_section(analysis: Analysis) -> dict[str, Any]:
@@ -64,4 +61,4 @@ def _between(low: float | None, high: float | None) -> str:
 
 
 def _decibels(value: float) -> str:
-    return "exact" if value >= _EXACT_DB else plain(value, 1)
+    return "exact" if value >= EXACT_DB else plain(value, 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 NOTHING = "–"
+EXACT_DB = 120.0
+"""From here on what is left is the rounding of float32: shown as "exact"."""
 
 
 def plain(value: float | None, digits: int) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from quantdet.evaluate.end_to_end import Outputs, differences
-from quantdet.quant.litert_file import read_litert
 from quantdet.verify.answers import Answers
 from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject
@@ -22,8 +21,6 @@ ROUNDING_NOISE_LSB = 4.0
 """Most noise of a lone file against the reference kernels. Measured: 0.9 (ssd300) to 2.8 steps
 (localizer) between kernel sets that work; one wrong rounding mode or scale makes tens."""
 
-# Kernel set → operators that quant/exact.py does not model in all forms (decision 007).
-_NOT_MODELLED = {"xnnpack": {"RESIZE_BILINEAR"}}
 # Fast kernels differ between processors; that they round as modelled was measured on x86.
 _FAST = ("optimized", "xnnpack")
 _X86 = ("x86_64", "AMD64", "i386", "i686")
@@ -43,7 +40,7 @@ def judge(subject: Subject, outputs: Outputs, kernels: str, **others: Any) -> Ta
     exact = None
     if subject.simulate is not None:
         exact = differences(outputs, subject.simulate(kernels), subject.specs)["identical"]
-    if exact is not None and (exact >= EXACT or _modelled(subject, kernels)):
+    if exact is not None and (exact >= EXACT or _modelled(kernels)):
         passed = exact >= EXACT
         reason = f"{100 * exact:.4g} % equal to the simulation of its kernels"
         reason += "" if passed else "; wrong kernels, or the run has another Keras model by now"
@@ -80,11 +77,8 @@ def judge_threads(
     return replace(result, status="failed", reason="outputs depend on the number of threads")
 
 
-def _modelled(subject: Subject, kernels: str) -> bool:
-    if kernels in _FAST and platform.machine() not in _X86:
-        return False
-    operators = {op.name for op in read_litert(subject.model_file).ops}
-    return not operators & _NOT_MODELLED.get(kernels, set())
+def _modelled(kernels: str) -> bool:
+    return kernels not in _FAST or platform.machine() in _X86
 
 
 def _within_noise(subject: Subject, noise_lsb: float, same: float | None) -> tuple[bool, str]:

@@ -1,0 +1,81 @@
+"""The figures that decide whether a model is shipped, each by hand: sign, unit, both directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from quantdet.boxes import as_boxes
+from quantdet.config import load_config
+from quantdet.data.sample import ObjectAnnotation, Sample
+from quantdet.evaluate.agreement import same_detections
+from quantdet.evaluate.detection import DetectionJudge
+from quantdet.evaluate.single_object import single_object_metrics
+from tests.evaluate.made_up import LABELS, found
+
+BOX = (0.0, 0.0, 10.0, 10.0)
+FAR = (20.0, 20.0, 38.0, 28.0)
+
+
+def judge_of(pictures, **predict):
+    samples = [
+        Sample(f"{n:02}", Path("x"), (30, 40), (ObjectAnnotation("ant", BOX),))
+        for n in range(pictures)
+    ]
+    cache = SimpleNamespace(samples=samples, images=np.zeros((pictures, 8, 8, 3), np.uint8))
+    return DetectionJudge(load_config(values={"predict": predict}), LABELS, cache)
+
+
+def test_what_uint8_loses_is_negative():
+    right, wrong = found((BOX, 0, 0.9)), found((FAR, 0, 0.9))
+    answers = {
+        "float_keras": [right] * 10,
+        "ptq_tflite": [*[right] * 5, *[wrong] * 5],
+        "uint8_tflite": [*[right] * 8, *[wrong] * 2],
+    }
+    judged = judge_of(10).judge(answers)
+    metrics = judged.metrics
+    assert metrics["float_keras"]["map_voc07"] == 1.0
+    assert metrics["ptq_tflite"]["map_voc10"] < metrics["uint8_tflite"]["map_voc10"] < 1.0
+    changes = {(row["variant"], row["against"]): row for row in judged.together["differences"]}
+    for kind in ("map_voc07", "map_voc10"):
+        change = changes["uint8_tflite", "float_keras"]
+        expected = metrics["uint8_tflite"][kind] - metrics["float_keras"][kind]
+        assert change[kind] == pytest.approx(expected, abs=1e-5)
+        assert change[f"{kind}_interval"][0] <= change[kind] <= change[f"{kind}_interval"][1] <= 0
+        gain = changes["uint8_tflite", "ptq_tflite"][kind]
+        assert gain == pytest.approx(
+            metrics["uint8_tflite"][kind] - metrics["ptq_tflite"][kind], abs=1e-5
+        )
+        assert gain > 0
+
+
+def test_same_detections_are_asked_both_ways():
+    one, two = found((BOX, 0, 0.9)), found((BOX, 0, 0.9), (FAR, 1, 0.8))
+    # Three are shown in all; the bee of the second is not in the first.
+    assert same_detections([one], [two], 0.5) == pytest.approx(2 / 3)
+    assert same_detections([two], [one], 0.5) == pytest.approx(2 / 3)
+    # Unseen scores count on the other side only.
+    assert same_detections([one], [found((BOX, 0, 0.1))], 0.5) == 1.0
+    assert same_detections([one], [found((BOX, 1, 0.9))], 0.5) == 0.0
+
+
+def test_what_people_see_has_a_threshold_for_each_class():
+    judge = judge_of(1, score_threshold=0.5, class_thresholds={"bee": 0.95})
+    answers, reference = [found((BOX, 0, 0.9), (FAR, 1, 0.9))], [found((BOX, 0, 0.9))]
+    assert judge.agreement(answers, reference)["same_detections"] == 1.0
+    plain = judge_of(1, score_threshold=0.5)
+    assert plain.agreement(answers, reference)["same_detections"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("box", "class_id", "hit"), [(BOX, 0, 1.0), (BOX, 1, 0.0), (FAR, 0, 0.0), (FAR, 1, 0.0)]
+)
+def test_a_hit_is_the_right_class_and_the_right_box(box, class_id, hit):
+    metrics = single_object_metrics([found((box, class_id, 0.9))], as_boxes([BOX]), np.array([0]))
+    assert metrics.hit_share == hit
+    assert metrics.class_accuracy == float(class_id == 0)
+    assert metrics.mean_iou == pytest.approx(float(box == BOX))
