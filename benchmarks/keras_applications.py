@@ -33,7 +33,7 @@ from realistic import draw_inputs, set_realistic_weights
 from quantdet.errors import QuantdetError
 from quantdet.evaluate.parity import layer_parity, summarize
 from quantdet.export.integer import export_integer
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.judge import compare_with_float
 from quantdet.quant.litert_file import read_litert
 from quantdet.quant.match import file_params

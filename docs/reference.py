@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -20,6 +20,8 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 import quantdet
+import quantdet.quant
+import quantdet.runtime
 from quantdet.cli import app
 from quantdet.config import Config
 from quantdet.presets import preset_names, preset_text
@@ -135,17 +137,33 @@ def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def public_names() -> Iterator[str]:
     """Yield the lines about every public name: signature and docstring."""
-    yield from ("# Python", "", "Written by `docs/reference.py` from `quantdet.__all__`.")
+    yield from ("# Python", "", "Written by `docs/reference.py` from `__all__` of the packages.")
     yield "Names are loaded on first use; `import quantdet` needs neither TensorFlow nor Keras."
-    for name in quantdet.__all__:
-        value = getattr(quantdet, name)
-        if isinstance(value, str):
-            continue
-        yield from ("", f"## {name}", "", "```python", _signature(name, value), "```", "")
-        yield from ("```text", inspect.getdoc(value) or "", "```")
-        if inspect.isclass(value) and not issubclass(value, Exception):
-            yield from _methods(value)
+    for package in (quantdet, quantdet.quant, quantdet.runtime):
+        yield from ("", f"# {package.__name__}")
+        if package is not quantdet:
+            yield from ("", inspect.getdoc(package) or "")
+        for name in package.__all__:
+            yield from _public_name(package, name)
     yield ""
+
+
+def _public_name(package: Any, name: str) -> Iterator[str]:
+    value = getattr(package, name)
+    if isinstance(value, str):
+        return
+    yield from ("", f"## {name}", "")
+    if isinstance(value, Mapping):
+        yield f"Table: {', '.join(f'`{_key(key)}`' for key in value)}."
+        return
+    yield from ("```python", _signature(name, value), "```", "")
+    yield from ("```text", inspect.getdoc(value) or "", "```")
+    if inspect.isclass(value) and not issubclass(value, Exception):
+        yield from _methods(value)
+
+
+def _key(key: Any) -> str:
+    return key.__name__ if inspect.isclass(key) else str(key)
 
 
 def _methods(kind: type) -> Iterator[str]:

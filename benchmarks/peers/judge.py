@@ -19,7 +19,7 @@ from realistic import as_taken, draw_inputs, set_realistic_weights
 from quantdet.errors import QuantdetError
 from quantdet.export.integer import export_integer
 from quantdet.quant.exact import ExactModel
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.prepare import prepare_qat
 
 # From bad to good; "unbuilt" is a fault of this benchmark, not of the quantizer.

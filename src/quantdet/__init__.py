@@ -6,8 +6,7 @@ needs neither TensorFlow nor Keras.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from quantdet.system.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -40,13 +39,4 @@ _PUBLIC = {
     "run_train": "quantdet.pipeline",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 - names are in the dict above
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'quantdet' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

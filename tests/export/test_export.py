@@ -8,7 +8,7 @@ import pytest
 from quantdet.errors import ExportError, ModelError
 from quantdet.export.baselines import export_float, export_ptq
 from quantdet.export.integer import export_integer
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.match import match_graph

@@ -16,7 +16,7 @@ from quantdet.errors import QuantdetError
 from quantdet.evaluate.parity import layer_parity
 from quantdet.export import integer
 from quantdet.quant import prepare
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.quant.match import file_params
 from quantdet.quant.numerics import dequantize, quantize

@@ -11,15 +11,15 @@ import pytest
 from keras import layers as kl
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.analyse import analyse
+from quantdet.quant.analysis import analyse
 from quantdet.quant.calibrate import set_output_ranges
-from quantdet.quant.diagnose import diagnose, explain
-from quantdet.quant.freeze import freeze
+from quantdet.quant.diagnosis import diagnose, explain
+from quantdet.quant.freezing import freeze
 from quantdet.quant.noise import LIMIT_DB, decibels
 from quantdet.quant.pair import Pair
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import RECIPES, Recipe
-from quantdet.quant.sensitivity import sensitivity
+from quantdet.quant.sensitivities import sensitivity
 from tests.quant.cases import CASES, random_input, random_model
 
 PIXELS = (-128 / 127.5, 127 / 127.5)

@@ -10,7 +10,7 @@ from keras import layers as kl
 from quantdet.evaluate.parity import layer_parity
 from quantdet.export.integer import export_integer
 from quantdet.quant.equivalents import EQUIVALENTS
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.judge import compare_with_float
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.rules import RULES, Range, Rule

@@ -10,7 +10,7 @@ from tflite_micro.python.tflite_micro import runtime
 from quantdet.errors import QuantizationError
 from quantdet.export.integer import export_integer
 from quantdet.quant.exact import ExactModel
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.kernel_sets import KERNEL_SETS
 from quantdet.quant.litert.convert import output_names
 from quantdet.quant.litert_file import read_litert

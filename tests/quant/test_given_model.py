@@ -9,7 +9,7 @@ from keras import layers as kl
 
 from quantdet.errors import QuantizationError, QuantizationWarning
 from quantdet.quant import prepare
-from quantdet.quant.analyse import analyse
+from quantdet.quant.analysis import analyse
 from quantdet.quant.fold import simplify
 from quantdet.quant.graph import build_model
 from quantdet.quant.judge import compare_with_float

@@ -10,7 +10,7 @@ from quantdet.errors import ExportError
 from quantdet.evaluate.parity import layer_parity
 from quantdet.export.integer import export_integer
 from quantdet.quant.fold import fold_batch_norm
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.litert_file import read_litert
 from quantdet.quant.match import file_params
 from quantdet.quant.numerics import quantize

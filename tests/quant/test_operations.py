@@ -13,7 +13,7 @@ from keras import layers as kl
 from keras import ops
 
 from quantdet.errors import ExportError, QuantizationError
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.judge import compare_with_float
 from quantdet.quant.litert.flatbuffer import pack_model, read_model
 from quantdet.quant.litert.run import run_content

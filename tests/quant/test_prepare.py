@@ -9,7 +9,7 @@ import pytest
 from quantdet.errors import QuantizationError
 from quantdet.export.integer import export_integer
 from quantdet.quant import prepare
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.layers import ActivationQuantizer, QuantConv2D, QuantDepthwiseConv2D
 from quantdet.quant.prepare import prepare_qat
 from tests.quant.cases import random_input, random_model

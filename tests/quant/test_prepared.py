@@ -11,7 +11,7 @@ from keras import layers as kl
 
 from quantdet.errors import QuantizationError
 from quantdet.export.integer import export_integer
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.prepared import check_prepared
 from tests.quant.cases import CASES, random_input, random_model

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import quantdet
+import quantdet.quant
+import quantdet.runtime
 
 
 @pytest.mark.parametrize("name", [n for n in quantdet.__all__ if n != "__version__"])
@@ -53,3 +58,26 @@ def test_strings_name_folders_and_files(tmp_path):
     quantdet.predict_to_folder(detector, [str(sample.image_path)], str(tmp_path / "found"))
     assert quantdet.benchmark(str(detector.model_file), threads=(1,), warmup=0, runs=1)
     assert quantdet.Run.create(str(tmp_path / "run"), config).root == tmp_path / "run"
+
+
+FACES = (quantdet, quantdet.quant, quantdet.runtime)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_no_public_name_is_a_file_of_its_package(face):
+    """Importing the file would put the module in the place of the name."""
+    for name in face.__all__:
+        assert importlib.util.find_spec(f"{face.__name__}.{name}") is None, name
+        assert not inspect.ismodule(getattr(face, name))
+
+
+def test_docs_and_examples_import_public_names_only():
+    root = Path(__file__).parents[2]
+    pages = [p for p in (root / "docs").glob("*.md") if p.name != "log.md"]
+    for page in (*pages, root / "README.md", *(root / "examples").rglob("*.py")):
+        for module, names in re.findall(
+            r"^ *from (quantdet[\w.]*) import (.*)$", page.read_text("utf-8"), re.MULTILINE
+        ):
+            public = importlib.import_module(module).__all__
+            unknown = [name for name in re.findall(r"\w+", names) if name not in public]
+            assert not unknown, (page.name, module, unknown)

@@ -62,7 +62,7 @@ class Sensitivity(Part):
 
 
 class LayerNoise(Part):
-    """One layer of ``analysis.json``, see ``quant.analyse.LayerAnalysis``."""
+    """One layer of ``analysis.json``, see ``quant.analysis.LayerAnalysis``."""
 
     layer: str
     kind: str

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from quantdet.config import Config
 from quantdet.data.sample import Dataset
 from quantdet.progress import Progress, silent
-from quantdet.quant.analyse import analyse
-from quantdet.quant.diagnose import diagnose
+from quantdet.quant.analysis import analyse
+from quantdet.quant.diagnosis import diagnose
 from quantdet.quant.equalize import equalize
 from quantdet.quant.pair import Pair
 from quantdet.quant.recipes import equalizes
 from quantdet.quant.saved import load_keras
-from quantdet.quant.sensitivity import sensitivity
+from quantdet.quant.sensitivities import sensitivity
 from quantdet.train.float_stage import build_task
 from quantdet.train.qat_stage import calibration_batches
 from quantdet.train.task import PictureTask

@@ -26,7 +26,7 @@ from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
 from quantdet.progress import Progress, Tick, silent
 from quantdet.quant.calibrate import set_output_ranges
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import equalizes
 from quantdet.quant.saved import load_keras

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import ExportError
 from quantdet.quant.calibrate import quantizer_before
-from quantdet.quant.freeze import freeze
+from quantdet.quant.freezing import freeze
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert.check_integer import check_integer, check_runs

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from quantdet.quant.analyse import LayerAnalysis, WeightAnalysis
+from quantdet.quant.analysis import LayerAnalysis, WeightAnalysis
 from quantdet.quant.noise import ratio
-from quantdet.quant.sensitivity import LayerSensitivity
+from quantdet.quant.sensitivities import LayerSensitivity
 
 # A layer hurts if its noise is above 1 % of the signal (by amplitude), and it makes this share of
 # all noise, and twice its even share; in nets of a few layers half of all is enough.
