@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -268,14 +270,67 @@ def load_config(
     Raises:
         ConfigError: unreadable file, unknown preset, unknown key or wrong value.
     """
-    file = None if file is None else Path(file)
+    return _resolve(_layers(None if file is None else Path(file), preset, overrides, values))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of a configuration.
+
+    Attributes:
+        section: e.g. "train".
+        key: e.g. "epochs".
+        value: in use.
+        origin: what set it: "default", a preset, a file, an option.
+        meaning: what it is, in words.
+    """
+
+    section: str
+    key: str
+    value: Any
+    origin: str
+    meaning: str
+
+
+def explain_config(
+    file: Path | str | None = None,
+    *,
+    preset: str | None = None,
+    overrides: Iterable[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> list[Setting]:
+    """Return every key of the configuration that :func:`load_config` gives, and what set it.
+
+    Args and Raises are those of :func:`load_config`.
+    """
+    layers = _layers(None if file is None else Path(file), preset, overrides, values)
+    config = _resolve(layers)
+    found = []
+    for section in Config.model_fields:
+        part = getattr(config, section)
+        for key, info in type(part).model_fields.items():
+            origin = _origin((section, key), layers).removesuffix(": ") or "default"
+            value = part.model_dump(mode="json")[key]
+            found.append(Setting(section, key, value, origin, info.description or ""))
+    return found
+
+
+def _layers(
+    file: Path | None,
+    preset: str | None,
+    overrides: Iterable[str],
+    values: Mapping[str, Any] | None,
+) -> list[_Layer]:
     layers: list[_Layer] = []
     if preset is not None:
         layers.append((f"preset {preset}", _read_preset(preset)))
     if file is not None:
         layers.append((str(file), _read_toml(file)))
     layers += [(f"--set {override}", _parse_override(override)) for override in overrides]
-    layers.append(("", values or {}))
+    return [*layers, ("option", values or {})]
+
+
+def _resolve(layers: Sequence[_Layer]) -> Config:
     merged: dict[str, Any] = {}
     for _, layer in layers:
         _merge(merged, layer)
@@ -330,8 +385,10 @@ def _explain(error: ValidationError, layers: Sequence[_Layer]) -> str:
         key = ".".join(str(part) for part in item["loc"])
         origin = _origin(item["loc"], layers)
         if item["type"] == "extra_forbidden":
-            known = ", ".join(_siblings(item["loc"]))
-            lines.append(f"{origin}unknown key {key!r}; known there: {known}")
+            known = _siblings(item["loc"])
+            near = get_close_matches(str(item["loc"][-1]), known, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            lines.append(f"{origin}unknown key {key!r}{hint}; known there: {', '.join(known)}")
         else:
             lines.append(f"{origin}{key}: {item['msg']} (got {item['input']!r})")
     return "; ".join(lines)

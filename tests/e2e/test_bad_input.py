@@ -196,7 +196,7 @@ def test_help_is_fast_code_without_tensorflow():
 
 @pytest.mark.parametrize(
     "command",
-    ["doctor", "data download", "data prepare", "data check", "data show", "train", "qat", "export",
+    ["doctor", "config", "data download", "data prepare", "data check", "data show", "train", "qat", "export",
      "evaluate", "analyse", "verify", "predict", "models", "benchmark", "report", "run", "demo"],
 )  # fmt: skip
 def test_every_command_has_help_with_an_example(command):

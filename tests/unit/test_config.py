@@ -1,16 +1,19 @@
 import copy
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantdet.cli.tables import settings_text
 from quantdet.config import (
     Config,
     DataConfig,
     ModelConfig,
     PredictConfig,
     TrainConfig,
+    explain_config,
     load_config,
 )
 from quantdet.errors import ConfigError
@@ -105,7 +108,9 @@ def test_unknown_key_names_the_file_key_and_choices(tmp_path):
 
 
 def test_unknown_section():
-    with pytest.raises(ConfigError, match="unknown key 'trian'; known there: data, target"):
+    with pytest.raises(
+        ConfigError, match="unknown key 'trian', did you mean 'train'.; known there: data, target"
+    ):
         load_config(overrides=["trian.epochs=3"])
 
 
@@ -153,3 +158,32 @@ def test_arguments_are_not_changed():
     before = copy.deepcopy(values)
     load_config(preset="note", values=values, overrides=["train.epochs=2"])
     assert values == before
+
+
+def test_every_setting_says_what_set_it(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("[train]\nseed = 3\n")
+    found = explain_config(
+        file, preset="ssd", overrides=["qat.epochs=7"], values={"data": {"root": "mine"}}
+    )
+    origins = {(item.section, item.key): (item.value, item.origin) for item in found}
+    assert origins["train", "finetune_epochs"] == (40, "preset ssd")
+    assert origins["train", "seed"] == (3, str(file))
+    assert origins["qat", "epochs"] == (7, "--set qat.epochs=7")
+    assert origins["data", "root"] == ("mine", "option")
+    assert origins["model", "width"] == (1.0, "default")
+
+
+def test_settings_as_text_are_a_configuration(tmp_path):
+    overrides = ["data.class_map={'a b' = 'c'}", "data.classes=['x', 'y']", "qat.distill=0.5"]
+    text = settings_text(explain_config(preset="voc_ssd300", overrides=overrides))
+    assert "# Share of the starting weights" in text
+    assert re.search(r"^start_share = 0.15 +# preset voc_ssd300$", text, re.MULTILINE)
+    (tmp_path / "all.toml").write_text(text)
+    expected = load_config(preset="voc_ssd300", overrides=overrides)
+    assert load_config(tmp_path / "all.toml") == expected
+
+
+def test_a_wrong_key_suggests_the_right_one():
+    with pytest.raises(ConfigError, match=r"'train.epoch', did you mean 'epochs'\?; known there"):
+        load_config(overrides=["train.epoch=3"])

@@ -18,7 +18,7 @@ from quantdet.cli.data import data_app
 from quantdet.cli.device import benchmark, doctor, models, predict
 from quantdet.cli.evaluate import evaluate
 from quantdet.cli.output import help_without_command, register
-from quantdet.cli.stages import demo, export, qat, report, run, train
+from quantdet.cli.stages import config, demo, export, qat, report, run, train
 from quantdet.cli.verify import verify
 from quantdet.cli.web import web
 from quantdet.errors import QuantdetError
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 for command in (
-    *(doctor, demo, train, qat, export, evaluate, analyse, report, run),
+    *(doctor, demo, config, train, qat, export, evaluate, analyse, report, run),
     *(predict, verify, benchmark, web, models),
 ):
     register(app, command)

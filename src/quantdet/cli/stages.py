@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from quantdet.cli.output import Json, show
 from quantdet.errors import QuantdetError
 from quantdet.presets import preset_names
 
@@ -28,6 +30,26 @@ Weights = Annotated[
     str | None, typer.Option("--weights", help="voc-ssd300, coco, imagenet, none, or a file.")
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")]
+
+
+def config(
+    data: DataOption = None,
+    file: ConfigFile = None,
+    preset: Preset = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Print every setting with its meaning, and what set it: default, preset, file or option.
+
+    Example: quantdet config --preset ssd
+    Example: quantdet config --preset ssd --set train.finetune_epochs=20
+    """
+    from quantdet.cli.tables import settings_text
+    from quantdet.config import explain_config
+
+    values = {"data": {"root": data}} if data else None
+    settings = explain_config(file, preset=preset, overrides=overrides or (), values=values)
+    show([asdict(item) for item in settings], as_json, settings_text(settings))
 
 
 def _config(

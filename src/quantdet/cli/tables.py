@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quantdet.config import Setting
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
@@ -96,3 +102,26 @@ def models_text(found: Sequence[dict[str, Any]]) -> str:
     parts += [f"\n{item['name']}: {', '.join(item['labels'])}" for item in found]
     parts.append(f"\nuse: quantdet predict street.jpg --model {found[0]['name']}")
     return "\n".join(parts)
+
+
+def settings_text(settings: Iterable[Setting]) -> str:
+    """Return settings as TOML that ``--config`` takes, meanings and origins as comments."""
+    lines: list[str] = []
+    for section, group in groupby(settings, lambda item: item.section):
+        lines += ["", f"[{section}]"]
+        for item in group:
+            text = " ".join(item.meaning.split())
+            lines += textwrap.wrap(text, 96, initial_indent="# ", subsequent_indent="# ")
+            unset = item.value is None
+            shown = f"# {item.key} =" if unset else f"{item.key} = {_toml(item.value)}"
+            lines.append(f"{shown:<40}  # {item.origin}")
+    return "\n".join(lines[1:])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        inside = ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
