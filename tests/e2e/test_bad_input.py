@@ -11,7 +11,10 @@ import sys
 import zipfile
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from quantdet.cli import app
 from tests.e2e.conftest import quantdet, quantdet_here, settings
 
 
@@ -194,16 +197,16 @@ def test_help_is_fast_code_without_tensorflow():
     assert "HEAVY []" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["doctor", "config", "data download", "data prepare", "data check", "data show", "train", "qat", "export",
-     "evaluate", "analyse", "verify", "predict", "models", "benchmark", "report", "run", "demo"],
-)  # fmt: skip
+def _commands(group, prefix=()):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, (*prefix, name))
+        else:
+            yield (*prefix, name)
+
+
+@pytest.mark.parametrize("command", _commands(get_command(app)), ids=" ".join)
 def test_every_command_has_help_with_an_example(command):
-    from typer.testing import CliRunner
-
-    from quantdet.cli import app
-
-    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
-    assert f"Example: quantdet {command.split()[0]}" in result.output
+    assert f"\n  Example: quantdet {' '.join(command)}" in result.output

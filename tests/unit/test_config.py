@@ -108,9 +108,8 @@ def test_unknown_key_names_the_file_key_and_choices(tmp_path):
 
 
 def test_unknown_section():
-    with pytest.raises(
-        ConfigError, match="unknown key 'trian', did you mean 'train'.; known there: data, target"
-    ):
+    message = r"unknown key 'trian', did you mean 'train'\?; known there: data, target"
+    with pytest.raises(ConfigError, match=message):
         load_config(overrides=["trian.epochs=3"])
 
 
