@@ -211,7 +211,6 @@ def test_moving_average_is_that_of_the_pictures():
     assert observer.range() == pytest.approx((-5 / 3, 3.0))
 
 
-@pytest.mark.parametrize("outlier", [1.0, 1e3, -1e6])
 def test_percentile_cuts_one_of_ten_thousand_at_each_end():
     values = np.random.default_rng(0).uniform(-1, 1, (64, 4096)).astype(np.float32)
     low, high = _range(OBSERVERS["percentile"], *values.reshape(8, 8, 64, 64))
@@ -220,6 +219,7 @@ def test_percentile_cuts_one_of_ten_thousand_at_each_end():
     assert -0.9999 < low < -0.9997
 
 
+@pytest.mark.parametrize("outlier", [1.0, 1e3, -1e6])
 def test_percentile_is_as_good_as_from_all_values(outlier):
     rng = np.random.default_rng(0)
     for draw in (rng.normal, rng.laplace, rng.gumbel):

@@ -16,14 +16,6 @@ from quantdet.runtime.pretrained import pretrained_file
 from quantdet.web.litertjs import litertjs_folder
 from tests.web.helpers import SCENES, open_page, scene
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-)
 STRICT_THRESHOLD = 0.8
 WAIT_MS = 120_000
 
@@ -76,17 +68,6 @@ def address(litertjs, strict_model):
     process, url = start("voc-ssd300", str(strict_model))
     yield url
     assert stop(process) == 0
-
-
-@pytest.fixture(scope="session")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
