@@ -17,6 +17,7 @@ from quantdet.train import float_stage
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task, freeze_before, train_float
 from quantdet.train.pictures import Vary
+from quantdet.train.qat_stage import train_qat
 
 HEADS = ("global", "grid")
 
@@ -306,3 +307,18 @@ def test_missing_and_broken_model_file(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"broken")
     with pytest.raises(ModelError, match=r"model\.keras: not a readable"):
         load_keras(tmp_path / "model.keras")
+
+
+def test_calibrated_weights_come_back_where_training_made_it_worse(tmp_path, dataset, config):
+    train_float(config(train={"epochs": 1}), dataset, tmp_path / "float")
+
+    def quantized(name, **qat):
+        settings = config(train={"epochs": 1}, qat={"calibration_images": 8, **qat})
+        found = train_qat(settings, dataset, tmp_path / "float" / "model.keras", tmp_path / name)
+        return found.summary.get("kept"), [np.array(w) for w in found.model.weights]
+
+    kept, after = quantized("worse", epochs=1, learning_rate=100.0)
+    _, calibrated = quantized("calibrated", epochs=0)
+    assert kept == "calibrated"
+    for one, other in zip(after, calibrated, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -69,22 +68,6 @@ def test_quantization_keeps_the_better_of_calibration_and_training(trained):
     better = min(summary["loss_calibrated"], summary["loss_trained"])
     kept = "trained" if better < summary["loss_calibrated"] else "calibrated"
     assert summary["kept"] == kept
-
-
-def test_calibrated_weights_come_back_where_training_made_it_worse(trained, tmp_path):
-    config, dataset, *_ = trained
-
-    def weights(name, **qat):
-        settings = config.model_copy(update={"qat": config.qat.model_copy(update=qat)})
-        float_file = Path(trained[0].data.cache_dir).parent / "float" / "model.keras"
-        found = train_qat(settings, dataset, float_file, tmp_path / name)
-        return found.summary.get("kept"), [np.array(w) for w in found.model.weights]
-
-    kept, after = weights("worse", learning_rate=1.0)
-    _, calibrated = weights("calibrated", epochs=0)
-    assert kept == "calibrated"
-    for one, other in zip(after, calibrated, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_contract_describes_the_file(trained):
