@@ -9,9 +9,11 @@ from quantdet.errors import ExportError, ModelError
 from quantdet.export.baselines import export_float, export_ptq
 from quantdet.export.integer import export_integer
 from quantdet.quant.freezing import freeze
+from quantdet.quant.litert import writer
 from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.match import match_graph
+from quantdet.quant.numerics import params_from_range
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.reader import read_graph
 from tests.quant.cases import random_input, random_model
@@ -145,3 +147,15 @@ def test_micro_and_reference_kernels_agree_on_a_small_net(prepared, tmp_path):
         expected = runner(image=picture[None])
         for name, values in run(picture).items():
             np.testing.assert_array_equal(values, expected[name])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_converter_computes_the_very_scale(bits):
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        low, high = sorted(rng.normal(0, 10 ** rng.uniform(-3, 3), 2).astype(np.float32))
+        params = params_from_range(min(low, 0), max(high, 0), bits)
+        low, high = writer._ends(params)
+        steps = params.limits[1] - params.limits[0]
+        assert np.float32((high - low) / steps) == np.float32(params.scale)
+        assert low <= 0 <= high or min(abs(low), abs(high)) < params.scale / 100

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import keras
@@ -32,6 +33,7 @@ from quantdet.quant.litert.integer_operators import (
 )
 from quantdet.quant.litert.tensorflow_process import content_by_tensorflow
 from quantdet.quant.match import match_graph
+from quantdet.quant.numerics import QuantParams
 from quantdet.quant.prepared import check_prepared
 from quantdet.quant.primitives import TABULATED, Constant, Unary
 from quantdet.quant.ranges import is_tied
@@ -196,13 +198,31 @@ class _Writer:
 
     def _fake_quant(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
         params = self._params[id(quantizer)]
+        minimum, maximum = _ends(params)
         return tensorflow().quantization.fake_quant_with_min_max_args(
             tensor,
-            params.minimum,
-            params.maximum,
+            minimum,
+            maximum,
             num_bits=params.bits,
             narrow_range=params.bits == 16,
         )
+
+
+def _ends(params: QuantParams) -> tuple[float, float]:
+    """Return the ends from which the converter computes the very scale, (max - min) / steps.
+
+    Rounded to float32 they may give its neighbour; then every operator behind rounds by another
+    multiplier, and one integer in a million is another one. A neighbour of an end corrects that.
+    """
+    steps = params.limits[1] - params.limits[0]
+    near = [
+        [end, np.nextafter(end, np.float32(np.inf)), np.nextafter(end, np.float32(-np.inf))]
+        for end in (np.float32(params.minimum), np.float32(params.maximum))
+    ]
+    for low, high in product(*near):
+        if np.float32((float(high) - float(low)) / steps) == np.float32(params.scale):
+            return float(low), float(high)
+    return params.minimum, params.maximum
 
 
 def _resize(layer: Any, tensor: Any) -> Any:
