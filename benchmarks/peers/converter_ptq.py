@@ -8,11 +8,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from quantdet.quant.litert.run import run_content
+from quantdet.quant.litert_file import read_litert
 from quantdet.quant.noise import decibels, energy
 
 
@@ -45,17 +45,7 @@ def converter_db(
         path: where the file may be written.
     """
     write_converter_file(model, calibration, path)
-    interpreter = Interpreter(str(path))
-    interpreter.allocate_tensors()
-    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
-    answers = []
-    for picture in compared:
-        scale, zero_point = source["quantization"]
-        integers = np.clip(np.rint(picture / scale + zero_point), -128, 127).astype(np.int8)
-        interpreter.set_tensor(source["index"], integers[None])
-        interpreter.invoke()
-        scale, zero_point = result["quantization"]
-        found = interpreter.get_tensor(result["index"])[0].astype(np.float64)
-        answers.append((found - zero_point) * scale)
+    (name,) = read_litert(path).inputs
+    (found,) = run_content(path.read_bytes(), {name: compared}).values()
     wanted = model.predict(compared, verbose=0)
-    return decibels(energy(wanted), energy(np.array(answers) - wanted))
+    return decibels(energy(wanted), energy(found - wanted))

@@ -308,10 +308,11 @@ def explain_config(
     found = []
     for section in Config.model_fields:
         part = getattr(config, section)
+        values_in_use = part.model_dump(mode="json")
         for key, info in type(part).model_fields.items():
             origin = _origin((section, key), layers).removesuffix(": ") or "default"
-            value = part.model_dump(mode="json")[key]
-            found.append(Setting(section, key, value, origin, info.description or ""))
+            meaning = info.description or ""
+            found.append(Setting(section, key, values_in_use[key], origin, meaning))
     return found
 
 

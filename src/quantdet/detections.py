@@ -69,11 +69,11 @@ class Detections:
         return len(self.boxes_xyxy)
 
     @overload
-    def __getitem__(self, which: int) -> Detection: ...
+    def __getitem__(self, which: int | np.integer) -> Detection: ...
     @overload
     def __getitem__(self, which: Which) -> Detections: ...
-    def __getitem__(self, which: int | Which) -> Detection | Detections:
-        if isinstance(which, int):
+    def __getitem__(self, which: int | np.integer | Which) -> Detection | Detections:
+        if isinstance(which, int | np.integer):
             x1, y1, x2, y2 = map(float, self.boxes_xyxy[which])
             class_id = int(self.class_ids[which])
             return Detection(

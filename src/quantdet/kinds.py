@@ -2,7 +2,7 @@
 
 A kind is a member of a family. Kinds of one family are trained, measured, decoded and reported in
 the same way, so every table elsewhere has one entry a family (``find_family``). To add a kind:
-its entry in ``KINDS``; to add a family: an entry in every table that ``quantdet.registry`` names.
+its entry in ``KINDS``; to add a family: an entry in every one of ``stages.check.FAMILY_TABLES``.
 """
 
 from __future__ import annotations

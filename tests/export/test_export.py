@@ -9,11 +9,11 @@ from quantdet.errors import ExportError, ModelError
 from quantdet.export.baselines import export_float, export_ptq
 from quantdet.export.integer import export_integer
 from quantdet.quant.freezing import freeze
-from quantdet.quant.litert import writer
+from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert.check_integer import check_integer
+from quantdet.quant.litert.writer import exact_ends, integer_content
 from quantdet.quant.litert_file import operator_counts, read_litert
-from quantdet.quant.match import match_graph
-from quantdet.quant.numerics import params_from_range
+from quantdet.quant.match import file_kernel, match_graph
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.reader import read_graph
 from tests.quant.cases import random_input, random_model
@@ -149,13 +149,38 @@ def test_micro_and_reference_kernels_agree_on_a_small_net(prepared, tmp_path):
             np.testing.assert_array_equal(values, expected[name])
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_the_converter_computes_the_very_scale(bits):
+@pytest.mark.parametrize(("least", "largest"), [(-128, 127), (-32767, 32767), (-127, 127), (-7, 7)])
+def test_the_ends_give_the_very_scale(least, largest):
     rng = np.random.default_rng(0)
-    for _ in range(2000):
-        low, high = sorted(rng.normal(0, 10 ** rng.uniform(-3, 3), 2).astype(np.float32))
-        params = params_from_range(min(low, 0), max(high, 0), bits)
-        low, high = writer._ends(params)
-        steps = params.limits[1] - params.limits[0]
-        assert np.float32((high - low) / steps) == np.float32(params.scale)
-        assert low <= 0 <= high or min(abs(low), abs(high)) < params.scale / 100
+    scale = (10 ** rng.uniform(-6, 3, 100_000)).astype(np.float32)
+    # Half of the 8 bit ranges begin at 0, as behind a ReLU.
+    zero_point = rng.integers(least, largest, scale.size) * rng.integers(0, 2, scale.size)
+    zero_point = np.where(zero_point, zero_point, least) if least == -128 else 0 * scale
+    low, high = ((end - zero_point).astype(np.float32) * scale for end in (least, largest))
+    steps = largest - least
+    plain = ((high.astype(np.float64) - low) / steps).astype(np.float32)
+    assert 0.5 < (plain == scale).mean() < 1  # else there is nothing to correct
+    near_low, near_high = exact_ends(low, high, scale, steps)
+    found = ((near_high.astype(np.float64) - near_low) / steps).astype(np.float32)
+    np.testing.assert_array_equal(found, scale)
+    for near, end in ((near_low, low), (near_high, high)):
+        assert (np.abs(near - end) / (high - low)).max() < 3e-7
+        assert near.dtype == np.float32
+
+
+def test_scales_of_the_file_are_the_trained_ones():
+    model = random_model("depthwise_multiplier")
+    frozen = freeze(prepare_qat(model, [random_input(model)], trial_export=False))
+    graph = read_graph(frozen, clone=False)
+    content = integer_content(frozen)
+    file = read_litert(content)
+    for tensor, index in match_graph(graph, content).items():
+        quantizer = graph.producers()[tensor].layer
+        if isinstance(quantizer, ActivationQuantizer):
+            assert file.tensors[index].scales[0] == np.float32(quantizer.params().scale)
+    kernels = {t.data.tobytes(): t for t in file.tensors if t.data is not None and t.data.size}
+    weighted = [n.layer for n in graph.nodes if isinstance(n.layer, QuantizedWeights)]
+    for layer in weighted:
+        written = kernels[file_kernel(layer).astype(np.int8).tobytes()]
+        np.testing.assert_array_equal(written.scales, np.ravel(layer.weight_scale()))
+    assert weighted

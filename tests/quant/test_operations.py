@@ -94,6 +94,10 @@ FORMS = {
         29,
     ),
     "nothing_added": (lambda y: kl.Conv2D(3, 1)(y + np.zeros((8, 8, 1), "float32")), 31),
+    "zeros_that_spread": (
+        lambda y: ops.mean(y, axis=(1, 2), keepdims=True) + np.zeros((1, 8, 8, 8), "float32"),
+        30,
+    ),
     "bias_of_columns": (
         lambda y: kl.EinsumDense("bhwc,cde->bhwde", (8, 8, 2, 3), "elu", bias_axes="de")(y),
         30,

@@ -79,6 +79,7 @@ def test_some_of_several():
     found = make([0.9, 0.8, 0.7], [0, 1, 1])
     assert found[0] == ("cat", 0, pytest.approx(0.9), (0.0, 0.0, 10.0, 20.0))
     assert found[-1].label == "dog"
+    assert found[found.scores.argmin()].label == "dog"
     assert found[:2].scores.tolist() == found.scores[:2].tolist()
     assert found[found.class_ids == 1].boxes_xyxy[:, 0].tolist() == [1, 2]
     assert found[[2, 0]].labels == ("cat", "dog")

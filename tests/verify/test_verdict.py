@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from quantdet.cli.verify_text import verify_table
+from quantdet.verify import verdict
 from quantdet.verify.run import verify_subject
 from quantdet.verify.targets import TARGETS
 from quantdet.verify.verdict import judge
@@ -36,9 +37,13 @@ def test_outputs_of_the_simulation_pass_however_far_from_the_baseline(subject):
     assert (result.identical, result.identical_exact) == (0.0, 1.0)
 
 
-def test_one_value_of_a_thousand_is_a_fault_where_the_rounding_is_known(subject):
+@pytest.mark.parametrize("kernels", ["reference", "xnnpack"])
+def test_one_value_of_a_thousand_is_a_fault_where_the_rounding_is_known(
+    subject, kernels, monkeypatch
+):
+    monkeypatch.setattr(verdict.platform, "machine", lambda: "x86_64")
     odd = moved(subject.expected, subject, 1, every=1000)
-    result = judge(told(subject, subject.expected), odd, "reference")
+    result = judge(told(subject, subject.expected), odd, kernels)
     assert result.status == "failed"
     assert result.identical_exact == pytest.approx(0.999, abs=1e-5)
 

@@ -204,7 +204,7 @@ def rule_for(layer: Any) -> Rule:
             f"{layers}, and the activations {', '.join((*_ACTIVATIONS, *COMPOSED))}. "
             f"Replace the layer, or register it: quantdet.quant.rules.RULES[{type(layer).__name__}]"
             " = Rule(...), or a model of supported layers in "
-            "quantdet.quant.equivalents.EQUIVALENTS "
+            "quantdet.quant.EQUIVALENTS "
             '(docs/quantization.md, "Custom layers")'
         )
     return rule

@@ -189,6 +189,6 @@ def _refusals_named(operation: Any) -> Iterator[None]:
         raise QuantizationError(
             f"{describe(operation)} cannot be taken apart: {reason[0] if reason else error!r}; "
             "write its call with keras.ops and Keras layers, or register it: "
-            "quantdet.quant.equivalents.EQUIVALENTS "
+            "quantdet.quant.EQUIVALENTS "
             '(docs/quantization.md, "Custom layers")'
         ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 import keras
 
@@ -17,12 +16,13 @@ from quantdet.models import BUILDERS, STARTS, build_model
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.layers import RANGES
 from quantdet.quant.observers import OBSERVERS
-from quantdet.quant.recipes import RecipeBook, equalizes
+from quantdet.quant.recipes import RecipeBook
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.weighted import WEIGHTED
 from quantdet.report.metrics import METRICS
 from quantdet.report.views import VIEWS
 from quantdet.train.float_stage import TASKS, freeze_before
+from quantdet.train.qat_stage import check_features
 
 FAMILY_TABLES: Mapping[str, Collection[str]] = {
     "models.BUILDERS": BUILDERS,
@@ -100,17 +100,11 @@ def _unknown_layers(config: Config, classes: int) -> Iterator[str]:
     except QuantizationError as error:
         yield f"qat.recipe: {error}"
         return
-    features = config.qat.distill_features
-    if features and equalizes(config.qat.recipe):
-        yield (
-            "qat.distill_features: this recipe equalizes, which scales the channels of inner "
-            "layers; leave distill_features out, or take recipe static_wi8_ai8"
-        )
-    names = [layer.name for layer in model.layers if not _is_input(layer)]
-    for feature in features:
+    try:
+        check_features(config.qat)
+    except ConfigError as error:
+        yield str(error)
+    names = [x.name for x in model.layers if not isinstance(x, keras.layers.InputLayer)]
+    for feature in config.qat.distill_features:
         if feature not in names:
             yield f"qat.distill_features: no layer {feature!r}; choose of {', '.join(names)}"
-
-
-def _is_input(layer: Any) -> bool:
-    return isinstance(layer, keras.layers.InputLayer)

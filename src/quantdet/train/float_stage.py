@@ -11,7 +11,7 @@ The result of a finished stage is loaded, not made again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.config import Config, TrainConfig
 from quantdet.data.sample import Dataset
@@ -172,11 +173,15 @@ def _train_all(
     history = fit(
         folded, task.training(), settings, out_dir / "finetune", partial(progress, "fine-tune")
     )
-    # Near weights that know the classes, in between is better (Wortsman et al. 2022, WiSE-FT,
-    # arXiv:2109.01903).
-    for variable, before in zip(folded.trainable_variables, start, strict=True):
-        variable.assign((1 - train.start_share) * variable + train.start_share * before)
+    if train.start_share:
+        _mix(folded.trainable_variables, start, train.start_share)
     return folded, history
+
+
+def _mix(variables: Sequence[Any], start: Sequence[NDArray[Any]], share: float) -> None:
+    """Put a share of the start into trained variables: WiSE-FT, Wortsman 2022, arXiv:2109.01903."""
+    for variable, before in zip(variables, start, strict=True):
+        variable.assign((1 - share) * variable + share * before)
 
 
 def freeze_before(model: Any, layer_name: str) -> None:

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.config import Config
+from quantdet.config import Config, QatConfig
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
 from quantdet.progress import Progress, Tick, silent
@@ -141,11 +141,7 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
     """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
     trained, teacher, training = _what_to_train(config, prepared, floats, stage)
     if config.qat.distill:
-        if config.qat.distill_features and equalizes(config.qat.recipe):
-            raise ConfigError(
-                "qat.distill_features: this recipe equalizes, which scales the channels of inner "
-                "layers; leave distill_features out, or take recipe static_wi8_ai8"
-            )
+        check_features(config.qat)
         losses = follow(training.losses, stage.task.agreements, config.qat.distill)
         training = replace(training, losses=losses, metrics={})
         trained = with_teacher(trained, teacher, config.qat.distill_features, config.qat.distill)
@@ -165,7 +161,9 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
         trained, training, settings, stage.folder / "finetune", stage.report("train quantized")
     )
     # With a validation split, training has measured the epoch that it kept.
-    loss_trained = history.best.get("val_loss") or _validation_loss(trained, training, settings)
+    loss_trained = history.best.get("val_loss")
+    if loss_trained is None:
+        loss_trained = _validation_loss(trained, training, settings)
     kept = "trained" if loss_trained < loss_calibrated else "calibrated"
     if kept == "calibrated":
         for variable, value in zip(trained.variables, calibrated, strict=True):
@@ -178,6 +176,19 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
         "best_epoch": history.best_epoch,
         "seconds": round(history.seconds, 3),
     }
+
+
+def check_features(qat: QatConfig) -> None:
+    """Refuse layers to distill under a recipe that changes what they compute.
+
+    Raises:
+        ConfigError: ``distill_features`` with a recipe that equalizes.
+    """
+    if qat.distill_features and equalizes(qat.recipe):
+        raise ConfigError(
+            "qat.distill_features: this recipe equalizes, which scales the channels of inner "
+            "layers; leave distill_features out, or take recipe static_wi8_ai8"
+        )
 
 
 def _what_to_train(

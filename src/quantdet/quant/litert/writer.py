@@ -33,7 +33,6 @@ from quantdet.quant.litert.integer_operators import (
 )
 from quantdet.quant.litert.tensorflow_process import content_by_tensorflow
 from quantdet.quant.match import match_graph
-from quantdet.quant.numerics import QuantParams
 from quantdet.quant.prepared import check_prepared
 from quantdet.quant.primitives import TABULATED, Constant, Unary
 from quantdet.quant.ranges import is_tied
@@ -102,7 +101,7 @@ class _Constants:
     """Numbers of a weighted layer, read before TensorFlow traces the function."""
 
     kernel: NDArray[np.float32]
-    limit: NDArray[np.float32]
+    scale: NDArray[np.float32]
     bias: NDArray[np.float32]
 
 
@@ -110,7 +109,7 @@ def _constants(layer: Any) -> _Constants:
     scale = keras.ops.convert_to_numpy(layer.weight_scale()).astype(np.float32)
     return _Constants(
         kernel=layer.integer_kernel().astype(np.float32) * scale,
-        limit=scale * np.float32(layer.levels),
+        scale=scale,
         bias=_uneven(keras.ops.convert_to_numpy(layer.bias).astype(np.float32)),
     )
 
@@ -198,31 +197,53 @@ class _Writer:
 
     def _fake_quant(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
         params = self._params[id(quantizer)]
-        minimum, maximum = _ends(params)
+        steps = params.limits[1] - params.limits[0]
+        low, high, scale = (
+            np.array([value], np.float32)
+            for value in (params.minimum, params.maximum, params.scale)
+        )
+        (low,), (high,) = exact_ends(low, high, scale, steps)
         return tensorflow().quantization.fake_quant_with_min_max_args(
             tensor,
-            minimum,
-            maximum,
+            float(low),
+            float(high),
             num_bits=params.bits,
             narrow_range=params.bits == 16,
         )
 
 
-def _ends(params: QuantParams) -> tuple[float, float]:
-    """Return the ends from which the converter computes the very scale, (max - min) / steps.
+def exact_ends(
+    low: NDArray[np.float32], high: NDArray[np.float32], scale: NDArray[np.float32], steps: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return ends from which the converter computes the very scale, (high - low) / steps.
 
     Rounded to float32 they may give its neighbour; then every operator behind rounds by another
-    multiplier, and one integer in a million is another one. A neighbour of an end corrects that.
+    multiplier, and one integer in a million is another one. Ends moved by less than a millionth of
+    the range correct that; the zero point stays.
+
+    Args:
+        low: smallest real values of grids.
+        high: largest.
+        scale: of each grid.
+        steps: largest integer less the smallest.
     """
-    steps = params.limits[1] - params.limits[0]
-    near = [
-        [end, np.nextafter(end, np.float32(np.inf)), np.nextafter(end, np.float32(-np.inf))]
-        for end in (np.float32(params.minimum), np.float32(params.maximum))
-    ]
-    for low, high in product(*near):
-        if np.float32((float(high) - float(low)) / steps) == np.float32(params.scale):
-            return float(low), float(high)
-    return params.minimum, params.maximum
+    found_low, found_high = low, high
+    # Half a unit in the last place of the larger end: the smaller one can move in such steps.
+    unit = np.spacing(np.maximum(np.abs(low), np.abs(high))) / 2
+    for less, more in product((0, 1, -1, 2, -2), repeat=2):
+        near_low, near_high = low + less * unit, high + more * unit
+        right = _scale_of(found_low, found_high, steps) == scale
+        found_low = np.where(right, found_low, near_low)
+        found_high = np.where(right, found_high, near_high)
+    right = _scale_of(found_low, found_high, steps) == scale
+    return np.where(right, found_low, low), np.where(right, found_high, high)
+
+
+def _scale_of(
+    low: NDArray[np.float32], high: NDArray[np.float32], steps: int
+) -> NDArray[np.float32]:
+    """Return what the converter makes of a range: a double, rounded to float32."""
+    return ((high.astype(np.float64) - low) / steps).astype(np.float32)
 
 
 def _resize(layer: Any, tensor: Any) -> Any:
@@ -262,18 +283,20 @@ def _tabulated(graph: Graph) -> dict[str, Callable[[NDArray[np.float32]], Any]]:
 def _fake_quant_kernel(layer: Any, constants: _Constants, twins: int) -> Any:
     """Return the constant kernel behind the fake quantization that the converter looks for."""
     tf = tensorflow()
-    kernel, limit = constants.kernel, constants.limit
+    kernel = constants.kernel
     # The converter makes one of equal constants, and of equal operators behind them: it quantizes
     # the one anew, per channel and with 8 bits, or leaves float what has two grids or biases then.
     # A few units in the last place of the scale make it another constant of the same integers.
-    limit = limit * np.float32(1 + twins * 2**-22)
+    scale = constants.scale * np.float32(1 + twins * 2**-22)
+    limit = scale * np.float32(layer.levels)
+    low, high = exact_ends(-limit, limit, scale, 2 * layer.levels)
     if not layer.per_channel:
         return tf.quantization.fake_quant_with_min_max_vars(
-            kernel, -limit, limit, num_bits=layer.bits, narrow_range=True
+            kernel, low, high, num_bits=layer.bits, narrow_range=True
         )
     # The native op has its channels on the last axis; depthwise kernels have two axes of them.
     flat = kernel.reshape(*kernel.shape[: len(layer.reduced_axes)], -1)
     on_grid = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        flat, -limit.reshape(-1), limit.reshape(-1), num_bits=layer.bits, narrow_range=True
+        flat, low.reshape(-1), high.reshape(-1), num_bits=layer.bits, narrow_range=True
     )
     return tf.reshape(on_grid, kernel.shape)
