@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from quantdet.config import Config, load_config
 from quantdet.errors import ConfigError, ModelError, QuantdetError
 from quantdet.system.atomic import write_json
@@ -99,7 +101,7 @@ class Run:
         """Open ``root`` for writing and save the configuration.
 
         Raises:
-            ConfigError: the folder holds a run with another data, target or model section.
+            ConfigError: the folder holds a float model that was made with other settings.
             QuantdetError: the folder cannot be written.
         """
         root = Path(root)
@@ -107,15 +109,10 @@ class Run:
         if root.exists() and not root.is_dir():
             raise QuantdetError(f"{root}: is a file; choose another run folder with --out")
         if run.config_file.exists():
-            before = run.load_config()
-            changed = [
-                name
-                for name in ("data", "target", "model", "train")
-                if getattr(before, name) != getattr(config, name)
-            ]
+            changed = _differences(run.load_config(), config)
             if changed and run.float_dir.exists():
                 raise ConfigError(
-                    f"{root}: holds a run with another [{'], ['.join(changed)}]; "
+                    f"{root}: holds a run with another {', '.join(changed)}; "
                     "choose another folder with --out, or remove this one"
                 )
         config.save(run.config_file)
@@ -162,3 +159,25 @@ class Run:
         entry["written"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         manifest[stage] = entry
         write_json(self.manifest_file, manifest)
+
+
+def _differences(before: Config, after: Config) -> list[str]:
+    """Return the settings of the float model that differ, with their values in ``before``."""
+    changed = []
+    for section in ("data", "target", "model", "train"):
+        old, new = getattr(before, section), getattr(after, section)
+        for key, value in old:
+            if _located(value) != _located(getattr(new, key)):
+                changed.append(f"{section}.{key} (there: {value})")
+    return changed
+
+
+def _located(value: Any) -> Any:
+    """Return ``value`` with its paths made absolute: one folder has many spellings."""
+    if isinstance(value, Path):
+        return value.resolve()
+    if isinstance(value, BaseModel):
+        return {key: _located(item) for key, item in value}
+    if isinstance(value, list):
+        return [_located(item) for item in value]
+    return value

@@ -29,9 +29,20 @@ def test_same_config_may_go_on(tmp_path):
 def test_another_model_in_a_trained_run_is_refused_and_nothing_changes(tmp_path):
     run = Run.create(tmp_path, Config())
     run.float_dir.mkdir()
-    with pytest.raises(ConfigError, match=r"another \[model\].*--out"):
+    with pytest.raises(ConfigError, match=r"another model\.width \(there: 1\.0\).*--out"):
         Run.create(tmp_path, load_config(overrides=["model.width=0.5"]))
     assert run.load_config() == Config()
+
+
+def test_one_folder_has_many_spellings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = {"data": {"root": "pictures", "extra": [{"root": "more"}]}}
+    run = Run.create("run", load_config(values=values))
+    run.float_dir.mkdir()
+    values = {"data": {"root": tmp_path / "pictures", "extra": [{"root": tmp_path / "more"}]}}
+    Run.create("run", load_config(values=values))
+    with pytest.raises(ConfigError, match=r"another data\.root \(there: .*pictures\)"):
+        Run.create("run", load_config(values={"data": {"root": "other"}}))
 
 
 def test_before_training_and_for_later_stages_the_config_may_change(tmp_path):
