@@ -325,3 +325,22 @@ def test_calibrated_weights_come_back_where_training_made_it_worse(
     assert kept == "calibrated"
     for one, other in zip(after, calibrated, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_loss_that_decides_is_measured_on_the_weights_that_training_returns(
+    tmp_path, dataset, config, monkeypatch
+):
+    train_float(config(train={"epochs": 1}), dataset, tmp_path / "float")
+    measured, fit = [], qat_stage.fit
+
+    def watched(model, training, settings, *more):
+        history = fit(model, training, settings, *more)
+        measured.append(qat_stage._validation_loss(model, training, settings))
+        return history
+
+    monkeypatch.setattr(qat_stage, "fit", watched)
+    # At this rate the best epoch need not be the last one.
+    settings = config(qat={"calibration_images": 8, "epochs": 3, "learning_rate": 0.003})
+    found = train_qat(settings, dataset, tmp_path / "float" / "model.keras", tmp_path / "qat")
+    assert found.summary["loss_trained"] == pytest.approx(measured[0], rel=1e-5)
+    assert found.summary["loss_trained"] != pytest.approx(found.summary["loss_calibrated"])
