@@ -11,7 +11,6 @@ the start (``train.start_share``). Prints Markdown for docs/log.md.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -96,7 +95,7 @@ def main() -> None:
         results[f"{MIXED}, {share:.0%} of the start"] = [
             (1 - share) * trained + share * before for trained, before in mixed
         ]
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}\n")
+    print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}\n")
     print("| average | VOC07 mAP | VOC10 mAP | COCO AP |\n|---|---|---|---|")
     measure = measurer(run)
     for name, weights in results.items():

@@ -10,7 +10,6 @@ command on it: quantdet run --preset ssd --data few/pictures --out few/run
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import time
 from pathlib import Path
@@ -41,7 +40,7 @@ def main() -> None:
     start = time.perf_counter()
     subprocess.run(command, check=True)
     minutes = (time.perf_counter() - start) / 60
-    print(f"\n{time.strftime('%Y-%m-%d')}, {json.dumps(host())}: {minutes:.1f} minutes")
+    print(f"\n{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}: {minutes:.1f} minutes")
 
 
 def write_folder(root: Path, label: str, count: int, target: Path) -> None:

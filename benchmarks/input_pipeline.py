@@ -9,7 +9,6 @@ ended. The pipeline alone is timed in one thread. Without --data on generated sc
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import tempfile
@@ -105,7 +104,9 @@ def measure(config: Config, turns: int) -> None:
         ("pipeline alone / training", f"{alone / trained:.1f}"),
         ("peak memory, GB", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f}"),
     ]
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {count} pictures, batch {size}\n")
+    print(
+        f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, {count} pictures, batch {size}\n"
+    )
     print(table(("", ""), rows))
 
 

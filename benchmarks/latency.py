@@ -9,7 +9,6 @@ machine's speed drifts.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=200)
     arguments = parser.parse_args()
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}")
+    print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}")
     for threads in arguments.threads:
         engines = [Engine(path, num_threads=threads) for path in arguments.models]
         times = np.array([[_time(e) for e in engines] for _ in range(arguments.runs)])[20:]

@@ -43,7 +43,7 @@ def main() -> None:
     seconds = {stage: run.manifest()[stage]["seconds"] for stage in ("train", "qat", "export")}
     pipeline.run_export(run, ("int8-ptq", "float32"))
     metrics = pipeline.run_evaluate(run, parity_pictures=arguments.parity_pictures)
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, preset {arguments.preset}")
+    print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, preset {arguments.preset}")
     print(f"\n{metrics_table(metrics)}\n")
     print("| stage | s |\n|---|---|")
     for stage, value in seconds.items():

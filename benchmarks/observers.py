@@ -88,7 +88,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {arguments.seeds} seeds", flush=True)
+    print(
+        f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, {arguments.seeds} seeds",
+        flush=True,
+    )
     seeds = range(arguments.seeds)
     for item in arguments.runs:
         name, run = item.split("=", 1)

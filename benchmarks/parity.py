@@ -10,7 +10,6 @@ end the noise of each kernel set stands beside that of quantization itself. Prin
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -45,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     run = Run.open(arguments.run)
     pixels, sizes = test_pictures(run, arguments.pictures)
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {len(pixels)} pictures\n")
+    print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, {len(pixels)} pictures\n")
     frozen = load_keras(run.qat_dir / "model.keras")
     for kernels in ("reference", "optimized"):
         print_layers(

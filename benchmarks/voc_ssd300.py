@@ -11,7 +11,6 @@ Prints Markdown for docs/models/voc-ssd300.md. --weights takes a local copy of t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import time
@@ -26,6 +25,9 @@ from quantdet import pipeline
 from quantdet.cli.bars import bar
 from quantdet.config import load_config
 from quantdet.evaluate.latency import host
+from quantdet.progress import Progress
+from quantdet.results.figures import VOC07
+from quantdet.results.metrics import AnyMetrics
 from quantdet.runs import Run
 from quantdet.runtime.contract import contract_path, load_contract
 from quantdet.runtime.pretrained import DEFAULT_MODEL, FOLDER
@@ -52,7 +54,7 @@ def main() -> None:
         metrics = [
             quantize_and_measure(_copy(first, seed), progress) for seed in range(arguments.seeds)
         ]
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}\n")
+    print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}\n")
     print(table(metrics))
     if arguments.package:
         package(first, metrics[0])
@@ -73,34 +75,33 @@ def _copy(run: Run, seed: int) -> Run:
     return copy
 
 
-def quantize_and_measure(run: Run, progress: Any) -> dict[str, Any]:
+def quantize_and_measure(run: Run, progress: Progress) -> AnyMetrics:
     pipeline.run_qat(run, progress)
     pipeline.run_export(run, FORMATS, progress)
     return pipeline.run_evaluate(run, progress=progress)
 
 
-def table(metrics: list[dict[str, Any]]) -> str:
+def table(metrics: list[AnyMetrics]) -> str:
     lines = ["| model | VOC07 mAP, each seed | mean ± spread | 95 % interval (seed 0) | bytes |"]
     lines.append("|---|---|---|---|---|")
-    for number, row in enumerate(metrics[0]["variants"]):
-        values = [100 * item["variants"][number]["map_voc07"] for item in metrics]
-        low, high = (100 * bound for bound in row["map_voc07_interval"])
+    for number, row in enumerate(metrics[0].variants):
+        values = [100 * (VOC07.value(item.variants[number]) or 0.0) for item in metrics]
         lines.append(
-            f"| {row['name']} | {', '.join(f'{v:.1f}' for v in values)} | {np.mean(values):.2f} ± "
-            f"{np.std(values):.2f} | {low:.1f}–{high:.1f} | {row['bytes']} |"
+            f"| {row.name} | {', '.join(f'{v:.1f}' for v in values)} | {np.mean(values):.2f} ± "
+            f"{np.std(values):.2f} | {VOC07.between(row)} | {row.bytes} |"
         )
     return "\n".join(lines)
 
 
-def package(run: Run, metrics: dict[str, Any]) -> None:
+def package(run: Run, metrics: AnyMetrics) -> None:
     """Copy model and contract into the package; the contract gets the figures."""
     target = FOLDER / f"{DEFAULT_MODEL}.tflite"
     with atomic_path(target) as temporary:
         shutil.copyfile(run.model_file, temporary)
-    row = next(row for row in metrics["variants"] if row["variant"] == "uint8_tflite")
-    keys = ("map_voc07", "map_voc07_interval", "map_voc10", "coco")
-    figures = {"split": metrics["split"], "pictures": metrics["pictures"]}
-    figures |= {key: row[key] for key in keys}
+    row = metrics.variant("uint8_tflite")
+    assert row is not None
+    keys = {"pictures", "map_voc07", "map_voc07_interval", "map_voc10", "coco"}
+    figures = {"split": metrics.split, **row.model_dump(mode="json", include=keys)}
     contract = load_contract(run.model_file).model_copy(update={"metrics": figures})
     contract.save(contract_path(target))
     print(f"\n{target}")

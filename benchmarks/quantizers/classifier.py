@@ -68,7 +68,7 @@ def main() -> None:
     out = arguments.out / "classifier"
     test_x, test_y = objects(data, run.load_config().data.test_split)
     jobs = [make_job(run, data, out, seed) for seed in range(arguments.seeds)]
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {len(jobs)} seeds, ", end="")
+    print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, {len(jobs)} seeds, ", end="")
     print(f"{len(test_y)} test objects\n")
     print("| quantizer | top-1 % | MB | QAT s | export s |\n|---|---|---|---|---|")
     print_row("float", [judged(job / "float.tflite", test_x, test_y) for job in jobs])

@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--without", action="append", default=[], metavar="ROW")
     arguments = parser.parse_args()
     source = Run.open(arguments.run)
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {arguments.seeds} seeds\n")
+    print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, {arguments.seeds} seeds\n")
     figures = bench_of(source).figures
     titles = ["quantizer", *(title for title, *_ in figures), "MB", "QAT s", "export s"]
     print("|", " | ".join(titles), "|")
@@ -160,8 +160,9 @@ def measured(make: Make, folder: Path, seed: int) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
         figures = make(folder, seed)
         metrics = pipeline.run_evaluate(Run.open(folder), parity_pictures=0)
-        (row,) = [v for v in metrics["variants"] if v["variant"] == "uint8_tflite"]
-        done.write_text(json.dumps({**figures, **row}, indent=1))
+        row = metrics.variant("uint8_tflite")
+        assert row is not None
+        done.write_text(json.dumps({**figures, **row.model_dump(mode="json")}, indent=1))
     found: dict[str, Any] = json.loads(done.read_text())
     return found
 

@@ -68,7 +68,9 @@ def measure(worker: tuple[object, str, str], job: Path, out: Path) -> dict[str, 
 
 def print_table(found: dict[str, list[dict[str, float]]]) -> None:
     rounds = len(next(iter(found.values())))
-    print(f"{time.strftime('%Y-%m-%d')}, {json.dumps(host())}, {rounds} rounds in turns, medians\n")
+    print(
+        time.strftime("%Y-%m-%d"), host().model_dump_json(), f"{rounds} rounds in turns, medians\n"
+    )
     print("|", " | ".join(["", *FIGURES.values()]), "|")
     print("|---" * (len(FIGURES) + 1) + "|")
     medians = {

@@ -27,11 +27,12 @@ from quantdet.errors import ConfigError, DataError, DependencyError, ModelError,
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
-from quantdet.system.atomic import write_json
 from quantdet.system.quiet import quiet_stderr
 
 if TYPE_CHECKING:
-    from quantdet.verify.result import Verification
+    from quantdet.results.analysis import Analysis
+    from quantdet.results.metrics import AnyMetrics, DetectionMetrics
+    from quantdet.results.verification import Verification
 
 
 VERIFY_PICTURES = 50
@@ -118,9 +119,7 @@ def export_file(run: Run, name: str) -> Path:
     return run.model_file if name == "uint8" else run.export_dir / f"model-{name}.tflite"
 
 
-def run_evaluate(
-    run: Run, *, parity_pictures: int = 16, progress: Progress = silent
-) -> dict[str, Any]:
+def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = silent) -> AnyMetrics:
     """Measure every model of the run on the test split, on the .tflite files themselves.
 
     Args:
@@ -146,7 +145,7 @@ def run_evaluate(
     return metrics
 
 
-def evaluate_model(model: Path, data: DataConfig, progress: Progress = silent) -> dict[str, Any]:
+def evaluate_model(model: Path, data: DataConfig, progress: Progress = silent) -> DetectionMetrics:
     """Measure one .tflite with its contract, whoever made it, on ``data.test_split``.
 
     Returns:
@@ -169,7 +168,7 @@ def run_analyse(
     pictures: int = 16,
     sensitivity: bool = True,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Analysis:
     """Find the layers that quantization hurts; write ``analysis.json`` and ``analysis.png``.
 
     Args:
@@ -193,9 +192,9 @@ def run_analyse(
     settings = AnalyseSettings(pictures, sensitivity)
     with _recorded(run, "analyse") as entry:
         result = analyse_models(config, _load(config, run), models, settings, progress)
-        write_json(run.analysis_file, result)
+        result.save(run.analysis_file)
         draw_analysis(result, run.analysis_picture)
-        entry.update(file=run.analysis_file.name, pictures=result["pictures"])
+        entry.update(file=run.analysis_file.name, pictures=result.pictures)
     return result
 
 
@@ -366,7 +365,7 @@ def _test_pictures(run: Run) -> list[Path]:
 def _write_data_facts(run: Run, config: Config, dataset: Dataset) -> None:
     wanted = (config.data.train_split, config.data.val_split, config.data.test_split)
     splits = {name: dataset.splits[name] for name in wanted if name in dataset.splits}
-    write_json(run.data_file, dataset_facts(replace(dataset, splits=splits)))
+    dataset_facts(replace(dataset, splits=splits)).save(run.data_file)
 
 
 def _labels(run: Run) -> tuple[str, ...]:

@@ -21,16 +21,16 @@ def test_facts_by_hand():
     train = (_sample("a", cat, dog), _sample("b", cow, size_hw=(300, 400)), _sample("c"))
     test = (_sample("d", annotated=False),)
     facts = dataset_facts(Dataset(Path(), ("cat", "dog"), {"train": train, "test": test}))
-    found = facts["splits"]["train"]
-    assert found["pictures"] == found["annotated"] == 3
-    assert (found["objects"], found["difficult"], found["truncated"]) == (3, 1, 1)
-    assert found["without_objects"] == 1
-    assert found["per_class"] == {"cat": 2, "dog": 1}
+    found = facts.splits["train"]
+    assert found.pictures == found.annotated == 3
+    assert (found.objects, found.difficult, found.truncated) == (3, 1, 1)
+    assert found.without_objects == 1
+    assert found.per_class == {"cat": 2, "dog": 1}
     sides = [0] * SIDE_BINS
     sides[0] = sides[SIDE_BINS // 2] = sides[-1] = 1
-    assert found["sides"] == sides
-    assert found["median_side"] == pytest.approx(0.5)
-    assert found["median_size_hw"] == [100, 200]
-    empty = facts["splits"]["test"]
-    assert (empty["pictures"], empty["annotated"], empty["without_objects"]) == (1, 0, 0)
-    assert empty["median_side"] is None
+    assert found.sides == tuple(sides)
+    assert found.median_side == pytest.approx(0.5)
+    assert found.median_size_hw == (100, 200)
+    empty = facts.splits["test"]
+    assert (empty.pictures, empty.annotated, empty.without_objects) == (1, 0, 0)
+    assert empty.median_side is None

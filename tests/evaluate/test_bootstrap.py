@@ -9,7 +9,7 @@ import pytest
 
 from quantdet.evaluate.bootstrap import bootstrap_map, picture_draws
 from quantdet.evaluate.mean_ap import match_detections, mean_over_classes, voc07_ap, voc10_ap
-from quantdet.intervals import interval, paired_difference
+from quantdet.results.intervals import interval, paired_difference
 from tests.evaluate.made_up import LABELS, found, truth
 from tests.evaluate.noisy import noisy
 

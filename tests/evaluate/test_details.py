@@ -40,18 +40,18 @@ def judged():
 
 def test_errors_are_of_what_people_see(judged):
     details = describe_details(judged[0].test, *judged[1:], np.array([0.5, 0.4, 0.4]))
-    assert details["thresholds"] == {"ant": 0.5, "bee": 0.4, "cow": 0.4}
-    (variant,) = details["variants"].values()
-    errors = {kind: count for kind, count in variant["errors"].items() if count}
+    assert details.thresholds == {"ant": 0.5, "bee": 0.4, "cow": 0.4}
+    (variant,) = details.variants.values()
+    errors = {kind: count for kind, count in variant.errors.items() if count}
     # Three ants stay below their threshold; the bee is above hers.
     assert errors == {"right": 1, "background": 1, "missed": 3}
-    assert variant["confusion"] == [[1, 0, 0, 3], [0] * 4, [0] * 4, [0, 1, 0, 0]]
+    assert variant.confusion == ((1, 0, 0, 3), (0,) * 4, (0,) * 4, (0, 1, 0, 0))
 
 
 def test_draws_are_those_of_the_intervals(judged):
     details = describe_details(judged[0].test, *judged[1:], np.full(3, 0.5))
-    draws = details["variants"]["uint8_tflite"]["draws"]["map_voc07"]
-    assert len(draws) == details["bootstrap"]["resamples"]
+    draws = details.variants["uint8_tflite"].draws["map_voc07"]
+    assert len(draws) == details.bootstrap.resamples
     value = judged[2].metrics["uint8_tflite"]["map_voc07"]
     low, high = judged[2].metrics["uint8_tflite"]["map_voc07_interval"]
     least, most = np.percentile(draws, [2.5, 97.5])
@@ -62,7 +62,7 @@ def test_fingerprint_is_of_pictures_and_truth(judged):
     judge, answers, result = judged
 
     def fingerprint(test):
-        return describe_details(test, answers, result, np.full(3, 0.5))["test_fingerprint"]
+        return describe_details(test, answers, result, np.full(3, 0.5)).test_fingerprint
 
     same = DetectionJudge(Config(), LABELS, _cache(*_ants(4))).test
     assert fingerprint(same) == fingerprint(judge.test)

@@ -91,7 +91,8 @@ def test_a_foreign_file_says_which_classes_it_lacks(tmp_path):
     dataset = load_dataset(root)
     found = evaluate_file(pretrained_file(), dataset, "test")
     known = set(load_contract(pretrained_file()).labels)
-    assert found["classes"]["model_lacks"] == [n for n in dataset.labels if n not in known] != []
-    assert found["classes"]["shared"] == [n for n in dataset.labels if n in known]
-    (row,) = found["variants"]
-    assert row["over_all_classes"]["map_voc07"] <= row["map_voc07"]
+    lacks = tuple(n for n in dataset.labels if n not in known)
+    assert found.classes.model_lacks == lacks != ()
+    assert found.classes.shared == tuple(n for n in dataset.labels if n in known)
+    (row,) = found.variants
+    assert row.over_all_classes.map_voc07 <= row.map_voc07

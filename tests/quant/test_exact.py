@@ -113,6 +113,14 @@ def test_xnnpack_multiplies_scales_in_float32():
     assert kernels.convolution(accumulators, exact) == 551
 
 
+def test_optimized_kernels_round_the_terms_of_a_sum_once():
+    # A sum of a trained detector that is half a step; it moved 2 % of that detector's outputs.
+    a, b = (np.full((1, 1, 1, 17), value) for value in (3, -24))
+    ratios = 0.1494126319885254 / 0.22722430527210236, 0.11808720231056213 / 0.22722430527210236
+    assert KERNEL_SETS["optimized"].add(a, b, *ratios).ravel().tolist() == [-10] * 16 + [-11]
+    assert set(KERNEL_SETS["reference"].add(a, b, *ratios).ravel()) == {-11}
+
+
 def test_unknown_kernels_and_16_bits_are_refused():
     model = random_model("conv2d")
     x = random_input(model)
@@ -121,3 +129,50 @@ def test_unknown_kernels_and_16_bits_are_refused():
     wide = freeze(prepare_qat(model, [x], recipe="static_wi8_ai16"))
     with pytest.raises(QuantizationError, match="16 bit activations"):
         ExactModel(wide)
+
+
+# Vectors of 8 or 16 channels or values round otherwise than what is left of them, and ties only
+# show where no ReLU cuts the negative half.
+def _depthwise(x):
+    return keras.layers.DepthwiseConv2D(3)(x)
+
+
+def _depthwise_doubled(x):
+    return keras.layers.DepthwiseConv2D(3, depth_multiplier=2)(x)
+
+
+def _transposed(x):
+    return keras.layers.Conv2DTranspose(12, 3, strides=2)(x)
+
+
+def _sum(x):
+    return keras.layers.Add()([x, keras.layers.Conv2D(12, 1)(x)])
+
+
+def _difference(x):
+    return keras.layers.Subtract()([x, keras.layers.Conv2D(12, 1)(x)])
+
+
+def _mean(x):
+    return keras.layers.GlobalAveragePooling2D(keepdims=True)(keras.layers.Conv2D(40, 1)(x))
+
+
+@pytest.mark.parametrize(
+    "network", [_depthwise, _depthwise_doubled, _transposed, _sum, _difference, _mean]
+)
+def test_what_is_left_of_groups_of_channels(network, tmp_path):
+    picture = keras.Input((9, 8, 12))
+    model = keras.Model(picture, network(picture))
+    random = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(scale=0.3, size=variable.shape))
+    x = random.uniform(-1, 1, (200, 9, 8, 12)).astype(np.float32)
+    prepared = prepare_qat(model, [x], input_range=PIXELS, trial_export=False)
+    path = export_integer(prepared, tmp_path / "model.tflite")
+    file, frozen = read_litert(path), freeze(prepared)
+    (source,), (result,) = file.inputs.values(), file.outputs.values()
+    pixels = quantize(x, file_params(file.tensors[source]))
+    for kernels in KERNEL_SETS:
+        told = quantize(ExactModel(frozen, kernels)(x), file_params(file.tensors[result]))
+        (theirs,) = outputs_of(file, path, kernels, pixels).values()
+        np.testing.assert_array_equal(told, theirs, kernels)

@@ -152,7 +152,7 @@ def test_means_over_any_axes(axes, kept):
         zero_point=source.zero_point - 128,
         kept=kept and axes == (1, 2),
     )
-    assert_same(content, {"x0": q}, lambda k, grid: k.global_mean(sums, source.scale / grid.scale))
+    assert_same(content, {"x0": q}, lambda k, grid: k.global_mean(sums, source.scale, grid.scale))
 
 
 def assert_spread(network, told, other):

@@ -315,7 +315,7 @@ def complete_detector(root, after=0.799, draws=(0.75, 0.8, 0.85)):
     """Write every result file, those of the extra stages too."""
     run = complete_run(root, detector_metrics(after), Config.model_validate(_DETECTOR))
     write_json(run.details_file, details(draws))
-    write_json(run.analysis_file, made_up_analysis(12))
+    made_up_analysis(12).save(run.analysis_file)
     write_json(run.data_file, data_facts())
     write_json(run.verify_file, verified())
     save_examples(run)

@@ -7,10 +7,11 @@ from PIL import Image
 
 from quantdet.cli.analysis_text import analysis_text
 from quantdet.report.analysis import draw_analysis
+from quantdet.results.analysis import Analysis
 
 
 def made_up(count, shares=True, findings=("layer_3",)):
-    """Return an analysis.json of ``count`` layers; later ones are noisier."""
+    """Return an analysis of ``count`` layers; later ones are noisier."""
     layers = [
         {
             "layer": f"layer_{number}",
@@ -31,7 +32,7 @@ def made_up(count, shares=True, findings=("layer_3",)):
         }
         for number in range(count)
     ]
-    return {
+    content = {
         "split": "val",
         "pictures": 8,
         "outputs": {"boxes": 21.5},
@@ -41,6 +42,7 @@ def made_up(count, shares=True, findings=("layer_3",)):
             for name in findings
         ],
     }
+    return Analysis.build(content)
 
 
 def test_worst_layers_come_first_and_the_rest_is_counted():

@@ -45,7 +45,7 @@ def test_side_by_side(runs, tmp_path):
 def test_paired_interval_by_hand(runs, tmp_path):
     """Differences of the draws are .04, .04, .05; basic bootstrap: 2 · 0.04 − percentile."""
     page = _page(runs, tmp_path / "c.html")
-    (row,) = [row for row in page.rows if row[:2] == ["two", "VOC07 mAP"]]
+    (row,) = [row for row in page.rows if row[:2] == ["two", "VOC07 mAP, points"]]
     # Percentiles 2.5 and 97.5 of three values: 0.04 and 0.0495.
     assert row[2:] == ["+4.00", "+3.05 … +4.00"]
 
@@ -53,7 +53,7 @@ def test_paired_interval_by_hand(runs, tmp_path):
 def test_other_test_pictures_are_not_paired(runs, tmp_path):
     write_json(runs[1].details_file, details(fingerprint="other"))
     page = _page(runs, tmp_path / "c.html")
-    (row,) = [row for row in page.rows if row[:2] == ["two", "VOC07 mAP"]]
+    (row,) = [row for row in page.rows if row[:2] == ["two", "VOC07 mAP, points"]]
     assert row[2:] == ["+4.00", "other test pictures"]
     assert page.row("VOC07 mAP of uint8, %") == ["79.9", "83.9"]
     runs[1].details_file.unlink()
@@ -81,7 +81,7 @@ def test_unfinished_run_beside_a_finished_one(runs, tmp_path):
 def test_localizers(tmp_path):
     runs = [complete_run(tmp_path / name / "run") for name in ("a", "b")]
     page = _page(runs, tmp_path / "c.html")
-    assert page.row("class accuracy of uint8, %") == ["74.2", "74.2"]
+    assert page.row("right class of uint8, %") == ["74.2", "74.2"]
     # Both folders are called "run".
     assert "a/run · b/run" in page.words
 

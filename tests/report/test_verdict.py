@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from quantdet.report import numbers
 from quantdet.report.detection import DetectionView
 from quantdet.report.localizer import LocalizerView, half_interval
-from quantdet.report.metrics import DetectionMetrics, LocalizerMetrics
+from quantdet.results import numbers
+from quantdet.results.metrics import DetectionMetrics, LocalizerMetrics
 from tests.report.made_up_run import detector_metrics, latency, made_up_metrics, variant
 
 VIEW = LocalizerView()

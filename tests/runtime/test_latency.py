@@ -41,6 +41,6 @@ def test_wrong_settings(model, tmp_path):
 
 def test_host_is_json():
     info = host()
-    assert info["cores"] >= 1
-    assert info["cpu"]
-    json.dumps(info)
+    assert info.cores >= 1
+    assert info.cpu
+    json.dumps(info.model_dump())

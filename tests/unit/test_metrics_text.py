@@ -5,10 +5,13 @@ import copy
 import pytest
 
 from quantdet.cli.metrics_text import metrics_table
+from quantdet.kinds import DEFAULT_KIND, find_family
+from quantdet.results.metrics import METRICS
 from tests.report.made_up_run import detector_metrics, made_up_metrics
 
 
 def lines(metrics):
+    metrics = METRICS[find_family(metrics.get("task", DEFAULT_KIND))].model_validate(metrics)
     return [" ".join(line.split()) for line in metrics_table(metrics).splitlines()]
 
 
@@ -27,7 +30,7 @@ def test_a_detector():
     uint8 = next(line for line in text if line.startswith("the uint8_tflite"))
     assert "77.5 75.0–85.0 81.0 50.0 81.2 25.0 3.00" in uint8
     change = next(line for line in text if "against" in line and "uint8_tflite" in line)
-    assert "-2.50 -1.00 … +1.00 -0.10" in change
+    assert "−2.50 −1.00 … +1.00 −0.10" in change
     cat = next(line for line in text if line.startswith("cat"))
     assert cat == "cat 9 90.0 90.0 90.0 90.0"
 
@@ -35,7 +38,7 @@ def test_a_detector():
 def test_a_localizer():
     text = lines(made_up_metrics())
     uint8 = next(line for line in text if "uint8" in line)
-    assert " 74.2 0.505 " in uint8
+    assert " 74.2 – 0.505 " in uint8
     assert uint8.endswith("3.00 2.00")
 
 

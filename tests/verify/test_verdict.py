@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from quantdet.cli.verify_text import verify_table
+from quantdet.results.verification import Verification
 from quantdet.verify import verdict
 from quantdet.verify.run import verify_subject
 from quantdet.verify.targets import TARGETS
@@ -79,9 +80,10 @@ def test_a_defect_in_one_target_is_told_and_stops_no_other(subject, monkeypatch)
     assert not result.ok
 
 
-def test_content_of_verify_json_is_the_one_described(subject):
-    content = verify_subject(subject, ["litert-reference", "edgetpu"], silent).to_dict()
-    again = json.loads(json.dumps(content))
+def test_content_of_verify_json_is_the_one_described(subject, tmp_path):
+    result = verify_subject(subject, ["litert-reference", "edgetpu"], silent)
+    result.save(tmp_path / "verify.json")
+    again = json.loads((tmp_path / "verify.json").read_text())
     assert again["version"] == 1
     assert again["baseline"] == "LiteRT reference kernels"
     assert again["pictures"] == 3
@@ -90,7 +92,7 @@ def test_content_of_verify_json_is_the_one_described(subject):
         "target", "status", "reason", "version", "identical", "identical_exact", "max_lsb",
         "noise_lsb", "same_detections", "latency_ms", "details",
     }  # fmt: skip
-    text = verify_table(again)
+    text = verify_table(Verification.model_validate(again))
     assert "3 pictures, against LiteRT reference kernels" in text
     assert "edgetpu: 10 of 10 published rules hold" in text
 

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantdet.cli.tables import table
-from quantdet.report.numbers import EXACT_DB
+from quantdet.results.analysis import Analysis, LayerNoise
+from quantdet.results.numbers import EXACT_DB
 
 _SHOWN = 15
 _NOTHING = "–"
 
 
-def analysis_text(result: dict[str, Any], all_layers: bool = False) -> str:
+def analysis_text(result: Analysis, all_layers: bool = False) -> str:
     """Return the layers, worst first, with the ones that hurt in words below.
 
     Args:
-        result: content of ``analysis.json``.
+        result: of ``pipeline.run_analyse``.
         all_layers: show every layer instead of the 15 worst.
     """
-    rows = worst_first(result["layers"])
+    rows = result.worst_first()
     shown = rows if all_layers else rows[:_SHOWN]
-    measured = rows[0]["sensitivity"] is not None
+    measured = rows[0].sensitivity is not None
     header = ("layer", "kind", "own dB", "all dB", "cosine", "clipped %", "range use %", "spread")
     more = ("output dB", "share %") if measured else ()
-    outputs = ", ".join(f"{name} {value:.1f} dB" for name, value in result["outputs"].items())
+    outputs = ", ".join(f"{name} {value:.1f} dB" for name, value in result.outputs.items())
     parts = [
-        f"{result['pictures']} pictures of split {result['split']!r}; outputs: {outputs}",
+        f"{result.pictures} pictures of split {result.split!r}; outputs: {outputs}",
         table((*header, *more), [_cells(row) for row in shown]),
     ]
     if len(rows) > len(shown):
@@ -33,43 +32,34 @@ def analysis_text(result: dict[str, Any], all_layers: bool = False) -> str:
     return "\n".join([*parts, "", *_findings(result, measured)])
 
 
-def worst_first(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the layers by what they do to the outputs, or by their own noise."""
-    return sorted(
-        layers,
-        key=lambda row: (
-            -row["sensitivity"]["share"] if row["sensitivity"] else 0.0,
-            row["sqnr_own_db"],
-        ),
-    )
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    weights, moved = row["weights"], row["sensitivity"]
+def _cells(row: LayerNoise) -> tuple[str, ...]:
+    weights, moved = row.weights, row.sensitivity
     cells = (
-        row["layer"],
-        row["kind"],
-        _decibels(row["sqnr_own_db"]),
-        _decibels(row["sqnr_db"]),
-        f"{row['cosine']:.4f}",
-        f"{100 * row['clipped']:.3f}",
-        f"{100 * row['range_use']:.0f}",
-        _NOTHING if weights is None else f"{weights['spread']:.3g}",
+        row.layer,
+        row.kind,
+        _decibels(row.sqnr_own_db),
+        _decibels(row.sqnr_db),
+        _NOTHING if row.cosine is None else f"{row.cosine:.4f}",
+        f"{100 * row.clipped:.3f}",
+        f"{100 * row.range_use:.0f}",
+        _NOTHING if weights is None else f"{weights.spread:.3g}",
     )
     if moved is None:
         return cells
-    return (*cells, _decibels(moved["output_sqnr_db"]), f"{100 * moved['share']:.1f}")
+    return (*cells, _decibels(moved.output_sqnr_db), f"{100 * moved.share:.1f}")
 
 
-def _decibels(value: float) -> str:
+def _decibels(value: float | None) -> str:
+    if value is None:
+        return _NOTHING
     return "exact" if value >= EXACT_DB else f"{value:.1f}"
 
 
-def _findings(result: dict[str, Any], measured: bool) -> list[str]:
+def _findings(result: Analysis, measured: bool) -> list[str]:
     where = "noise at the outputs" if measured else "noise of all layers, each against its signal"
-    if not result["findings"]:
+    if not result.findings:
         return [f"no layer stands out: the {where} is spread over the net"]
     return [
-        f"{item['layer']}: {100 * item['share']:.0f} % of the {where}. {item['text']}"
-        for item in result["findings"]
+        f"{item.layer}: {100 * item.share:.0f} % of the {where}. {item.text}"
+        for item in result.findings
     ]

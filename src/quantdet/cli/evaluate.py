@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quantdet.cli.output import Json, show
 from quantdet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from quantdet.results.metrics import AnyMetrics
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
@@ -49,7 +52,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
     show(metrics, as_json, metrics_table(metrics))
 
 
-def _run(path: Path, parity_pictures: int, progress: Any) -> dict[str, Any]:
+def _run(path: Path, parity_pictures: int, progress: Any) -> AnyMetrics:
     from quantdet import pipeline
     from quantdet.runs import Run
 
@@ -57,7 +60,7 @@ def _run(path: Path, parity_pictures: int, progress: Any) -> dict[str, Any]:
     return pipeline.run_evaluate(run, parity_pictures=parity_pictures, progress=progress)
 
 
-def _file(path: Path, data: dict[str, Any], progress: Any) -> dict[str, Any]:
+def _file(path: Path, data: dict[str, Any], progress: Any) -> AnyMetrics:
     from quantdet import pipeline
     from quantdet.config import DataConfig
 

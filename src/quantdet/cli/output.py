@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def show(value: Any, as_json: bool, text: str) -> None:
     """Print ``value`` as JSON for programs, or ``text`` for people."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
     typer.echo(json.dumps(value, indent=2, default=str) if as_json else text)
 
 

@@ -41,7 +41,6 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
     from quantdet.cli.verify_text import verify_table
     from quantdet.runs import Run
     from quantdet.runtime.pretrained import find_model
-    from quantdet.system.atomic import write_json
 
     path = find_model(model)
     with bar() as progress:
@@ -56,9 +55,8 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
             )
         else:
             result = pipeline.verify_model(path, data, targets or (), pictures, progress)
-    content = result.to_dict()
     if out is not None:
-        write_json(out, content)
-    show(content, as_json, verify_table(content))
+        result.save(out)
+    show(result, as_json, verify_table(result))
     if not result.ok:
         raise typer.Exit(_FAILED)

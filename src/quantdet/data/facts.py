@@ -5,50 +5,49 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from quantdet.data.sample import Dataset, Sample
+from quantdet.results.data import DataFacts, SplitFacts
 
 SIDE_BINS = 10
 """Box sizes are counted in so many bins of side / picture side, 0 to 1."""
 
 
-def dataset_facts(dataset: Dataset) -> dict[str, Any]:
-    """Return what ``data.json`` holds, JSON-ready.
+def dataset_facts(dataset: Dataset) -> DataFacts:
+    """Return what ``data.json`` holds.
 
     The size of a box is the square root of its share of the picture's area, 0 to 1: times the
     input size of a model it is the side, in pixels, that the model sees.
     """
-    return {
-        "version": 1,
-        "labels": list(dataset.labels),
-        "side_bins": SIDE_BINS,
-        "splits": {
+    return DataFacts(
+        labels=dataset.labels,
+        side_bins=SIDE_BINS,
+        splits={
             name: _split_facts(samples, dataset.labels) for name, samples in dataset.splits.items()
         },
-    }
+    )
 
 
-def _split_facts(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, Any]:
+def _split_facts(samples: Sequence[Sample], labels: Sequence[str]) -> SplitFacts:
     objects = [(item, sample.size_hw) for sample in samples for item in sample.objects]
     counts = Counter(item.label for item, _ in objects)
     sides = np.array([_side(item.box_xyxy, size) for item, size in objects])
     heights = [sample.size_hw[0] for sample in samples]
     widths = [sample.size_hw[1] for sample in samples]
-    return {
-        "pictures": len(samples),
-        "annotated": sum(sample.annotated for sample in samples),
-        "without_objects": sum(sample.annotated and not sample.objects for sample in samples),
-        "objects": len(objects),
-        "difficult": sum(item.difficult for item, _ in objects),
-        "truncated": sum(item.truncated for item, _ in objects),
-        "per_class": {label: counts[label] for label in labels},
-        "sides": np.histogram(sides, bins=SIDE_BINS, range=(0.0, 1.0))[0].tolist(),
-        "median_side": round(float(np.median(sides)), 4) if len(sides) else None,
-        "median_size_hw": [int(np.median(heights)), int(np.median(widths))] if samples else None,
-    }
+    return SplitFacts(
+        pictures=len(samples),
+        annotated=sum(sample.annotated for sample in samples),
+        without_objects=sum(sample.annotated and not sample.objects for sample in samples),
+        objects=len(objects),
+        difficult=sum(item.difficult for item, _ in objects),
+        truncated=sum(item.truncated for item, _ in objects),
+        per_class={label: counts[label] for label in labels},
+        sides=np.histogram(sides, bins=SIDE_BINS, range=(0.0, 1.0))[0].tolist(),
+        median_side=round(float(np.median(sides)), 4) if len(sides) else None,
+        median_size_hw=[int(np.median(heights)), int(np.median(widths))] if samples else None,
+    )
 
 
 def _side(box_xyxy: tuple[float, float, float, float], size_hw: tuple[int, int]) -> float:

@@ -4,23 +4,23 @@ Pictures are drawn with replacement; matching, which is done picture by picture,
 Every model that is measured on the same pictures gets the same draws: the differences of two
 models, draw by draw, are the paired bootstrap, which leaves out what is hard or easy for both.
 
-Intervals are the basic bootstrap's, see :mod:`quantdet.intervals`. Few objects in a class make AP
-too high on average, a draw of them once more; plain percentiles keep that error twice, these take
-it off. Measured with 300 samples of 200 out of 5790 made-up pictures: the mean AP of all lay in
-92 % of these intervals and in 89 % of plain ones at 71 % mAP, in 80 % and 21 % at 31 % mAP. See
-docs/log.md.
+Intervals are the basic bootstrap's, see :mod:`quantdet.results.intervals`. Few objects in a class
+make AP too high on average, a draw of them once more; plain percentiles keep that error twice,
+these take it off. Measured with 300 samples of 200 out of 5790 made-up pictures: the mean AP of all
+lay in 92 % of these intervals and in 89 % of plain ones at 71 % mAP, in 80 % and 21 % at 31 % mAP.
+See docs/log.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from quantdet.evaluate.mean_ap import ApFunction, ClassMatches, Counts, Floats, mean_over_classes
-from quantdet.intervals import CONFIDENCE
 from quantdet.progress import Tick, no_tick
+from quantdet.results.intervals import CONFIDENCE
+from quantdet.results.part import Bootstrap
 
 RESAMPLES = 1000
 SEED = 0
@@ -28,14 +28,14 @@ SEED = 0
 _CHUNK = 100
 
 
-def describe_bootstrap() -> dict[str, Any]:
-    """Return how the intervals are made, JSON-ready."""
-    return {
-        "method": "basic bootstrap over pictures, the same draws for all models",
-        "resamples": RESAMPLES,
-        "seed": SEED,
-        "confidence": CONFIDENCE,
-    }
+def describe_bootstrap() -> Bootstrap:
+    """Return how the intervals are made."""
+    return Bootstrap(
+        method="basic bootstrap over pictures, the same draws for all models",
+        resamples=RESAMPLES,
+        seed=SEED,
+        confidence=CONFIDENCE,
+    )
 
 
 def picture_draws(pictures: int, resamples: int = RESAMPLES, seed: int = SEED) -> Counts:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from quantdet.detections import Detections
 from quantdet.evaluate.bootstrap import describe_bootstrap
 from quantdet.evaluate.error_types import confusion_matrix, count_errors, picture_errors
 from quantdet.evaluate.judge import EvaluationSet, Judged
+from quantdet.results.details import Details, VariantDetails
 
 _DIGITS = 5
 
@@ -32,7 +32,7 @@ def describe_details(
     answers: Mapping[str, Sequence[Detections]],
     judged: Judged,
     lowest: NDArray[np.float64],
-) -> dict[str, Any]:
+) -> Details:
     """Return what ``details.json`` holds.
 
     Args:
@@ -41,36 +41,38 @@ def describe_details(
         judged: what the judge said of the same answers.
         lowest: (labels,), lowest score of each class that people see.
     """
-    return {
-        "version": 1,
-        "pictures": len(test.samples),
-        "test_fingerprint": _fingerprint(test),
-        "labels": list(test.labels),
-        "thresholds": dict(zip(test.labels, lowest.tolist(), strict=True)),
-        "bootstrap": describe_bootstrap(),
-        "variants": {
-            variant: {**_errors(test, found, lowest), "draws": _plain(judged.drawn[variant])}
+    return Details(
+        pictures=len(test.samples),
+        test_fingerprint=_fingerprint(test),
+        labels=test.labels,
+        thresholds=dict(zip(test.labels, lowest.tolist(), strict=True)),
+        bootstrap=describe_bootstrap(),
+        variants={
+            variant: _errors(test, found, lowest, judged.drawn[variant])
             for variant, found in answers.items()
         },
-    }
+    )
 
 
 def _errors(
-    test: EvaluationSet, found: Sequence[Detections], lowest: NDArray[np.float64]
-) -> dict[str, Any]:
+    test: EvaluationSet,
+    found: Sequence[Detections],
+    lowest: NDArray[np.float64],
+    drawn: Mapping[str, NDArray[np.float64]],
+) -> VariantDetails:
     errors = [
         picture_errors(item.above(lowest), truth)
         for item, truth in zip(found, test.truths, strict=True)
     ]
-    confusion = confusion_matrix(errors, len(test.labels))
-    return {"errors": count_errors(errors), "confusion": confusion.tolist()}
+    return VariantDetails(
+        errors=count_errors(errors),
+        confusion=confusion_matrix(errors, len(test.labels)).tolist(),
+        draws={name: _plain(values) for name, values in drawn.items()},
+    )
 
 
-def _plain(drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, list[float | None]]:
-    return {
-        name: [None if np.isnan(value) else round(value, _DIGITS) for value in values.tolist()]
-        for name, values in drawn.items()
-    }
+def _plain(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(v) else round(v, _DIGITS) for v in values.tolist())
 
 
 def _fingerprint(test: EvaluationSet) -> str:

@@ -27,7 +27,7 @@ from quantdet.evaluate.mean_ap import (
     precision_at_recall,
 )
 from quantdet.evaluate.truth import Truth, truth_of
-from quantdet.intervals import Interval, interval, paired_difference
+from quantdet.results.intervals import Interval, interval, paired_difference
 
 BASELINES = (("float_keras", "float_tflite"), ("ptq_tflite",))
 """The first of each group that is measured is compared with all variants after it."""

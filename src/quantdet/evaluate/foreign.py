@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from quantdet.data.sample import Dataset
 from quantdet.errors import DataError
@@ -12,6 +11,7 @@ from quantdet.evaluate.detection import detection_facts, measure
 from quantdet.evaluate.latency import host
 from quantdet.evaluate.truth import restrict, translate, truth_of
 from quantdet.progress import Tick, no_tick
+from quantdet.results.metrics import DetectionMetrics
 from quantdet.runtime.detector import Detector
 
 
@@ -20,7 +20,7 @@ def evaluate_file(
     dataset: Dataset,
     split: str,
     progress: Tick = no_tick,
-) -> dict[str, Any]:
+) -> DetectionMetrics:
     """Measure mean AP and COCO's figures of a detector on a split.
 
     Classes are matched by name. Detections of classes that the data set does not have are
@@ -34,7 +34,7 @@ def evaluate_file(
         progress: called with (pictures done, all pictures).
 
     Returns:
-        JSON-ready; one variant, with the keys of a run's ``metrics.json``.
+        What a run's ``metrics.json`` holds, of one variant.
 
     Raises:
         ModelError: file or contract missing or not fitting.
@@ -72,16 +72,17 @@ def evaluate_file(
         **own.to_dict(),
         "over_all_classes": whole.summary(),
     }
-    return {
-        "task": detector.contract.task,
-        "split": split,
-        **facts,
-        "classes": {
-            "shared": list(shared),
-            "model_lacks": [label for label in dataset.labels if label not in shared],
-            "data_lacks": [label for label in detector.labels if label not in shared],
-        },
-        "host": host(),
-        "variants": [row],
-        "latency": [],
-    }
+    return DetectionMetrics.build(
+        {
+            "task": detector.contract.task,
+            "split": split,
+            **facts,
+            "classes": {
+                "shared": shared,
+                "model_lacks": [label for label in dataset.labels if label not in shared],
+                "data_lacks": [label for label in detector.labels if label not in shared],
+            },
+            "host": host(),
+            "variants": [row],
+        }
+    )

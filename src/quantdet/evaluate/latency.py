@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import ConfigError
 from quantdet.progress import Tick, no_tick
+from quantdet.results.part import Host
 from quantdet.runtime.contract import TensorSpec
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.pixels import to_real
@@ -101,17 +102,17 @@ def benchmark(
     ]
 
 
-def host() -> dict[str, Any]:
+def host() -> Host:
     """Return processor, cores and system of this machine."""
     model = platform.processor()
     if _CPU_INFO.is_file():
         names = [line for line in _CPU_INFO.read_text("utf-8").splitlines() if "model name" in line]
         model = names[0].partition(":")[2].strip() if names else model
-    return {
-        "cpu": model or platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(terse=True),
-    }
+    return Host(
+        cpu=model or platform.machine(),
+        cores=os.cpu_count(),
+        system=platform.platform(terse=True),
+    )
 
 
 def _random_input(spec: TensorSpec) -> NDArray[Any]:

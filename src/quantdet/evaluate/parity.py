@@ -85,7 +85,7 @@ def layer_parity(
     graph = read_graph(frozen, clone=False)
     found = match_graph(graph, model_file.read_bytes())
     file = read_litert(model_file)
-    engine = Engine(model_file, kernels=kernels, preserve_all_tensors=True)
+    engine = Engine(model_file, kernels=kernels, num_threads=1, preserve_all_tensors=True)
     comparer = _Comparer(graph, found, KERNEL_SETS[kernels])
     for start in range(0, len(pixels), _BATCH):
         comparer.compare(_tensors(engine, file, found, pixels[start : start + _BATCH]))

@@ -34,16 +34,17 @@ from quantdet.evaluate.predictors import (
     keras_predictor,
 )
 from quantdet.evaluate.tasks import find_judge
+from quantdet.kinds import find_family
 from quantdet.progress import Progress, silent
 from quantdet.quant.exact import ExactModel
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.saved import load_keras
+from quantdet.results.metrics import METRICS, AnyMetrics
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.thresholds import label_thresholds
-from quantdet.system.atomic import write_json
 
 # Variant → (file in the run folder, what it is); the order of every table.
 VARIANTS: dict[str, tuple[str, str]] = {
@@ -65,7 +66,7 @@ def evaluate_run(
     dataset: Dataset,
     parity_pictures: int,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> AnyMetrics:
     """Measure accuracy, size, latency and parity; write and return ``metrics.json``.
 
     Next to it is ``details.json``, see :mod:`quantdet.evaluate.details`.
@@ -89,7 +90,7 @@ def evaluate_run(
         for key, path in present.items()
     }
     judged = judge.judge(answers)
-    metrics: dict[str, Any] = {
+    content: dict[str, Any] = {
         "task": config.model.name,
         "split": config.data.test_split,
         **judge.facts,
@@ -109,13 +110,14 @@ def evaluate_run(
     }
     if "uint8_tflite" in present:
         file = read_litert(run.model_file)
-        metrics["operators"] = operator_counts(file)
-        metrics["float_tensors"] = sum("float" in tensor.dtype for tensor in file.tensors)
+        content["operators"] = operator_counts(file)
+        content["float_tensors"] = sum("float" in tensor.dtype for tensor in file.tensors)
         if parity_pictures and len(present) > 1:
-            metrics["parity"] = _parity(run, judge, parity_pictures, progress)
+            content["parity"] = _parity(run, judge, parity_pictures, progress)
     lowest = label_thresholds(contract)
-    write_json(run.details_file, describe_details(judge.test, answers, judged, lowest))
-    write_json(run.metrics_file, metrics)
+    describe_details(judge.test, answers, judged, lowest).save(run.details_file)
+    metrics = METRICS[find_family(config.model.name)].build(content)
+    metrics.save(run.metrics_file)
     _draw_examples(run, judge.test, answers, lowest)
     return metrics
 

@@ -18,7 +18,7 @@ from quantdet.errors import DataError
 from quantdet.evaluate.bootstrap import picture_draws
 from quantdet.evaluate.judge import EvaluationSet, Figures, Judged
 from quantdet.evaluate.truth import Truth
-from quantdet.intervals import interval
+from quantdet.results.intervals import interval
 
 HIT_IOU = 0.5
 

@@ -199,12 +199,11 @@ class Operators:
 
     def _sum(self, node: Node, arguments: list[Any]) -> Pending:
         a, b = self._integers(node, arguments)
+        add = self._kernels.add
         if isinstance(node.layer, keras.layers.Subtract):
-            b = -b
+            b, add = -b, self._kernels.subtract
         scales = [self._scale(tensor) for tensor in node.inputs]
-        return Pending(
-            lambda params: self._kernels.add(a, b, *(scale / params.scale for scale in scales))
-        )
+        return Pending(lambda params: add(a, b, *(scale / params.scale for scale in scales)))
 
     def _product(self, node: Node, arguments: list[Any]) -> Pending:
         a, b = self._integers(node, arguments)
@@ -226,7 +225,8 @@ class Operators:
             zero_point=source.zero_point - 128,
             kept=kept,
         )
-        return Pending(lambda params: self._kernels.global_mean(sums, source.scale / params.scale))
+        mean = self._kernels.global_mean
+        return Pending(lambda params: mean(sums, source.scale, params.scale))
 
     def _mean(self, node: Node, arguments: list[Any]) -> Pending:
         (integers,) = self._integers(node, arguments)
@@ -238,7 +238,8 @@ class Operators:
             zero_point=source.zero_point - 128,
             kept=False,
         )
-        return Pending(lambda params: self._kernels.global_mean(sums, source.scale / params.scale))
+        mean = self._kernels.global_mean
+        return Pending(lambda params: mean(sums, source.scale, params.scale))
 
     def _matrix_product(self, node: Node, arguments: list[Any]) -> Pending:
         a, b = self._integers(node, arguments)

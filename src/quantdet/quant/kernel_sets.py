@@ -8,7 +8,9 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
   Means divide the multiplier of the scales by the count and cut what is left over.
 - optimized: the same, but ruy's convolutions and dense layers round halves up in the second step
   (x86). So does the mean with kept dimensions, which also rounds the zero point to an integer of
-  the new grid: all results are shifted by up to half a step.
+  the new grid: all results are shifted by up to half a step. Depthwise and transposed convolutions
+  round halves up in whole groups of 8 channels; sums round their terms once, sixteen
+  values at a time, differences as the reference does.
 - absolute values and squared differences: the reference kernels in all sets (no other set has
   kernels of its own), so ``round_twice`` for each of them. Matrix products of two activations, too,
   unless XNNPACK takes them: it wants a second matrix with int8's zero point 0.
@@ -23,6 +25,7 @@ Integers here are relative to the zero point: q - zero_point.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,8 +58,8 @@ class Sums:
     kept: bool
 
 
-MeanIntegers = Callable[[Sums, float], Integers]
-"""(sums, scale of the values / scale of the mean) → rounded mean."""
+MeanIntegers = Callable[[Sums, float, float], Integers]
+"""(sums, scale of the values, scale of the mean) → rounded mean."""
 AddIntegers = Callable[[Integers, Integers, float, float], Integers]
 """(a, b, scale of a / scale of the sum, scale of b / scale of the sum) → rounded sum."""
 MatrixProduct = Callable[[Integers, tuple[float, float, float], bool], Integers]
@@ -78,11 +81,20 @@ def round_twice_up(accumulators: Integers, multiplier: Any) -> Integers:
 
 
 def round_once(accumulators: Integers, multiplier: Any) -> Integers:
-    """Return the product rounded at its last bit only, halves up; multiplier below 1."""
+    """Return the product rounded at its last bit only, halves up."""
     mantissa, exponent = _fixed_point(multiplier)
     total = 31 - exponent
     product: Integers = (accumulators * mantissa + _half(total)) >> total
     return product
+
+
+def round_twice_by_8(accumulators: Integers, multiplier: Any) -> Integers:
+    """Return the product rounded twice, with halves up in whole groups of 8 channels."""
+    channels = accumulators.shape[-1]
+    grouped = np.arange(channels) < channels // 8 * 8
+    return np.where(
+        grouped, round_twice_up(accumulators, multiplier), round_twice(accumulators, multiplier)
+    )
 
 
 def round_float32(accumulators: Integers, multiplier: Any) -> Integers:
@@ -93,9 +105,35 @@ def round_float32(accumulators: Integers, multiplier: Any) -> Integers:
 
 def add_twice(a: Integers, b: Integers, ratio_a: float, ratio_b: float) -> Integers:
     """Return the sum as LiteRT's and TFLite-Micro's kernels compute it, 20 bits finer inside."""
-    largest = 2.0 * max(ratio_a, ratio_b)
+    return _add_finely(a, b, (ratio_a, ratio_b), round_twice)
+
+
+def add_by_16(a: Integers, b: Integers, ratio_a: float, ratio_b: float) -> Integers:
+    """Return the sum with terms rounded once in whole groups of 16 values of a picture."""
+    once = _add_finely(a, b, (ratio_a, ratio_b), round_once)
+    twice = _add_finely(a, b, (ratio_a, ratio_b), round_twice)
+    together = _common_size(a.shape[1:], b.shape[1:])
+    places = np.arange(math.prod(once.shape[1:])).reshape(once.shape[1:]) % together
+    return np.where(places < together // 16 * 16, once, twice)
+
+
+def _common_size(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    """Return how many values in a row need no broadcasting."""
+    common = 1
+    for size, other in zip(reversed(a), reversed(b), strict=False):
+        if size != other:
+            break
+        common *= size
+    return common
+
+
+def _add_finely(
+    a: Integers, b: Integers, ratios: tuple[float, float], requantize: Requantize
+) -> Integers:
+    largest = 2.0 * max(ratios)
     fine = [
-        round_twice(values << 20, ratio / largest) for values, ratio in ((a, ratio_a), (b, ratio_b))
+        requantize(values << 20, ratio / largest)
+        for values, ratio in zip((a, b), ratios, strict=True)
     ]
     return round_twice(fine[0] + fine[1], largest / (1 << 20))
 
@@ -157,27 +195,38 @@ def round_8_bits(values: Integers, multiplier: Any) -> Integers:
     return product
 
 
-def mean_twice(sums: Sums, ratio: float) -> Integers:
+def mean_twice(sums: Sums, scale: float, scale_out: float) -> Integers:
     """Return means as LiteRT's reference kernels and TFLite-Micro compute them.
 
     The quotient of multiplier and count is cut to an integer and not normalized again.
     """
-    mantissa, exponent = _fixed_point(ratio)
+    mantissa, exponent = _fixed_point(scale / scale_out)
     shift = min(sums.count.bit_length() - 1, 32, 31 + int(exponent))
     return _round_twice(sums.values, (mantissa << shift) // sums.count, exponent - shift)
 
 
-def mean_optimized(sums: Sums, ratio: float) -> Integers:
-    """Return means as LiteRT's optimized kernels do: with kept dimensions the zero point rounds."""
+def mean_optimized(sums: Sums, scale: float, scale_out: float) -> Integers:
+    """Return means as LiteRT's optimized kernels do, on one thread.
+
+    With kept dimensions the zero point is rounded, scales are float32, and only whole groups of 16
+    channels round halves up.
+    """
     if not sums.kept:
-        return mean_twice(sums, ratio)
+        return mean_twice(sums, scale, scale_out)
     raw = sums.values + sums.count * sums.zero_point
-    return round_twice_up(raw, ratio / sums.count) - round(sums.zero_point * ratio)
+    multiplier = np.float32(scale) / (np.float32(sums.count) * np.float32(scale_out))
+    channels = raw.shape[-1]
+    means = np.where(
+        np.arange(channels) < channels // 16 * 16,
+        round_twice_up(raw, multiplier),
+        round_twice(raw, multiplier),
+    )
+    return means - round(float(sums.zero_point * np.float32(scale) / np.float32(scale_out)))
 
 
-def mean_float32(sums: Sums, ratio: float) -> Integers:
+def mean_float32(sums: Sums, scale: float, scale_out: float) -> Integers:
     """Return means as XNNPACK does, rounded once in float32."""
-    return round_float32(sums.values, ratio / sums.count)
+    return round_float32(sums.values, scale / scale_out / sums.count)
 
 
 def mean_away_from_zero(means: NDArray[np.float64], zero_point: int) -> Integers:
@@ -282,7 +331,8 @@ class KernelSet:
         matrix_product: of two computed matrices.
         global_mean: of all positions, on a grid of its own.
         leaky_relu: with one multiplier per value.
-        add: Add and Subtract.
+        add: Add.
+        subtract: Subtract, as a sum with the second term negated.
         resize: bilinearly, pixels centred.
     """
 
@@ -295,6 +345,7 @@ class KernelSet:
     global_mean: MeanIntegers = mean_twice
     leaky_relu: Requantize = round_twice
     add: AddIntegers = add_twice
+    subtract: AddIntegers = add_twice
     resize: ResizeIntegers = resize_in_10_bits
 
 
@@ -302,7 +353,11 @@ KERNEL_SETS = {
     "reference": KernelSet(),
     "tflite-micro": KernelSet(dense=round_twice),
     "optimized": KernelSet(
-        convolution=round_twice_up, dense=round_twice_up, global_mean=mean_optimized
+        convolution=round_twice_up,
+        depthwise=round_twice_by_8,
+        dense=round_twice_up,
+        global_mean=mean_optimized,
+        add=add_by_16,
     ),
     "xnnpack": KernelSet(
         multiplier=multiply_scales_float32,
@@ -314,6 +369,7 @@ KERNEL_SETS = {
         global_mean=mean_float32,
         leaky_relu=round_8_bits,
         add=add_21_bits,
+        subtract=add_21_bits,
         resize=resize_in_11_bits,
     ),
 }

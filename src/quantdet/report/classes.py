@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quantdet.report.charts import MARKERS, SERIES, SOFT, TEXT, Chart, Drawing, draw_chart
-from quantdet.report.metrics import DetectionVariant
-from quantdet.report.numbers import difference, percent
 from quantdet.report.plots import SMALL, line_style
 from quantdet.report.tables import Table
+from quantdet.results.metrics import DetectionVariant
+from quantdet.results.numbers import difference, percent
 
 Models = Sequence[tuple[str, DetectionVariant]]
 """Name and figures of each; at least one."""

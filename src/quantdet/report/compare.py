@@ -15,6 +15,7 @@ from quantdet.report.page import require_libraries, write_page
 from quantdet.report.plots import overlaid_losses
 from quantdet.report.sections import Missing, Section, ordered
 from quantdet.report.tables import Table
+from quantdet.results.metrics import DetectionVariant
 from quantdet.runs import Run
 
 
@@ -80,7 +81,7 @@ def _classes(compared: Sequence[Compared]) -> Iterator[Section]:
     models = [
         (item.name, item.uint8)
         for item in compared
-        if item.uint8 is not None and item.uint8.per_class
+        if isinstance(item.uint8, DetectionVariant) and item.uint8.per_class
     ]
     if models:
         table = compare_tables.class_table(models)

@@ -7,19 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from quantdet.intervals import paired_difference
+from quantdet.kinds import find_family
 from quantdet.report.classes import Models
 from quantdet.report.compared import Compared, same_test
-from quantdet.report.metrics import DetectionVariant, Latency, LocalizerVariant
-from quantdet.report.numbers import NOTHING, difference, megabytes, percent, plain
 from quantdet.report.tables import Cell, Row, Table, row
 from quantdet.report.verdict import setting
-
-_FIGURES: dict[type, dict[str, str]] = {
-    DetectionVariant: {"map_voc07": "VOC07 mAP", "map_voc10": "VOC10 mAP"},
-    LocalizerVariant: {"class_accuracy": "class accuracy", "mean_iou": "mean IoU"},
-}
-"""Kind of variant → its figures, 0 to 1, with ``…_interval`` and draws in the details."""
+from quantdet.results.figures import FIGURES, VOC07, Figure
+from quantdet.results.intervals import paired_difference
+from quantdet.results.metrics import Latency
+from quantdet.results.numbers import NOTHING, megabytes, percent, plain
 
 
 def headline_table(compared: Sequence[Compared]) -> Table:
@@ -32,17 +28,21 @@ def headline_table(compared: Sequence[Compared]) -> Table:
     tested = [item for item in compared if item.uint8 is not None]
     # Of figures from different pictures none is the best.
     comparable = all(same_test(tested[0], item) for item in tested[1:])
-    for key, title in _figures(compared).items():
-        values = [_of(item, key) for item in compared]
-        texts = [percent(value) for value in values]
+    for figure in _figures(compared):
+        values = [figure.value(item.uint8) for item in compared]
+        texts = [figure.number(value) for value in values]
         shown = _best(values, texts) if comparable else texts
-        between = [_between(_of(item, f"{key}_interval")) for item in compared]
-        floats = [getattr(item.floats, key, None) for item in compared]
-        rows.append(row(f"{title} of uint8, %", *shown, main=True, first=True))
-        rows.append(row("95 % interval", *between))
-        rows.append(row(f"{title} of float, %", *(percent(value) for value in floats)))
-        changes = [_points(a, b) for a, b in zip(values, floats, strict=True)]
-        rows.append(row("float → uint8, points", *changes))
+        changes = [
+            figure.change(_minus(value, figure.value(item.floats)))
+            for value, item in zip(values, compared, strict=True)
+        ]
+        unit, points = (f", {text}".rstrip(", ") for text in (figure.unit, figure.points))
+        rows += [
+            row(f"{figure.title} of uint8{unit}", *shown, main=True, first=True),
+            row("95 % interval", *(figure.between(item.uint8) for item in compared)),
+            row(f"{figure.title} of float{unit}", *(figure.text(item.floats) for item in compared)),
+            row(f"float → uint8{points}", *changes),
+        ]
     sizes = [_of(item, "bytes") for item in compared]
     texts = [megabytes(size) if size else NOTHING for size in sizes]
     rows.append(row("file, MB", *_best([-(size or np.inf) for size in sizes], texts), first=True))
@@ -54,20 +54,20 @@ def difference_table(compared: Sequence[Compared]) -> Table | None:
     first = compared[0]
     rows: list[Row] = []
     for item in compared[1:]:
-        for number, (key, title) in enumerate(_figures(compared).items()):
-            before, after = _of(first, key), _of(item, key)
-            if before is None or after is None:
+        for number, figure in enumerate(_figures(compared)):
+            change = _minus(figure.value(item.uint8), figure.value(first.uint8))
+            if change is None:
                 continue
             rows.append(
                 row(
                     Cell(item.name, tone="repeat" if number else ""),
-                    title,
-                    difference(100 * (after - before)),
-                    _paired(first, item, key),
+                    f"{figure.title}, {figure.points}".rstrip(", "),
+                    figure.change(change),
+                    _paired(first, item, figure),
                     first=not number,
                 )
             )
-    header = ("run", "figure", f"against {first.name}, points", "paired 95 % interval")
+    header = ("run", "figure", f"against {first.name}", "paired 95 % interval")
     return Table("Differences", header, tuple(rows), texts=2) if rows else None
 
 
@@ -79,7 +79,7 @@ def class_table(models: Models) -> Table:
     for label in dict.fromkeys(label for item in figures for label in item):
         values = [item[label].ap_voc07 if label in item else None for item in figures]
         objects = first[label].objects if label in first else None
-        changes = [_points(value, values[0]) for value in values[1:]]
+        changes = [VOC07.change(_minus(value, values[0])) for value in values[1:]]
         rows.append(row(label, plain(objects, 0), *map(percent, values), *changes))
     names = [name for name, _ in models]
     header = (
@@ -128,9 +128,9 @@ def settings_table(compared: Sequence[Compared]) -> Table | None:
     return Table("Settings that differ", header, tuple(rows)) if rows else None
 
 
-def _figures(compared: Sequence[Compared]) -> dict[str, str]:
-    kinds = [type(item.uint8) for item in compared if item.uint8 is not None]
-    return _FIGURES[kinds[0]] if kinds else {}
+def _figures(compared: Sequence[Compared]) -> tuple[Figure, ...]:
+    families = [find_family(item.metrics.task) for item in compared if item.metrics is not None]
+    return FIGURES[families[0]].headline if families else ()
 
 
 def _of(item: Compared, key: str) -> Any:
@@ -147,14 +147,8 @@ def _trained_on(item: Compared) -> str:
     return plain(train.identity.pictures[0], 0) if train and train.identity.pictures else NOTHING
 
 
-def _points(after: float | None, before: float | None) -> str:
-    if after is None or before is None:
-        return NOTHING
-    return difference(100 * (after - before))
-
-
-def _between(bounds: tuple[float, float] | None) -> str:
-    return f"{percent(bounds[0])}–{percent(bounds[1])}" if bounds else NOTHING
+def _minus(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before
 
 
 def _best(values: Sequence[float | None], texts: Sequence[str]) -> list[Cell]:
@@ -167,20 +161,22 @@ def _best(values: Sequence[float | None], texts: Sequence[str]) -> list[Cell]:
     ]
 
 
-def _paired(first: Compared, other: Compared, key: str) -> str:
+def _paired(first: Compared, other: Compared, figure: Figure) -> str:
     details = first.results.details, other.results.details
     if not same_test(first, other):
         known = all(item and item.test_fingerprint for item in details)
         return "other test pictures" if known else "not known: evaluate again"
     drawn = [
-        np.array(item.variants["uint8_tflite"].draws.get(key, ()), np.float64)
+        np.array(item.variants["uint8_tflite"].draws.get(figure.key, ()), np.float64)
         for item in details
         if item and "uint8_tflite" in item.variants
     ]
     if len(drawn) < len(details) or not drawn[0].size or drawn[0].shape != drawn[1].shape:
         return NOTHING
-    change = paired_difference((_of(other, key), drawn[1]), (_of(first, key), drawn[0]))
-    return f"{difference(100 * change.low)} … {difference(100 * change.high)}"
+    change = paired_difference(
+        (_of(other, figure.key), drawn[1]), (_of(first, figure.key), drawn[0])
+    )
+    return figure.changes((change.low, change.high))
 
 
 def _times(item: Compared) -> dict[str, Latency]:

@@ -11,10 +11,10 @@ from quantdet.config import Config
 from quantdet.errors import ConfigError
 from quantdet.kinds import find_family
 from quantdet.report.html import run_name
-from quantdet.report.metrics import AnyMetrics
-from quantdet.report.results import Results, read_results
 from quantdet.report.verdict import FLOATS
 from quantdet.report.views import View, find_view
+from quantdet.results.folder import Results, read_results
+from quantdet.results.metrics import AnyMetrics
 from quantdet.runs import Run
 
 

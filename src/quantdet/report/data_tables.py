@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from quantdet.report.numbers import NOTHING, percent, plain
-from quantdet.report.side_files import DataFacts, SplitFacts
 from quantdet.report.tables import Cell, Row, Table, row
+from quantdet.results.data import DataFacts, SplitFacts
+from quantdet.results.numbers import NOTHING, percent, plain
 
 
 def split_table(data: DataFacts) -> Table:

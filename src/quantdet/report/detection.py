@@ -7,24 +7,20 @@ from typing import Any
 
 from quantdet.config import Config
 from quantdet.report.classes import class_section
-from quantdet.report.metrics import (
-    Bounds,
-    DetectionMetrics,
-    DetectionVariant,
-    Difference,
-    EndToEnd,
-)
-from quantdet.report.numbers import NOTHING, difference, megabytes, percent
-from quantdet.report.tables import Cell, Table, kernel_table, row
+from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import (
     FLOATS,
     Check,
     Tile,
     Tone,
     Verdict,
+    figure_tile,
     file_checks,
     size_and_speed,
 )
+from quantdet.results.figures import COCO, COCO_AP, VOC07, VOC10
+from quantdet.results.metrics import DetectionMetrics, DetectionVariant, Difference, EndToEnd
+from quantdet.results.numbers import NOTHING, difference, megabytes, percent
 
 # Largest loss from float to uint8, in points of VOC07 mAP.
 KEEPS = 0.3
@@ -40,17 +36,6 @@ _RULE = (
     f"“Keeps”: VOC07 mAP falls by at most {KEEPS} points. “May lose a little”: it falls by more, "
     "but the 95 % interval of the difference on the same pictures reaches 0."
 )
-_COCO = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_small": "AP small",
-    "ap_medium": "AP medium",
-    "ap_large": "AP large",
-    "ar1": "AR1",
-    "ar10": "AR10",
-    "ar100": "AR100",
-}
 
 
 class DetectionView:
@@ -73,7 +58,7 @@ class DetectionView:
         if after is None or change is None:
             return None
         tone = tone_of(change)
-        text = f"{_SENTENCES[tone]}: VOC07 mAP {_change(change)}"
+        text = f"{_SENTENCES[tone]}: {VOC07.title} {_change(change)}"
         return Verdict(tone, text, _RULE, _caution(metrics, after))
 
     def tiles(self, metrics: DetectionMetrics) -> list[Tile]:
@@ -82,13 +67,8 @@ class DetectionView:
         if after is None:
             return []
         return [
-            _tile(
-                "VOC07 mAP",
-                before.map_voc07 if before else None,
-                after.map_voc07,
-                f"95 % interval {_range(after.map_voc07_interval)}",
-            ),
-            _tile("COCO AP", before.coco.get("ap") if before else None, after.coco.get("ap")),
+            figure_tile(VOC07, before, after),
+            figure_tile(COCO_AP, before, after),
             *size_and_speed(metrics, after),
         ]
 
@@ -113,16 +93,6 @@ class DetectionView:
         shown = [item for item in (before, after) if item is not None] or [metrics.variants[-1]]
         return class_section([(item.name, item) for item in shown], class_table(shown))
 
-    def kernels(self, whole: EndToEnd) -> Table:
-        """Return every kernel set against fake-quantized Keras."""
-        return kernel_table(
-            whole,
-            (
-                ("same detections %", lambda item: item.same_detections),
-                ("VOC07 mAP %", lambda item: item.map_voc07),
-            ),
-        )
-
 
 def tone_of(change: Difference) -> Tone:
     """Return how bad a difference of VOC07 mAP is; a gain is good."""
@@ -137,30 +107,23 @@ def accuracy_table(metrics: DetectionMetrics) -> Table:
     for item in metrics.variants:
         change = metrics.difference(item.variant, *FLOATS)
         points = (
-            Cell(difference(100 * change.map_voc07), tone=tone_of(change))
-            if change
-            else Cell(NOTHING)
+            Cell(VOC07.change(change.map_voc07), tone=tone_of(change)) if change else Cell(NOTHING)
         )
         rows.append(
             row(
                 item.name,
-                percent(item.map_voc07),
-                _range(item.map_voc07_interval),
+                VOC07.text(item),
+                VOC07.between(item),
                 points,
-                percent(item.map_voc10),
-                _range(item.map_voc10_interval),
+                VOC10.text(item),
+                VOC10.between(item),
                 megabytes(item.bytes),
                 main=item.variant == "uint8_tflite",
             )
         )
     header = (
-        "model",
-        "VOC07 mAP %",
-        "95 % interval",
-        "change, points",
-        "VOC10 mAP %",
-        "95 % interval",
-        "MB",
+        *("model", VOC07.header, "95 % interval", "change, points"),
+        *(VOC10.header, "95 % interval", "MB"),
     )
     return Table("Mean average precision and size of every form of the model", header, tuple(rows))
 
@@ -170,12 +133,13 @@ def coco_table(metrics: DetectionMetrics) -> Table:
     rows = [
         row(
             item.name,
-            *(percent(item.coco.get(key)) for key in _COCO),
+            *(figure.text(item) for figure in COCO),
             main=item.variant == "uint8_tflite",
         )
         for item in metrics.variants
     ]
-    return Table("COCO metrics, %", ("model", *_COCO.values()), tuple(rows))
+    titles = (figure.title for figure in COCO)
+    return Table("COCO metrics, %", ("model", *titles), tuple(rows))
 
 
 def difference_table(metrics: DetectionMetrics) -> Table:
@@ -188,21 +152,18 @@ def difference_table(metrics: DetectionMetrics) -> Table:
             row(
                 Cell(names.get(item.against, item.against), tone="repeat" if group else ""),
                 names.get(item.variant, item.variant),
-                difference(100 * item.map_voc07),
-                _signed(item.map_voc07_interval),
-                difference(100 * item.map_voc10),
-                _signed(item.map_voc10_interval),
+                VOC07.change(item.map_voc07),
+                VOC07.changes(item.map_voc07_interval),
+                VOC10.change(item.map_voc10),
+                VOC10.changes(item.map_voc10_interval),
                 main=item.variant == "uint8_tflite",
                 first=not group,
             )
         )
     header = (
-        "against",
-        "model",
-        "VOC07 mAP, points",
-        "95 % interval",
-        "VOC10 mAP, points",
-        "95 % interval",
+        *("against", "model"),
+        *(f"{VOC07.title}, points", "95 % interval"),
+        *(f"{VOC10.title}, points", "95 % interval"),
     )
     return Table("Differences on the same pictures", header, tuple(rows), texts=2)
 
@@ -225,33 +186,17 @@ def class_table(shown: list[DetectionVariant]) -> Table:
     return Table("VOC07 AP of each class", tuple(header), tuple(rows))
 
 
-def _tile(title: str, before: float | None, after: float | None, note: str = "") -> Tile:
-    change = ""
-    if before is not None and after is not None:
-        change = f"{difference(100 * (after - before))} points"
-    shown = f"{percent(before)} %" if before is not None else ""
-    return Tile(title, shown, f"{percent(after)} %", change, note)
-
-
-def _range(bounds: Bounds) -> str:
-    return f"{percent(bounds[0])}–{percent(bounds[1])}"
-
-
-def _signed(bounds: Bounds) -> str:
-    return f"{difference(100 * bounds[0])} … {difference(100 * bounds[1])}"
-
-
 def _change(item: Difference) -> str:
     return (
-        f"{difference(100 * item.map_voc07)} points (95 % interval "
-        f"{_signed(item.map_voc07_interval)})"
+        f"{VOC07.change(item.map_voc07)} points (95 % interval "
+        f"{VOC07.changes(item.map_voc07_interval)})"
     )
 
 
 def _caution(metrics: DetectionMetrics, after: DetectionVariant) -> str:
     return (
         f"Measured on {after.pictures:,} pictures with {metrics.objects:,} objects: uint8 has "
-        f"an mAP of {_range(after.map_voc07_interval)} % (95 % interval). Float and uint8 saw the "
+        f"an mAP of {VOC07.between(after)} % (95 % interval). Float and uint8 saw the "
         "same pictures, so their difference is firmer than that."
     )
 
@@ -260,7 +205,7 @@ def _accuracy_checks(metrics: DetectionMetrics) -> Iterator[Check]:
     change = metrics.difference("uint8_tflite", *FLOATS)
     if change is not None:
         yield Check(
-            "VOC07 mAP, float → uint8",
+            f"{VOC07.title}, float → uint8",
             f"falls by at most {KEEPS} points, or the interval reaches 0",
             _change(change),
             tone_of(change) != "bad",
@@ -268,7 +213,7 @@ def _accuracy_checks(metrics: DetectionMetrics) -> Iterator[Check]:
     change = metrics.difference("uint8_tflite", "ptq_tflite")
     if change is not None:
         yield Check(
-            "VOC07 mAP, converter's PTQ → uint8",
+            f"{VOC07.title}, converter's PTQ → uint8",
             "does not fall, or the interval reaches 0",
             _change(change),
             change.map_voc07 >= 0 or change.map_voc07_interval[1] >= 0,

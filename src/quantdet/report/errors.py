@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantdet.report.metrics import AnyMetrics
-from quantdet.report.numbers import NOTHING, difference, plain
-from quantdet.report.side_files import Details
 from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import FLOATS
+from quantdet.results.details import Details
+from quantdet.results.metrics import AnyMetrics, DetectionVariant
+from quantdet.results.numbers import NOTHING, difference, plain
 
 _KINDS = {
     "right": "right class, IoU ≥ 0.5 with an object that nothing better has found",
@@ -53,7 +53,7 @@ def error_section(details: Details, metrics: AnyMetrics) -> dict[str, Any] | Non
     costs = {}
     for key in keys:
         variant = metrics.variant(key)
-        if variant is not None and variant.error_costs:
+        if isinstance(variant, DetectionVariant) and variant.error_costs:
             costs[names[key]] = variant.error_costs
     matrices = {name: item.confusion for name, item in shown.items() if item.confusion}
     return {

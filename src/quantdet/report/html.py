@@ -10,11 +10,11 @@ from typing import Any
 from quantdet.config import Config
 from quantdet.report import tables
 from quantdet.report.page import require_libraries, write_page
-from quantdet.report.results import Results, read_results
 from quantdet.report.sections import Missing, Section, Source, make_sections
 from quantdet.report.targets import target_checks
 from quantdet.report.verdict import Decision, Verdict, decide
 from quantdet.report.views import find_view
+from quantdet.results.folder import Results, read_results
 from quantdet.runs import Run
 
 # Stage → the command that makes it, with the run's own configuration.

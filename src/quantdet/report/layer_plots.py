@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quantdet.report.charts import HURTS, SERIES, SOFT, Drawing
-from quantdet.report.numbers import percent, plain
-from quantdet.report.side_files import Analysis, LayerNoise, WeightFigures
+from quantdet.results.analysis import Analysis, LayerNoise, WeightFigures
+from quantdet.results.numbers import percent, plain
 
 # Quantizing nothing but pixels is exact; the axis ends here.
 _TOP_DB = 70.0

@@ -6,9 +6,9 @@ from typing import Any
 
 from quantdet.report.charts import draw_chart
 from quantdet.report.layer_plots import noise_drawing, ranges_drawing
-from quantdet.report.numbers import EXACT_DB, NOTHING, percent, plain
-from quantdet.report.side_files import Analysis, LayerNoise
 from quantdet.report.tables import Table, row
+from quantdet.results.analysis import Analysis, LayerNoise
+from quantdet.results.numbers import EXACT_DB, NOTHING, percent, plain
 
 
 def layer_section(analysis: Analysis) -> dict[str, Any]:

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from quantdet.config import Config
-from quantdet.report.metrics import Bounds, EndToEnd, LocalizerMetrics, LocalizerVariant
-from quantdet.report.numbers import NOTHING, difference, megabytes, percent, plain
-from quantdet.report.tables import Cell, Table, kernel_table, row
+from quantdet.kinds import LOCALIZER
+from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import (
     FLOATS,
     Check,
     Tile,
     Tone,
     Verdict,
+    figure_tile,
     file_checks,
     size_and_speed,
 )
+from quantdet.results.figures import CLASS_ACCURACY, FIGURES, HIT_SHARE, MEAN_IOU
+from quantdet.results.metrics import EndToEnd, LocalizerMetrics, LocalizerVariant
+from quantdet.results.numbers import NOTHING, difference, megabytes, percent, plain
 
 # Largest loss from float to uint8, in points of class accuracy and of 100 × mean IoU.
 KEEPS, LOSES_A_LITTLE = 0.5, 2.0
@@ -74,22 +77,8 @@ class LocalizerView:
         if after is None:
             return []
         before = metrics.variant(*FLOATS)
-        points = _changes(before, after) if before else (0.0, 0.0)
         return [
-            Tile(
-                "right class",
-                f"{percent(before.class_accuracy)} %" if before else "",
-                f"{percent(after.class_accuracy)} %",
-                f"{difference(points[0])} points" if before else "",
-                _between(after.class_accuracy_interval, 1),
-            ),
-            Tile(
-                "mean IoU of the box",
-                plain(before.mean_iou, 3) if before else "",
-                plain(after.mean_iou, 3),
-                difference(points[1] / 100, 3) if before else "",
-                _between(after.mean_iou_interval, 3),
-            ),
+            *(figure_tile(figure, before, after) for figure in FIGURES[LOCALIZER].headline),
             *size_and_speed(metrics, after),
         ]
 
@@ -105,16 +94,6 @@ class LocalizerView:
 
     def classes(self, metrics: LocalizerMetrics) -> None:
         """Return nothing: figures of each class are not measured."""
-
-    def kernels(self, whole: EndToEnd) -> Table:
-        """Return every kernel set against fake-quantized Keras."""
-        return kernel_table(
-            whole,
-            (
-                ("same class %", lambda item: item.same_class),
-                ("class %", lambda item: item.class_accuracy),
-            ),
-        )
 
 
 def tone_of(change: float) -> Tone:
@@ -139,23 +118,18 @@ def accuracy_table(metrics: LocalizerMetrics) -> Table:
         rows.append(
             row(
                 item.name,
-                percent(item.class_accuracy),
+                CLASS_ACCURACY.text(item),
                 changes[0],
-                plain(item.mean_iou, 3),
+                MEAN_IOU.text(item),
                 changes[1],
-                percent(item.hit_share),
+                HIT_SHARE.text(item),
                 megabytes(item.bytes),
                 main=item.variant == "uint8_tflite",
             )
         )
     header = (
-        "model",
-        "class %",
-        "change, points",
-        "mean IoU",
-        "change",
-        "class and IoU ≥ 0.5 %",
-        "MB",
+        *("model", CLASS_ACCURACY.header, "change, points"),
+        *(MEAN_IOU.header, "change", HIT_SHARE.header, "MB"),
     )
     return Table("Accuracy and size of every form of the model", header, tuple(rows))
 
@@ -165,14 +139,6 @@ def half_interval(share: float, count: int) -> float:
     z = 1.96
     spread = math.sqrt(max(share * (1 - share), 0.0) / count + (z / (2 * count)) ** 2)
     return z * spread / (1 + z * z / count)
-
-
-def _between(bounds: Bounds | None, digits: int) -> str:
-    """Return an interval: of shares in % with one digit, as they are with more."""
-    if bounds is None:
-        return ""
-    texts = (percent(b, digits) if digits == 1 else plain(b, digits) for b in bounds)
-    return f"95 % interval {'–'.join(texts)}"
 
 
 def _changes(before: LocalizerVariant, after: LocalizerVariant) -> tuple[float, float]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantdet.report.charts import MARKERS, SERIES, SOFT, STYLES, Chart, Drawing, draw_chart
-from quantdet.report.numbers import plain
-from quantdet.report.side_files import DataFacts, Epochs
+from quantdet.results.data import DataFacts
+from quantdet.results.history import Epochs
+from quantdet.results.numbers import plain
 
 _NOT_CURVES = ("epoch", "seconds", "learning_rate")
 SMALL = (250, 200)

@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quantdet.config import Config
+from quantdet.kinds import find_family
 from quantdet.report import data_tables, tables
 from quantdet.report.errors import error_section
 from quantdet.report.layers import layer_section
-from quantdet.report.metrics import AnyMetrics
 from quantdet.report.pictures import embed_examples, embed_predictions
 from quantdet.report.plots import box_sizes, learning_curves
-from quantdet.report.results import Results
-from quantdet.report.side_files import Epochs
 from quantdet.report.targets import detail_tables, target_notes, target_table
 from quantdet.report.verdict import DISTURBED, Check, disturbed
 from quantdet.report.views import View
+from quantdet.results.figures import FIGURES
+from quantdet.results.folder import Results
+from quantdet.results.history import Epochs
+from quantdet.results.metrics import AnyMetrics
 from quantdet.runs import Run
 
 _PHASES = {
@@ -155,7 +157,9 @@ def _parity(source: Source) -> Iterator[Section]:
         return
     data = {
         "layers": tables.layer_table(metrics.parity.layers),
-        "kernels": source.view.kernels(metrics.parity.end_to_end),
+        "kernels": tables.kernel_table(
+            metrics.parity.end_to_end, FIGURES[find_family(metrics.task)].kernels
+        ),
         "noise": metrics.parity.end_to_end.quantization_noise_lsb,
         "skipped": metrics.parity.skipped,
     }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from quantdet.report.metrics import EndToEnd, KernelParity, LayerFigures, LayerParity, Metrics
-from quantdet.report.numbers import NOTHING, percent, plain
-from quantdet.report.results import Results, Stage
-from quantdet.report.side_files import Epochs
 from quantdet.report.verdict import faster, setting
+from quantdet.results.figures import Figure
+from quantdet.results.folder import Results
+from quantdet.results.history import Epochs
+from quantdet.results.manifest import Stage
+from quantdet.results.metrics import EndToEnd, LayerFigures, LayerParity, Metrics
+from quantdet.results.numbers import NOTHING, percent, plain
 from quantdet.runtime.contract import Contract, TensorSpec
 
 # What each kernel set is, for readers who meet the names here for the first time.
@@ -116,20 +118,18 @@ def _layer_row(name: str, figures: LayerFigures) -> Row:
     )
 
 
-def kernel_table(
-    whole: EndToEnd, agreement: Sequence[tuple[str, Callable[[KernelParity], float | None]]]
-) -> Table:
+def kernel_table(whole: EndToEnd, agreement: Sequence[Figure]) -> Table:
     """Return every kernel set against fake-quantized Keras.
 
     Args:
         whole: what was measured.
-        agreement: title → share shown in %, of what the task compares.
+        agreement: figures of what the family compares.
     """
     rows = [
         row(
             item.kernels,
             _KERNEL_SETS.get(item.kernels, ""),
-            *(percent(share(item)) for _, share in agreement),
+            *(figure.text(item) for figure in agreement),
             percent(item.identical),
             plain(item.noise_lsb, 2),
             plain(item.max_lsb, 0),
@@ -137,7 +137,7 @@ def kernel_table(
         )
         for item in whole.kernels
     ]
-    titles = (title for title, _ in agreement)
+    titles = (figure.header for figure in agreement)
     header = (
         *("kernels", "what they are", *titles),
         *("identical %", "rms difference, steps", "largest, steps", "identical %, exact"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from quantdet.report.numbers import NOTHING, percent, plain
-from quantdet.report.side_files import TargetResult, Verified
+from pydantic import JsonValue
+
 from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import Check
+from quantdet.results.numbers import NOTHING, percent, plain
+from quantdet.results.verification import TargetResult, Verification
 
 _WORDS = {"passed": "✓\u00a0passed", "failed": "✗\u00a0failed", "skipped": "–\u00a0skipped"}
 _TONES = {"passed": "met", "failed": "failed", "skipped": ""}
@@ -16,7 +17,7 @@ _TONES = {"passed": "met", "failed": "failed", "skipped": ""}
 _LONGEST_DETAIL = 120
 
 
-def target_table(verified: Verified) -> Table:
+def target_table(verified: Verification) -> Table:
     """Return one row a target."""
     rows = [
         row(
@@ -38,7 +39,7 @@ def target_table(verified: Verified) -> Table:
     return Table("Targets", header, tuple(rows), texts=2)
 
 
-def target_notes(verified: Verified) -> list[tuple[str, str]]:
+def target_notes(verified: Verification) -> list[tuple[str, str]]:
     """Return (target, reason and details in words) of those that have any."""
     notes = []
     for item in verified.targets:
@@ -49,17 +50,25 @@ def target_notes(verified: Verified) -> list[tuple[str, str]]:
     return notes
 
 
-def detail_tables(verified: Verified) -> list[Table]:
+def detail_tables(verified: Verification) -> list[Table]:
     """Return a table for each list of records in the details, e.g. the NPUs of a compiler."""
     found = []
     for item in verified.targets:
         for key, value in (item.details or {}).items():
-            if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
-                found.append(_record_table(f"{item.target}: {_readable(key)}", value))
+            records = _records(value)
+            if records:
+                found.append(_record_table(f"{item.target}: {_readable(key)}", records))
     return found
 
 
-def _record_table(caption: str, records: list[dict[str, Any]]) -> Table:
+def _records(value: JsonValue) -> list[dict[str, JsonValue]]:
+    """Return the records of a list of them, nothing of other values."""
+    found = value if isinstance(value, list) else []
+    records = [item for item in found if isinstance(item, dict)]
+    return records if len(records) == len(found) else []
+
+
+def _record_table(caption: str, records: list[dict[str, JsonValue]]) -> Table:
     columns = list(dict.fromkeys(key for record in records for key in record))
     words = [key for key in columns if all(_is_word(record.get(key)) for record in records)]
     figures = [key for key in columns if key not in words]
@@ -71,11 +80,11 @@ def _record_table(caption: str, records: list[dict[str, Any]]) -> Table:
     return Table(caption, header, tuple(rows), texts=len(words))
 
 
-def _is_word(value: Any) -> bool:
+def _is_word(value: JsonValue) -> bool:
     return value is None or isinstance(value, str | bool)
 
 
-def target_checks(verified: Verified | None) -> Iterator[Check]:
+def target_checks(verified: Verification | None) -> Iterator[Check]:
     """Yield what must hold of the targets, if any ran."""
     if verified is None:
         return
@@ -95,15 +104,16 @@ def _latency(item: TargetResult) -> str:
     return ", ".join(f"{plain(ms, 2)} ({threads})" for threads, ms in item.latency_ms.items())
 
 
-def _in_words(details: Mapping[str, Any]) -> str:
+def _in_words(details: Mapping[str, JsonValue]) -> str:
     texts = {key: _value(value) for key, value in details.items()}
     return ", ".join(f"{_readable(key)}: {text}" for key, text in texts.items() if text)
 
 
-def _value(value: Any) -> str:
+def _value(value: JsonValue) -> str:
     """Return a value in a few words, "" for what is none or needs many."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        value = "; ".join(value)
+    if isinstance(value, list):
+        texts = [item for item in value if isinstance(item, str)]
+        value = "; ".join(texts) if len(texts) == len(value) else None
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

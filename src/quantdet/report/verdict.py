@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from quantdet.report.metrics import Latency, LayerParity, Metrics, Variant
-from quantdet.report.numbers import megabytes, percent, plain, times
+from quantdet.results.figures import Figure
+from quantdet.results.metrics import Latency, LayerParity, Metrics, Variant
+from quantdet.results.numbers import megabytes, percent, plain, times
 
 Tone = Literal["good", "fair", "bad"]
 
@@ -47,6 +48,21 @@ class Tile:
     after: str
     change: str
     note: str = ""
+
+
+def figure_tile(figure: Figure, before: Variant | None, after: Variant) -> Tile:
+    """Return a figure of float, if it was measured, beside that of uint8."""
+    old, new = figure.value(before), figure.value(after)
+    unit = f" {figure.unit}".rstrip()
+    change = "" if old is None or new is None else figure.change(new - old)
+    bounds = figure.interval(after)
+    return Tile(
+        figure.title,
+        "" if old is None else f"{figure.number(old)}{unit}",
+        f"{figure.number(new)}{unit}",
+        f"{change} {figure.points}".rstrip() if change else "",
+        f"95 % interval {figure.between(after)}" if bounds else "",
+    )
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from quantdet.config import Config
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.report.detection import DetectionView
 from quantdet.report.localizer import LocalizerView
-from quantdet.report.metrics import EndToEnd
-from quantdet.report.tables import Table
 from quantdet.report.verdict import Check, Tile, Verdict
 
 
@@ -45,9 +43,6 @@ class View(Protocol):
 
     def classes(self, metrics: Any) -> dict[str, Any] | None:
         """Return what the template of the classes shows, None if nothing is known of them."""
-
-    def kernels(self, whole: EndToEnd) -> Table:
-        """Return every kernel set against fake-quantized Keras."""
 
 
 VIEWS: dict[str, View] = {

@@ -19,8 +19,9 @@ from quantdet.quant.observers import OBSERVERS
 from quantdet.quant.recipes import RecipeBook
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.weighted import WEIGHTED
-from quantdet.report.metrics import METRICS
 from quantdet.report.views import VIEWS
+from quantdet.results.figures import FIGURES
+from quantdet.results.metrics import METRICS
 from quantdet.train.float_stage import TASKS, freeze_before
 from quantdet.train.qat_stage import check_features
 
@@ -30,7 +31,8 @@ FAMILY_TABLES: Mapping[str, Collection[str]] = {
     "train.float_stage.TASKS": TASKS,
     "export.contract.DECODERS": DECODERS,
     "evaluate.tasks.JUDGES": JUDGES,
-    "report.metrics.METRICS": METRICS,
+    "results.metrics.METRICS": METRICS,
+    "results.figures.FIGURES": FIGURES,
     "report.views.VIEWS": VIEWS,
 }
 """Tables that have an entry for each family of models."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from quantdet.quant.pair import Pair
 from quantdet.quant.recipes import equalizes
 from quantdet.quant.saved import load_keras
 from quantdet.quant.sensitivities import sensitivity
+from quantdet.results.analysis import Analysis
 from quantdet.train.float_stage import build_task
 from quantdet.train.qat_stage import calibration_batches
 from quantdet.train.task import PictureTask
@@ -51,7 +51,7 @@ def analyse_models(
     models: tuple[Path, Path],
     settings: AnalyseSettings,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Analysis:
     """Compare a float model and what it was quantized to, layer by layer.
 
     Args:
@@ -60,10 +60,6 @@ def analyse_models(
         models: ``model.keras`` of the float stage and of the QAT stage.
         settings: what to look at.
         progress: called with (phase, done, total).
-
-    Returns:
-        JSON-ready: "split", "pictures", "outputs" (name → SQNR in dB), "layers" (see
-        ``LayerAnalysis``, with "sensitivity" or None), "findings" (worst first).
 
     Raises:
         ModelError: a model is missing or damaged.
@@ -85,13 +81,15 @@ def analyse_models(
     rows = [layer.to_dict() for layer in analysis.layers]
     for number, row in enumerate(rows):
         row["sensitivity"] = None if moved is None else moved[number].to_dict()
-    return {
-        "split": config.data.val_split if task.validation else config.data.train_split,
-        "pictures": len(pictures),
-        "outputs": analysis.outputs,
-        "layers": rows,
-        "findings": [finding.to_dict() for finding in findings],
-    }
+    return Analysis.build(
+        {
+            "split": config.data.val_split if task.validation else config.data.train_split,
+            "pictures": len(pictures),
+            "outputs": analysis.outputs,
+            "layers": rows,
+            "findings": [finding.to_dict() for finding in findings],
+        }
+    )
 
 
 def _pictures(task: PictureTask, count: int) -> NDArray[np.float32]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from quantdet.errors import ConfigError, DependencyError, QuantdetError
 from quantdet.evaluate.latency import host
 from quantdet.progress import Progress, Tick
+from quantdet.results.verification import TargetResult, Verification
 from quantdet.runtime.contract import file_sha256
-from quantdet.verify.result import TargetResult, Verification
 from quantdet.verify.subject import Subject
 from quantdet.verify.targets import TARGETS
 
@@ -56,10 +55,12 @@ def _verify_one(name: str, subject: Subject, tick: Tick) -> TargetResult:
     try:
         result = TARGETS[name](subject, tick)
     except DependencyError as error:
-        result = TargetResult("skipped", str(error))
+        result = TargetResult(status="skipped", reason=str(error))
     except QuantdetError as error:
-        result = TargetResult("failed", str(error))
+        result = TargetResult(status="failed", reason=str(error))
     except Exception as error:  # even a defect must not hide what the other targets say
         reason = f"{type(error).__name__}: {error}"
-        result = TargetResult("failed", reason, details={"traceback": traceback.format_exc()})
-    return replace(result, target=name)
+        result = TargetResult(
+            status="failed", reason=reason, details={"traceback": traceback.format_exc()}
+        )
+    return result.model_copy(update={"target": name})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from quantdet.evaluate.end_to_end import Outputs, differences
+from quantdet.results.verification import TargetResult
 from quantdet.verify.answers import Answers
-from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject
 
 EXACT = 0.9999
@@ -74,7 +73,9 @@ def judge_threads(
     result = judge(subject, first, kernels, version=version, latency_ms=times)
     if all(np.array_equal(first[part], other[part]) for other in rest for part in first):
         return result
-    return replace(result, status="failed", reason="outputs depend on the number of threads")
+    return result.model_copy(
+        update={"status": "failed", "reason": "outputs depend on the number of threads"}
+    )
 
 
 def _modelled(kernels: str) -> bool:

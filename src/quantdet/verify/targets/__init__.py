@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from quantdet.progress import Tick
-from quantdet.verify.result import TargetResult
+from quantdet.results.verification import TargetResult
 from quantdet.verify.subject import Subject
 from quantdet.verify.targets import (
     browser,

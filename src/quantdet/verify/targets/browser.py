@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from quantdet.errors import DependencyError, ModelError
 from quantdet.progress import Tick
+from quantdet.results.verification import TargetResult
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.detector import Detector
-from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject, compared, real_outputs
 from quantdet.verify.verdict import judge
 from quantdet.web.litertjs import VERSION, litertjs_folder

@@ -17,7 +17,7 @@ from math import prod
 
 from quantdet.progress import Tick
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
-from quantdet.verify.result import TargetResult
+from quantdet.results.verification import TargetResult
 from quantdet.verify.subject import Subject
 
 _EIGHT_BITS = ("int8", "uint8")
@@ -46,7 +46,7 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         status="failed" if broken else "passed",
         reason=f"{len(rules) - len(broken)} of {len(rules)} published rules hold; its compiler "
         "is not redistributable and was not run",
-        details={"rules": [vars(rule) for rule in rules]},
+        details={"rules": [{**vars(rule), "broken": list(rule.broken)} for rule in rules]},
     )
 
 

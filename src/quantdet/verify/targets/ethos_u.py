@@ -18,7 +18,7 @@ from typing import Any
 
 from quantdet.errors import DependencyError, ModelError
 from quantdet.progress import Tick
-from quantdet.verify.result import TargetResult
+from quantdet.results.verification import TargetResult
 from quantdet.verify.subject import Subject
 
 ACCELERATORS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u85-256")

@@ -9,8 +9,8 @@ from importlib import metadata
 
 from quantdet.evaluate.end_to_end import litert_runner
 from quantdet.progress import Tick
+from quantdet.results.verification import TargetResult
 from quantdet.verify.answers import answer
-from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import REFERENCE, Subject
 from quantdet.verify.verdict import judge
 
@@ -20,7 +20,9 @@ def verify(kernels: str, subject: Subject, tick: Tick) -> TargetResult:
     version = metadata.version("ai-edge-litert")
     if kernels == "reference" and subject.baseline == REFERENCE:
         return TargetResult(
-            "passed", "ran; the other targets are compared with it", version=version
+            status="passed",
+            reason="ran; the other targets are compared with it",
+            version=version,
         )
     run = litert_runner(subject.model_file, subject.contract, kernels, num_threads=1)
     answers = answer(run, subject, tick)

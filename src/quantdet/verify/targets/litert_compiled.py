@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from quantdet.errors import DependencyError
 from quantdet.evaluate.end_to_end import Outputs, Runner
 from quantdet.progress import Tick
+from quantdet.results.verification import TargetResult
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.preprocess import quantize_input
 from quantdet.system.quiet import quiet_stderr
 from quantdet.verify.answers import by_threads
-from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject, compared
 from quantdet.verify.verdict import judge_threads
 

@@ -6,8 +6,8 @@ from importlib import metadata
 
 from quantdet.evaluate.end_to_end import Runner, litert_runner
 from quantdet.progress import Tick
+from quantdet.results.verification import TargetResult
 from quantdet.verify.answers import by_threads
-from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject
 from quantdet.verify.verdict import judge_threads
 

@@ -30,10 +30,10 @@ from quantdet.evaluate.agreement import same_detections
 from quantdet.evaluate.end_to_end import litert_runner
 from quantdet.evaluate.predictors import decode_batch
 from quantdet.progress import Tick
+from quantdet.results.verification import TargetResult
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.nms import class_wise_nms
 from quantdet.runtime.thresholds import label_thresholds
-from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject, real_outputs
 
 PYTHON_VARIABLE = "QUANTDET_MEDIAPIPE_PYTHON"
@@ -61,7 +61,7 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
     contract = subject.contract
     if contract.decoder.kind != "ssd":
         reason = f"MediaPipe decodes detectors with anchors, this one is {contract.decoder.kind!r}"
-        return TargetResult("skipped", reason)
+        return TargetResult(status="skipped", reason=reason)
     tick(0, 2)
     found = _run(_python(), subject)
     theirs = [

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from importlib import metadata
 
 from quantdet.errors import ModelError
 from quantdet.evaluate.end_to_end import micro_runner
 from quantdet.progress import Tick
+from quantdet.results.verification import TargetResult
 from quantdet.verify.answers import answer
-from quantdet.verify.result import TargetResult
 from quantdet.verify.subject import Subject
 from quantdet.verify.verdict import judge
 
@@ -47,7 +46,8 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         version=metadata.version("tflite-micro"),
         details={"arena_bytes": arena},
     )
-    return replace(result, reason=f"{result.reason}; smallest arena {arena // _KIB} KiB")
+    reason = f"{result.reason}; smallest arena {arena // _KIB} KiB"
+    return result.model_copy(update={"reason": reason})
 
 
 def smallest_arena(model_file: str) -> int:

@@ -1,27 +1,15 @@
-"""``metrics.json`` as the report reads it.
-
-Only the fields that the report shows are named here; others are ignored, so that files of an
-older or newer quantdet can be shown as far as they go.
-"""
+"""``metrics.json``: how good, how large, how fast and how true every form of a model is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from quantdet.config import TargetConfig
 from quantdet.kinds import DEFAULT_KIND, DETECTOR, LOCALIZER
-
-
-class Part(BaseModel):
-    """What every part of a result file is: read only, without NaN, open to unknown fields."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-Bounds = tuple[float, float]
+from quantdet.results.part import Bootstrap, Bounds, Host, Part, ResultFile
 
 
 class ClassFigures(Part):
@@ -34,15 +22,13 @@ class ClassFigures(Part):
 
 
 class Variant(Part):
-    """One form of the model; errors and classes are told of detectors."""
+    """One form of the model."""
 
     variant: str
     name: str
     file: str = ""
     bytes: int = Field(gt=0)
     pictures: int = Field(gt=0)
-    error_costs: Mapping[str, float] = {}
-    per_class: Mapping[str, ClassFigures] = {}
 
 
 class LocalizerVariant(Variant):
@@ -56,14 +42,29 @@ class LocalizerVariant(Variant):
     ordered_share: float | None = None
 
 
-class DetectionVariant(Variant):
-    """Accuracy of a detector, see ``evaluate.detection``; shares are 0 to 1."""
+class MeanPrecision(Part):
+    """Means over classes, see ``evaluate.detection``; shares are 0 to 1.
+
+    ``error_costs`` is the mean AP (VOC10) that no error of a kind would gain.
+    """
 
     map_voc07: float
     map_voc07_interval: Bounds
     map_voc10: float
     map_voc10_interval: Bounds
     coco: Mapping[str, float | None] = {}
+    error_costs: Mapping[str, float] = {}
+
+
+class DetectionVariant(Variant, MeanPrecision):
+    """Accuracy of a detector.
+
+    ``over_all_classes`` counts classes that the model does not have as never found; only of files
+    made elsewhere.
+    """
+
+    per_class: Mapping[str, ClassFigures] = {}
+    over_all_classes: MeanPrecision | None = None
 
 
 class Difference(Part):
@@ -86,6 +87,8 @@ class Latency(Part):
     median_ms: float = Field(gt=0)
     p90_ms: float | None = None
     min_ms: float | None = None
+    runs: int | None = None
+    bytes: int | None = None
 
 
 class LayerFigures(Part):
@@ -115,21 +118,27 @@ class Differences(Part):
     max_lsb: float | None = None
 
 
-class KernelParity(Differences):
-    """One kernel set against fake-quantized Keras, and against Keras that rounds as it does."""
+class Agreement(Part):
+    """How far answers are those of another model, and how good they are; shares are 0 to 1."""
 
-    kernels: str
-    exact: Differences | None = None
     same_class: float | None = None
     class_accuracy: float | None = None
     same_detections: float | None = None
     map_voc07: float | None = None
 
 
+class KernelParity(Differences, Agreement):
+    """One kernel set against fake-quantized Keras, and against Keras that rounds as it does."""
+
+    kernels: str
+    exact: Differences | None = None
+
+
 class EndToEnd(Part):
     """All kernel sets on the same pictures."""
 
     pictures: int
+    simulation: Agreement | None = None
     kernels: tuple[KernelParity, ...] = ()
     quantization_noise_lsb: float
 
@@ -142,18 +151,10 @@ class Parity(Part):
     skipped: Mapping[str, str] = {}
 
 
-class Host(Part):
-    """The machine that measured."""
-
-    cpu: str = ""
-    cores: int | None = None
-    system: str = ""
-
-
 _Variant = TypeVar("_Variant", bound=Variant)
 
 
-class Metrics(Part, Generic[_Variant]):
+class Metrics(ResultFile, Generic[_Variant]):
     """``metrics.json``: what it holds for every task."""
 
     task: str = DEFAULT_KIND
@@ -177,11 +178,22 @@ class LocalizerMetrics(Metrics[LocalizerVariant]):
     target: TargetConfig = TargetConfig()
 
 
-class DetectionMetrics(Metrics[DetectionVariant]):
-    """Of a detector."""
+class SharedClasses(Part):
+    """Classes of data and model, matched by name."""
 
+    shared: tuple[str, ...]
+    model_lacks: tuple[str, ...] = ()
+    data_lacks: tuple[str, ...] = ()
+
+
+class DetectionMetrics(Metrics[DetectionVariant]):
+    """Of a detector; ``classes`` is told of files made elsewhere."""
+
+    pictures: int | None = None
     objects: int = 0
     difficult: int = 0
+    bootstrap: Bootstrap | None = None
+    classes: SharedClasses | None = None
     differences: tuple[Difference, ...] = ()
 
     def difference(self, variant: str, *against: str) -> Difference | None:

@@ -3,50 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from quantdet.kinds import DEFAULT_KIND, KINDS, find_family
-from quantdet.report.metrics import METRICS, AnyMetrics, Part
-from quantdet.report.side_files import Analysis, DataFacts, Details, Epochs, Verified
+from quantdet.results.analysis import Analysis
+from quantdet.results.data import DataFacts
+from quantdet.results.details import Details
+from quantdet.results.history import Epochs
+from quantdet.results.manifest import QatStage, Stage, TrainStage
+from quantdet.results.metrics import METRICS, AnyMetrics
+from quantdet.results.part import Part
+from quantdet.results.verification import Verification
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
-
-
-class Stage(Part):
-    """What every entry of ``manifest.json`` has."""
-
-    seconds: float | None = None
-    written: str = ""
-    versions: Mapping[str, str] = {}
-
-
-class Identity(Part):
-    """What the float model was made of."""
-
-    labels: tuple[str, ...] = ()
-    pictures: tuple[int, ...] = ()
-    skipped: tuple[str, ...] = ()
-    weights: Mapping[str, Any] = {}
-
-
-class TrainStage(Stage):
-    """Entry "train"."""
-
-    identity: Identity = Identity()
-    data_fingerprint: str = ""
-
-
-class QatStage(Stage):
-    """Entry "qat"; the losses are absent where nothing was trained."""
-
-    kept: str = ""
-    loss_calibrated: float | None = None
-    loss_trained: float | None = None
 
 
 class _Task(Part):
@@ -78,7 +51,7 @@ class Results:
     details: Details | None = None
     analysis: Analysis | None = None
     data: DataFacts | None = None
-    verified: Verified | None = None
+    verified: Verification | None = None
     histories: dict[str, Epochs] = field(default_factory=dict)
     contracts: dict[str, Contract] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -114,7 +87,7 @@ def read_results(run: Run) -> Results:
     found.details = _read_if_there(run.details_file, Details, "evaluate again", notes)
     found.analysis = _read_if_there(run.analysis_file, Analysis, "analyse again", notes)
     found.data = _read_if_there(run.data_file, DataFacts, "remove it and evaluate again", notes)
-    found.verified = _read_if_there(run.verify_file, Verified, "verify again", notes)
+    found.verified = _read_if_there(run.verify_file, Verification, "verify again", notes)
     for path in sorted(
         [*run.float_dir.glob("*/history.json"), *run.qat_dir.glob("*/history.json")]
     ):

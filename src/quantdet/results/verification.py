@@ -1,22 +1,24 @@
-"""What ``quantdet verify`` finds: the content of ``verify.json``, described in docs/verify.md."""
+"""``verify.json``: what the targets made of a model file, described in docs/verify.md."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-VERSION = 1
+from pydantic import JsonValue
+
+from quantdet.results.part import Host, Part, ResultFile
+
 Status = Literal["passed", "failed", "skipped"]
 
 
-@dataclass(frozen=True)
-class TargetResult:
+class TargetResult(Part):
     """One target. Figures are None where there is nothing to measure.
 
     Attributes:
         status: "skipped" where what runs the target is not installed.
         reason: why it passed or failed; of a skipped one the install line.
-        target: name, a key of ``TARGETS``; the caller of the target knows it.
+        target: name, a key of ``verify.targets.TARGETS``; the caller of the target knows it.
         version: of the package that ran the file.
         identical: share of the integers of all outputs that equal the baseline's, 0 to 1.
         identical_exact: the same against the simulation that rounds as this target's kernels do.
@@ -28,20 +30,19 @@ class TargetResult:
     """
 
     status: Status
-    reason: str
+    reason: str | None = ""
     target: str = ""
-    version: str = ""
+    version: str | None = ""
     identical: float | None = None
     identical_exact: float | None = None
     max_lsb: float | None = None
     noise_lsb: float | None = None
     same_detections: float | None = None
-    latency_ms: dict[str, float] | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    latency_ms: Mapping[str, float] | None = None
+    details: Mapping[str, JsonValue] | None = None
 
 
-@dataclass(frozen=True)
-class Verification:
+class Verification(ResultFile):
     """One file on all targets asked for.
 
     Attributes:
@@ -49,29 +50,23 @@ class Verification:
         sha256: of the file.
         baseline: what outputs are compared with.
         pictures: how many.
-        host: processor, cores and system that ran the targets.
+        host: the machine that ran the targets.
         noise_of_quantization_lsb: root mean square difference of the fake-quantized from the
             float Keras model, in integer steps; None without a run.
         same_after_quantization: share of detections that both have; None without a run.
-        targets: one for each, in the order of ``TARGETS``.
-        version: of this layout.
+        targets: one for each, in the order of ``verify.targets.TARGETS``.
     """
 
-    model: str
-    sha256: str
-    baseline: str
-    pictures: int
-    host: dict[str, Any]
-    noise_of_quantization_lsb: float | None
-    same_after_quantization: float | None
-    targets: tuple[TargetResult, ...]
-    version: int = VERSION
+    model: str = ""
+    sha256: str = ""
+    baseline: str | None = ""
+    pictures: int | None = None
+    host: Host = Host()
+    noise_of_quantization_lsb: float | None = None
+    same_after_quantization: float | None = None
+    targets: tuple[TargetResult, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether no target failed; skipped ones do not count."""
         return all(result.status != "failed" for result in self.targets)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``verify.json``."""
-        return asdict(self)

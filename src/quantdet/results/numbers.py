@@ -1,4 +1,4 @@
-"""Figures as text, the same way everywhere in the report. ``None`` is shown as a dash."""
+"""Numbers as text, the same way on the terminal and in reports. ``None`` is shown as a dash."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The result files of a run: what is in them, typed, and how they are read."""
