@@ -1,4 +1,4 @@
-"""Write the pages that follow from the code: configuration.md (its tables), cli.md and api.md.
+"""Write what follows from the code: configuration.md (its tables), cli.md, api.md, schemas/*.json.
 
     python docs/reference.py
 
@@ -8,6 +8,7 @@ A test fails when a page is not what this writes.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,13 @@ import quantdet.runtime
 from quantdet.cli import app
 from quantdet.config import Config
 from quantdet.presets import preset_names, preset_text
+from quantdet.results.analysis import Analysis
+from quantdet.results.data import DataFacts
+from quantdet.results.details import Details
+from quantdet.results.history import Epochs
+from quantdet.results.metrics import DetectionMetrics, LocalizerMetrics
+from quantdet.results.part import Part
+from quantdet.results.verification import Verification
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,6 +41,15 @@ else:
 
 DOCS = Path(__file__).parent
 KEYS = re.compile(r"(<!-- keys: .*? -->\n).*?(<!-- end -->)", re.DOTALL)
+SCHEMAS: dict[str, type[Part]] = {
+    "metrics-detector": DetectionMetrics,
+    "metrics-localizer": LocalizerMetrics,
+    "details": Details,
+    "data": DataFacts,
+    "analysis": Analysis,
+    "verify": Verification,
+    "history": Epochs,
+}
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -50,7 +67,12 @@ def pages() -> dict[str, str]:
         "configuration.md": KEYS.sub(lambda found: f"{found[1]}{keys}\n{found[2]}", configuration),
         "cli.md": "\n".join(command_line()),
         "api.md": "\n".join(public_names()),
+        **{f"schemas/{name}.json": _schema(kind) for name, kind in SCHEMAS.items()},
     }
+
+
+def _schema(kind: type[Part]) -> str:
+    return json.dumps(kind.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def configuration_tables() -> Iterator[str]:

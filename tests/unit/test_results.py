@@ -1,0 +1,90 @@
+"""Result files: what is written is what is read; figures are named and shown in one way."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from quantdet.config import Config
+from quantdet.results.details import Details
+from quantdet.results.figures import CLASS_ACCURACY, COCO_AP, FIGURES, MEAN_IOU, VOC07
+from quantdet.results.folder import read_results
+from quantdet.results.metrics import METRICS, DetectionVariant, LocalizerVariant
+from quantdet.runs import Run
+
+DETECTOR_ROW = DetectionVariant(
+    variant="uint8_tflite",
+    name="uint8 .tflite",
+    bytes=4_200_000,
+    pictures=200,
+    map_voc07=0.82768,
+    map_voc07_interval=(0.7, 0.9996),
+    map_voc10=0.8,
+    map_voc10_interval=(0.7, 0.9),
+    coco={"ap": None},
+)
+LOCALIZER_ROW = LocalizerVariant(
+    variant="uint8_tflite",
+    name="uint8 .tflite",
+    bytes=1,
+    pictures=9,
+    class_accuracy=0.25,
+    mean_iou=0.1234,
+)
+
+
+def test_a_written_key_that_no_reader_knows_is_a_defect():
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Details.build({"labels": ("cat",), "treshold": 0.5})
+    assert Details.build({"labels": ("cat",)}).version == Details.LAYOUT
+
+
+def test_a_file_comes_back_as_it_was_written(tmp_path):
+    written = Details.build({"labels": ("cat",), "thresholds": {"cat": 0.25}, "pictures": 3})
+    written.save(tmp_path / "details.json")
+    content = json.loads((tmp_path / "details.json").read_text())
+    assert Details.model_validate(content) == written
+
+
+def test_a_file_of_before_the_versions_is_read():
+    assert Details.model_validate({"labels": ["cat"], "unknown": 1}).labels == ("cat",)
+
+
+def test_a_file_of_a_later_layout_is_refused_by_name(tmp_path):
+    run = Run.create(tmp_path / "run", Config())
+    run.details_file.write_text(json.dumps({"version": Details.LAYOUT + 1, "labels": ["cat"]}))
+    found = read_results(run)
+    assert found.details is None
+    (note,) = found.notes
+    assert "details.json: version" in note
+    assert "written by a later quantdet; update quantdet" in note
+
+
+def test_figures_of_a_row():
+    assert VOC07.header == "VOC07 mAP %"
+    assert VOC07.text(DETECTOR_ROW) == "82.8"
+    # Only a share of 1 reads 100.
+    assert VOC07.between(DETECTOR_ROW) == "70.0–99.9"
+    assert COCO_AP.text(DETECTOR_ROW) == "–"
+    assert MEAN_IOU.header == "mean IoU"
+    assert MEAN_IOU.text(LOCALIZER_ROW) == "0.123"
+    assert MEAN_IOU.between(LOCALIZER_ROW) == "–"
+    assert CLASS_ACCURACY.text(None) == "–"
+
+
+def test_changes_keep_the_unit_of_the_figure():
+    assert VOC07.change(-0.0123) == "−1.23"
+    assert VOC07.points == "points"
+    assert MEAN_IOU.change(0.0123) == "+0.012"
+    assert MEAN_IOU.points == ""
+    assert VOC07.changes((-0.01, 0.02)) == "−1.00 … +2.00"
+
+
+@pytest.mark.parametrize("family", FIGURES)
+def test_every_figure_is_a_field_of_its_family(family):
+    variant = METRICS[family].model_fields["variants"].annotation.__args__[0]
+    figures = FIGURES[family]
+    for figure in (*figures.headline, *figures.more):
+        assert figure.key.partition(".")[0] in variant.model_fields
+    for figure in figures.headline:
+        assert f"{figure.key}_interval" in variant.model_fields
