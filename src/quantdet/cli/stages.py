@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -224,10 +223,12 @@ def _run_all(settings: Any, out: Path) -> Any:
     from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.cli.metrics_text import metrics_table
+    from quantdet.results.folder import read_results
 
     with bar() as progress:
         finished = pipeline.run_all(settings, out, progress)
-    metrics = json.loads(finished.metrics_file.read_text("utf-8"))
-    typer.echo(metrics_table(metrics))
+    metrics = read_results(finished).metrics
+    if metrics is not None:
+        typer.echo(metrics_table(metrics))
     typer.echo(f"\nmodel:  {finished.model_file}\nreport: {finished.report_file}")
     return finished
