@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -307,12 +307,14 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list
     labels = _labels(run)
     paths = []
     _import_keras_quietly()
-    with _recorded(run, "export") as entry:
-        from quantdet.export.contract import write_contract
+    from quantdet.export.contract import write_contract
+    from quantdet.quant.saved import load_keras
 
+    load = cache(load_keras)
+    with _recorded(run, "export") as entry:
         for done, name in enumerate(formats):
             progress("export", done, len(formats))
-            path = _export_one(run, config, name)
+            path = _export_one(run, config, name, load)
             data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
             contract = write_contract(path, config, labels, data)
             entry[name] = {
@@ -325,18 +327,17 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list
     return paths
 
 
-def _export_one(run: Run, config: Config, name: str) -> Path:
+def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], Any]) -> Path:
     from quantdet.export.baselines import export_float, export_ptq
     from quantdet.export.integer import export_integer
-    from quantdet.quant.saved import load_keras
     from quantdet.train.float_stage import build_task
     from quantdet.train.qat_stage import calibration_pictures
 
     path = export_file(run, name)
     if name in ("uint8", "int8", "int16"):
-        model = load_keras(run.qat_dir / "model.keras", "quantdet qat")
+        model = load(run.qat_dir / "model.keras")
         return export_integer(model, path, io_dtype=name)
-    model = load_keras(run.float_dir / "model.keras")
+    model = load(run.float_dir / "model.keras")
     if name == "int8-ptq":
         task = build_task(config, _load(config, run))
         return export_ptq(model, path, calibration_pictures(config, task))

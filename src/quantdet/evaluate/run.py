@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,9 @@ def evaluate_run(
     if not present:
         raise ModelError(f"{run.root}: nothing to measure; run `quantdet train` and `export`")
     contract = _any_contract(run)
+    load = cache(load_keras)
     answers = {
-        key: _answers(_predictor(path, contract), judge.test, VARIANTS[key][1], progress)
+        key: _answers(_predictor(path, contract, load), judge.test, VARIANTS[key][1], progress)
         for key, path in present.items()
     }
     judged = judge.judge(answers)
@@ -113,7 +114,8 @@ def evaluate_run(
         content["operators"] = operator_counts(file)
         content["float_tensors"] = sum("float" in tensor.dtype for tensor in file.tensors)
         if parity_pictures and len(present) > 1:
-            content["parity"] = _parity(run, judge, parity_pictures, progress)
+            models = load(run.qat_dir / "model.keras"), load(run.float_dir / "model.keras")
+            content["parity"] = _parity(run.model_file, models, judge, parity_pictures, progress)
     lowest = label_thresholds(contract)
     describe_details(judge.test, answers, judged, lowest).save(run.details_file)
     metrics = METRICS[find_family(config.model.name)].build(content)
@@ -149,9 +151,9 @@ def _any_contract(run: Run) -> Contract:
     raise ModelError(f"{run.root}: has no exported file; run `quantdet export` first")
 
 
-def _predictor(path: Path, contract: Contract) -> Predictor:
+def _predictor(path: Path, contract: Contract, load: Callable[[Path], Any]) -> Predictor:
     if path.suffix == ".keras":
-        return keras_predictor(load_keras(path), contract)
+        return keras_predictor(load(path), contract)
     return file_predictor(Detector(path))
 
 
@@ -195,23 +197,25 @@ def _threads() -> tuple[int, ...]:
     return tuple(count for count in (1, 2, 4, 8) if count <= max(2, usable_cores()))
 
 
-def _parity(run: Run, judge: Judge, count: int, progress: Progress) -> dict[str, Any]:
+def _parity(
+    model_file: Path, models: tuple[Any, Any], judge: Judge, count: int, progress: Progress
+) -> dict[str, Any]:
+    """Compare the file with the models (quantized, float) that it was made of."""
+    frozen, floats = models
     pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]
-    frozen = load_keras(run.qat_dir / "model.keras", "quantdet qat")
-    contract = load_contract(run.model_file)
+    contract = load_contract(model_file)
     runners = {
-        name: litert_runner(run.model_file, contract, name)
+        name: litert_runner(model_file, contract, name)
         for name in ("reference", "optimized", "xnnpack")
     }
     skipped = {}
     try:
-        runners["tflite-micro"] = micro_runner(run.model_file, contract)
+        runners["tflite-micro"] = micro_runner(model_file, contract)
     except DependencyError as error:
         skipped["tflite-micro"] = str(error)
     progress("check parity of layers", 0, 1)
-    layers = layer_parity(frozen, run.model_file, pixels[:_LAYER_PICTURES])
+    layers = layer_parity(frozen, model_file, pixels[:_LAYER_PICTURES])
     progress("check parity of layers", 1, 1)
-    floats = load_keras(run.float_dir / "model.keras")
     simulated, real = (keras_outputs(model, pixels) for model in (frozen, floats))
     reference = Reference(
         pixels, sizes, simulated, real, _exact_outputs(frozen, contract, list(runners), pixels)

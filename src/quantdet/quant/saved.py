@@ -12,16 +12,18 @@ import quantdet.quant.layers  # noqa: F401
 from quantdet.errors import ModelError
 
 
-def load_keras(path: Path, made_by: str = "quantdet train") -> Any:
+def load_keras(path: Path, made_by: str = "") -> Any:
     """Load a ``.keras`` file, not compiled.
 
     Args:
         path: the file.
-        made_by: command that writes it, for the message if it is missing or damaged.
+        made_by: what writes it, for the message if it is missing or damaged; of a run's file the
+            command that its folder is named after.
 
     Raises:
         ModelError: missing, or not a Keras model.
     """
+    made_by = made_by or f"quantdet {'qat' if path.parent.name == 'qat' else 'train'}"
     if not path.is_file():
         raise ModelError(f"{path}: no such model; make it with `{made_by}`")
     try:

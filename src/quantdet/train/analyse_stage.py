@@ -65,7 +65,7 @@ def analyse_models(
         ModelError: a model is missing or damaged.
         QuantdetError: models or data do not fit.
     """
-    quantized, floats = load_keras(models[1], "quantdet qat"), load_keras(models[0])
+    quantized, floats = load_keras(models[1]), load_keras(models[0])
     task = build_task(config, dataset, progress)
     if equalizes(config.qat.recipe):
         # Equalized layers compare with equalized ones; the function is the same.

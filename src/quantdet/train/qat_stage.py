@@ -232,6 +232,6 @@ def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> QuantizedModel
         summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
         if summary["identity"] != json.loads(json.dumps(identity)):
             return None
-        return QuantizedModel(load_keras(out_dir / "model.keras", "quantdet qat"), summary)
+        return QuantizedModel(load_keras(out_dir / "model.keras"), summary)
     except (OSError, ValueError, KeyError, TypeError, ModelError):
         return None

@@ -61,7 +61,7 @@ def run_subject(run: Run, contract: Contract, pictures: Pictures, progress: Prog
     from quantdet.quant.exact import ExactModel
     from quantdet.quant.saved import load_keras
 
-    frozen = load_keras(run.qat_dir / "model.keras", "quantdet qat")
+    frozen = load_keras(run.qat_dir / "model.keras")
     floats = load_keras(run.float_dir / "model.keras")
     pixels = pictures.pixels
 
