@@ -197,6 +197,14 @@ def test_export_after_evaluation_is_pointed_out(run):
     manifest["export"]["written"] = "2999-01-01T00:00:00Z"
     write_json(run.manifest_file, manifest)
     assert "export ran after the evaluation" in report(run).words
+    # What does not read the exported files is not outdated by a new export.
+    assert "ran after the analysis" not in report(run).words
+    manifest["analyse"] = manifest["verify"] = {"written": "2026-01-01T00:00:00Z"}
+    manifest["qat"]["written"] = "2026-01-02T00:00:00Z"
+    write_json(run.manifest_file, manifest)
+    page = report(run)
+    assert "qat ran after the analysis" in page.words
+    assert "qat, export ran after the verification" in page.words
 
 
 @pytest.mark.parametrize(

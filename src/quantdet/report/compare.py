@@ -10,7 +10,7 @@ from quantdet.report import compare_tables
 from quantdet.report.charts import Chart
 from quantdet.report.classes import class_section
 from quantdet.report.compared import Compared, read_compared
-from quantdet.report.html import unfinished
+from quantdet.report.html import missing_stages
 from quantdet.report.page import require_libraries, write_page
 from quantdet.report.plots import overlaid_losses
 from quantdet.report.sections import Missing, Section, ordered
@@ -47,7 +47,7 @@ def write_comparison(runs: Sequence[Run], out: Path) -> Path:
 
 
 def _missing(item: Compared) -> Iterator[Missing]:
-    for missing in unfinished(item.run, item.results):
+    for missing in missing_stages(item.run, item.results):
         yield Missing(f"{item.name}: {missing.what}", missing.command)
     if item.metrics is not None and item.results.details is None:
         command = f"quantdet evaluate {shlex.quote(str(item.run.root))}"

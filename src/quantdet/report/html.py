@@ -15,17 +15,9 @@ from quantdet.report.targets import target_checks
 from quantdet.report.verdict import Decision, Verdict, decide
 from quantdet.report.views import find_view
 from quantdet.results.folder import Results, read_results
+from quantdet.results.stages import STAGES, outdated, unfinished
 from quantdet.runs import Run
 
-# Stage → the command that makes it, with the run's own configuration.
-STAGES = {
-    "train": "quantdet train --config {config} --out {run}",
-    "qat": "quantdet qat {run}",
-    "export": "quantdet export {run} --format uint8 --format float32 --format int8-ptq",
-    "evaluate": "quantdet evaluate {run}",
-}
-# Stages that make the report richer, and no run needs.
-_EXTRAS = ("quantdet analyse {run}", "quantdet verify {run}", "quantdet report {run}")
 # Variant that evaluation leaves out if its file is missing → how to make the file.
 _BASELINES = {
     "float_tflite": ("float .tflite", "float32"),
@@ -98,18 +90,17 @@ def _decide(verdict: Verdict | None, source: Source, stale: list[Missing]) -> De
     return decide(verdict, source.checks, [f"{item.what}." for item in stale])
 
 
-def unfinished(run: Run, results: Results) -> Iterator[Missing]:
+def missing_stages(run: Run, results: Results) -> Iterator[Missing]:
     """Yield the stages that every run needs and this one has not finished."""
     folder, config = shlex.quote(str(run.root)), shlex.quote(str(run.config_file))
-    for stage, command in STAGES.items():
-        if stage not in results.stages:
-            what = f"Stage “{stage}” is not finished"
-            yield Missing(what, command.format(run=folder, config=config))
+    for name in unfinished(results.stages):
+        command = STAGES[name].command.format(run=folder, config=config)
+        yield Missing(f"Stage “{name}” is not finished", command)
 
 
 def _missing(run: Run, results: Results, folder: str) -> list[Missing]:
     """Return stages that were not finished, then files that evaluation did not find."""
-    missing = list(unfinished(run, results))
+    missing = list(missing_stages(run, results))
     if missing or results.metrics is None:
         return missing
     for variant, (what, name) in _BASELINES.items():
@@ -123,17 +114,9 @@ def _missing(run: Run, results: Results, folder: str) -> list[Missing]:
 
 def _stale(results: Results, folder: str) -> Iterator[Missing]:
     """Yield the results that may be of earlier files."""
-    evaluated = results.stages.get("evaluate")
-    if evaluated is not None:
-        later = [
-            name
-            for name in ("train", "qat", "export")
-            # ISO times in UTC: the order of the text is the order in time.
-            if name in results.stages and results.stages[name].written > evaluated.written
-        ]
-        if later:
-            what = f"{', '.join(later)} ran after the evaluation, so its figures may be those of "
-            yield Missing(f"{what}earlier files", f"quantdet evaluate {folder}")
+    for name, later in outdated(results.stages):
+        what = f"{', '.join(later)} ran after the {STAGES[name].result}, so its figures may be "
+        yield Missing(f"{what}those of earlier files", STAGES[name].command.format(run=folder))
     model = results.contracts.get("model.tflite")
     verified = results.verified
     if verified and verified.sha256 and model and model.sha256 not in ("", verified.sha256):
@@ -144,10 +127,12 @@ def _stale(results: Results, folder: str) -> Iterator[Missing]:
 def _again(config: Config, results: Results) -> Section:
     stages = results.stages
     known = any(stage.versions for stage in stages.values())
-    commands = [*STAGES.values(), *_EXTRAS]
     data = {
         "install": _install(results),
-        "commands": [item.format(run="runs/again", config="config.toml") for item in commands],
+        "commands": [
+            stage.command.format(run="runs/again", config="config.toml")
+            for stage in STAGES.values()
+        ],
         "toml": config.to_toml(),
         "stages": tables.stage_table(stages) if stages else None,
         "versions": tables.version_table(results) if known else None,

@@ -10,7 +10,7 @@ from quantdet.report.verdict import faster, setting
 from quantdet.results.figures import Figure
 from quantdet.results.folder import Results
 from quantdet.results.history import Epochs
-from quantdet.results.manifest import Stage
+from quantdet.results.manifest import StageRecord
 from quantdet.results.metrics import EndToEnd, LayerFigures, LayerParity, Metrics
 from quantdet.results.numbers import NOTHING, percent, plain
 from quantdet.runtime.contract import Contract, TensorSpec
@@ -205,7 +205,7 @@ def _tensor(spec: TensorSpec) -> str:
     return f"{spec.dtype} {shape}, scale {spec.scale:.6g}, zero point {spec.zero_point}"
 
 
-def stage_table(stages: dict[str, Stage]) -> Table:
+def stage_table(stages: dict[str, StageRecord]) -> Table:
     """Return when each stage ended and how long it took."""
     rows = [
         row(name, stage.written.replace("T", " ").rstrip("Z") or NOTHING, plain(stage.seconds, 0))

@@ -14,7 +14,7 @@ from quantdet.results.analysis import Analysis
 from quantdet.results.data import DataFacts
 from quantdet.results.details import Details
 from quantdet.results.history import Epochs
-from quantdet.results.manifest import QatStage, Stage, TrainStage
+from quantdet.results.manifest import QatRecord, StageRecord, TrainRecord
 from quantdet.results.metrics import METRICS, AnyMetrics
 from quantdet.results.part import Part
 from quantdet.results.verification import Verification
@@ -26,7 +26,7 @@ class _Task(Part):
     task: str = DEFAULT_KIND
 
 
-_STAGE_TYPES: dict[str, type[Stage]] = {"train": TrainStage, "qat": QatStage}
+_STAGE_TYPES: dict[str, type[StageRecord]] = {"train": TrainRecord, "qat": QatRecord}
 _Read = TypeVar("_Read", bound=BaseModel)
 
 
@@ -46,7 +46,7 @@ class Results:
         notes: what could not be read, with the remedy.
     """
 
-    stages: dict[str, Stage] = field(default_factory=dict)
+    stages: dict[str, StageRecord] = field(default_factory=dict)
     metrics: AnyMetrics | None = None
     details: Details | None = None
     analysis: Analysis | None = None
@@ -57,16 +57,16 @@ class Results:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def train(self) -> TrainStage | None:
+    def train(self) -> TrainRecord | None:
         """The manifest entry of float training."""
         stage = self.stages.get("train")
-        return stage if isinstance(stage, TrainStage) else None
+        return stage if isinstance(stage, TrainRecord) else None
 
     @property
-    def qat(self) -> QatStage | None:
+    def qat(self) -> QatRecord | None:
         """The manifest entry of quantization-aware training."""
         stage = self.stages.get("qat")
-        return stage if isinstance(stage, QatStage) else None
+        return stage if isinstance(stage, QatRecord) else None
 
 
 def read_results(run: Run) -> Results:
@@ -78,7 +78,7 @@ def read_results(run: Run) -> Results:
     found = Results()
     for name, entry in run.manifest().items():
         try:
-            found.stages[name] = _STAGE_TYPES.get(name, Stage).model_validate(entry)
+            found.stages[name] = _STAGE_TYPES.get(name, StageRecord).model_validate(entry)
         except ValidationError as error:
             found.notes.append(f"manifest.json, {name}: {_explain(error)}; run this stage again.")
     if run.metrics_file.is_file():

@@ -8,7 +8,7 @@ from typing import Any
 from quantdet.results.part import Part
 
 
-class Stage(Part):
+class StageRecord(Part):
     """What every entry of ``manifest.json`` has."""
 
     seconds: float | None = None
@@ -25,14 +25,14 @@ class Identity(Part):
     weights: Mapping[str, Any] = {}
 
 
-class TrainStage(Stage):
+class TrainRecord(StageRecord):
     """Entry "train"."""
 
     identity: Identity = Identity()
     data_fingerprint: str = ""
 
 
-class QatStage(Stage):
+class QatRecord(StageRecord):
     """Entry "qat"; the losses are absent where nothing was trained."""
 
     kept: str = ""
