@@ -6,16 +6,17 @@ import keras
 import numpy as np
 import pytest
 
-from quantdet.errors import ExportError
+from quantdet.errors import QuantizationError
 from quantdet.evaluate.parity import layer_parity
 from quantdet.export.integer import export_integer
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.freezing import freeze
 from quantdet.quant.litert_file import read_litert
 from quantdet.quant.match import file_params
-from quantdet.quant.numerics import quantize
+from quantdet.quant.numerics import dequantize, quantize
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import RECIPES
+from quantdet.runtime.engine import Engine
 from tests.quant.cases import CASES, random_input, random_model
 
 PIXELS = (-128 / 127.5, 127 / 127.5)
@@ -34,15 +35,6 @@ LEAST_OF_RECIPE = {"static_wi4_ai8": 0.79, "static_wi8_ai16": 0.52}
 # (case, recipe) → (largest difference in steps, share of equal integers): int16 tanh is a table
 # that is coarser than its steps.
 COARSE = {("tanh", "static_wi8_ai16"): (3, 0.33)}
-# What LiteRT's converter cannot write; refused, never written wrongly.
-REFUSED = {
-    "static_wi8_ai16": {
-        "hard_sigmoid",
-        "hard_sigmoid_on_vector",
-        "hard_swish",
-        "prelu_on_vector",
-    },
-}
 
 
 def flat_outputs(model, x):
@@ -86,10 +78,6 @@ def test_file_computes_what_training_simulated(name, recipe, tmp_path):
     model = random_model(name)
     x = random_input(model)
     prepared = prepare_qat(model, [x], recipe=recipe, input_range=PIXELS, trial_export=False)
-    if name in REFUSED.get(recipe, ()):
-        with pytest.raises(ExportError):
-            export_integer(prepared, tmp_path / "model.tflite")
-        return
     path = export_integer(prepared, tmp_path / "model.tflite")
     (index,) = (file := read_litert(path)).inputs.values()
     # The uint8 file takes the pixels as they are.
@@ -103,3 +91,32 @@ def test_file_computes_what_training_simulated(name, recipe, tmp_path):
         )
         assert layer.identical >= once, layer
         assert layer.identical_exact == (1.0 if recipe != "static_wi8_ai16" else layer.identical)
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (0.0, 3.0), (-1.0, 1.0)])
+def test_values_that_are_cut_have_16_bits(ends, tmp_path):
+    picture = keras.Input((8, 8, 3))
+    model = keras.Model(picture, keras.ops.clip(keras.layers.Conv2D(4, 3)(picture), *ends))
+    random = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(size=variable.shape))
+    x = random.uniform(-1, 1, (16, 8, 8, 3)).astype(np.float32)
+    prepared = prepare_qat(model, [x], recipe="static_wi8_ai16", trial_export=False)
+    path = export_integer(prepared, tmp_path / "model.tflite")
+    file, engine = read_litert(path), Engine(path, kernels="reference")
+    (source,), (result,) = file.inputs.values(), file.outputs.values()
+    integers = quantize(x, file_params(file.tensors[source]))
+    rows = [next(iter(engine.run(picture[None]).values())) for picture in integers]
+    real = dequantize(np.concatenate(rows), file_params(file.tensors[result]))
+    step = file.tensors[result].scales[0]
+    assert ends[0] - 1.01 * step <= real.min() < ends[0] + step
+    assert real.max() == pytest.approx(ends[1])
+    np.testing.assert_allclose(real, prepared(x), atol=4 * step)
+
+
+def test_values_that_are_cut_unevenly_have_8_bits_only():
+    picture = keras.Input((8, 8, 3))
+    model = keras.Model(picture, keras.ops.clip(picture, -1.0, 3.0))
+    x = np.zeros((2, 8, 8, 3), np.float32)
+    with pytest.raises(QuantizationError, match=r"cuts to \[-1, 3\]; 16 bit integers"):
+        prepare_qat(model, [x], recipe="static_wi8_ai16")

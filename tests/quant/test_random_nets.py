@@ -170,6 +170,10 @@ _FOUND = {
         _PICTURE,
         "y = [kl.LeakyReLU(slope)(t) for slope in (0.3, 0.1, 0.0, 0.7)]",
     ),
+    "relu1 called twice": (
+        _PICTURE,
+        "r = kl.ReLU(max_value=1.0)\ny = [r(a), r(kl.AveragePooling2D(2)(a))]",
+    ),
     "three permutations of one tensor": (
         _PICTURE,
         "y = [kl.Permute(axes)(t) for axes in ((2, 1, 3), (3, 1, 2), (1, 3, 2))]",

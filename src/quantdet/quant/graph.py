@@ -10,7 +10,8 @@ its value. So each tensor can be compared with that of the model which the user 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -199,3 +200,9 @@ def build_model(graph: Graph, name: str) -> Any:
     ]
     known = graph.run(inputs, lambda node, arguments: call_layer(node.layer, arguments))
     return keras.Model(inputs if len(inputs) > 1 else inputs[0], graph.result(known), name=name)
+
+
+def free_name(name: str, used: Collection[str]) -> str:
+    """Return ``name``, numbered if it is among the ``used`` ones."""
+    numbered = (f"{name}_{number}" for number in itertools.count(1))
+    return next(free for free in itertools.chain([name], numbered) if free not in used)

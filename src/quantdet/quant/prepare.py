@@ -7,7 +7,6 @@ float model → simplify (fold.py) → plan of ranges (ranges.py) → fake quant
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +26,7 @@ from quantdet.quant.calibration_data import (
 )
 from quantdet.quant.equalize import equalize
 from quantdet.quant.fold import dense_as_convolution, simplify
-from quantdet.quant.graph import Graph, Node, build_model, with_shapes
+from quantdet.quant.graph import Graph, Node, build_model, free_name, with_shapes
 from quantdet.quant.judge import compare_with_float, file_outputs
 from quantdet.quant.layers import (
     INT4_KERNELS,
@@ -303,9 +302,7 @@ class _Inserter:
 
     def _free_name(self, name: str) -> str:
         """Return ``name``, numbered if another layer has it."""
-        used = self._names | {node.layer.name for node in self._nodes}
-        numbered = (f"{name}_{number}" for number in itertools.count(1))
-        return next(free for free in itertools.chain([name], numbered) if free not in used)
+        return free_name(name, self._names | {node.layer.name for node in self._nodes})
 
     def _quantized(self, layer: Any) -> Any:
         if id(layer) not in self._layers:

@@ -13,7 +13,7 @@ from quantdet.errors import QuantizationError
 from quantdet.quant import primitives
 from quantdet.quant.activations import activation_kind
 from quantdet.quant.affine import affine_layer, picture_calls
-from quantdet.quant.graph import Graph, Node
+from quantdet.quant.graph import Graph, Node, free_name
 from quantdet.quant.rules import CLIPS, Clip, Range, describe, rule_for
 
 # Layers whose operators have a place for a ReLU.
@@ -122,12 +122,16 @@ class _Copier:
     def __init__(self, graph: Graph) -> None:
         self._shapes = graph.shapes
         self._fresh = graph.new_tensor()
+        self._names = {node.layer.name for node in graph.nodes}
         self._nodes: list[Node] = []
 
     def copy(self, tensor: int, name: str) -> int:
         """Return the copy of a tensor."""
         shape = self._shapes[tensor]
         ones = np.ones(int(shape[-1] or 0))
+        # A layer that is called twice may want two copies.
+        name = free_name(name, self._names)
+        self._names.add(name)
         layer = affine_layer(name, shape, ones, 0 * ones)
         output = self._fresh
         self._nodes += picture_calls([layer], ((tensor,), output), shape, output + 1)
@@ -157,6 +161,9 @@ def _fixed_by_nature(graph: Graph, known: KnownRanges) -> dict[int, tuple[float,
 
 def _clip_range(layer: Any, bits: int) -> tuple[float, float]:
     lower, upper = clip_of(layer) or (0.0, None)
+    if bits == 16 and lower == 0.0:
+        # The symmetric integers end at the upper end; the operator cuts at 0.
+        return -(upper or 0.0), upper or 0.0
     if bits == 16 and lower != -(upper or 0.0):
         raise QuantizationError(
             f"{describe(layer)} cuts to [{lower:g}, {upper:g}]; 16 bit integers are "

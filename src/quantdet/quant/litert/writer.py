@@ -191,9 +191,9 @@ class _Writer:
 
     def _clipped(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
         """Return the tensor behind a ReLU that the quantizer stands for."""
-        if quantizer.lower is None or quantizer.bits == 8:
-            return tensor  # An asymmetric range clips where the ReLU does.
-        return keras.activations.relu(tensor, max_value=quantizer.upper)
+        if quantizer.lower != 0.0 or quantizer.bits == 8:
+            return tensor  # The range ends where the ReLU cuts.
+        return tensorflow().nn.relu(tensor)  # So does a symmetric one above.
 
     def _fake_quant(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
         params = self._params[id(quantizer)]
