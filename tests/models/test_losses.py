@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantdet.boxes import iou_pairs
-from quantdet.models.losses import FocalCells, GiouCells, giou_ltrb
+from quantdet.models.losses import FocalCells, GiouCells, ScoresOnGrid, giou_ltrb
 from quantdet.models.targets import PictureObjects, cell_centres, grid_targets
 
 distances = st.lists(st.floats(0.01, 1), min_size=4, max_size=4)
@@ -117,3 +118,19 @@ def test_background_picture():
     box_t, score_t = grid_targets(objects(), 3, 2)
     assert not box_t.any()
     assert (score_t == [0, 0, 1]).all()
+
+
+def test_scores_on_their_grid():
+    """A right class that reads 0 costs as much as half a step, and is pulled up."""
+    classes = np.array([[1], [0], [2]])
+    scores = np.array([[0.25, 0.75, 0.0], [0.5, 0.25, 0.25], [0.75, 0.25, 0.0]], np.float32)
+    loss = ScoresOnGrid(reduction="none")
+    expected = -np.log([0.75, 0.5, 1 / 512])
+    np.testing.assert_allclose(loss(classes, scores), expected, rtol=1e-6)
+    predicted = tf.constant(scores)
+    with tf.GradientTape() as tape:
+        tape.watch(predicted)
+        value = tf.reduce_sum(loss(classes, predicted))
+    gradient = tape.gradient(value, predicted).numpy()
+    np.testing.assert_allclose(gradient[2], [0.0, 0.0, -512.0], rtol=1e-6)
+    np.testing.assert_allclose(gradient[0], [0.0, -1 / 0.75, 0.0], rtol=1e-6)

@@ -11,6 +11,8 @@ import keras
 from keras import ops
 
 _EPSILON = 1e-7
+# Half a step of probabilities with 8 bits.
+_LEAST_SCORE = 1 / 512
 _FOCAL_ALPHA = 0.25
 _FOCAL_GAMMA = 2.0
 
@@ -36,6 +38,24 @@ class FocalCells(keras.losses.Loss):
         alpha = wanted * _FOCAL_ALPHA + (1.0 - wanted) * (1.0 - _FOCAL_ALPHA)
         loss = ops.sum(weight * alpha * ops.power(wrong, _FOCAL_GAMMA) * cross_entropy)
         return loss / ops.maximum(ops.sum(weight * wanted), 1.0)
+
+
+class ScoresOnGrid(keras.losses.Loss):
+    """Cross-entropy of probabilities that were rounded to 8 bits: -log p of the right class.
+
+    Less than half a step reads 0 there. With Keras' loss one such picture costs -log(1e-7), as
+    much as dozens of others, and has no gradient. Here it counts as half a step, with its gradient.
+
+    Targets (B,): class ids. Predictions (B, C): probabilities.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each picture."""
+        ids = ops.reshape(ops.cast(y_true, "int32"), (-1, 1))
+        right = ops.take_along_axis(y_pred, ids, axis=-1)[:, 0]
+        # The value is raised, the gradient passes.
+        raised = right + ops.stop_gradient(ops.maximum(right, _LEAST_SCORE) - right)
+        return -ops.log(raised)
 
 
 class HuberOffsets(keras.losses.Loss):
@@ -95,6 +115,11 @@ def losses_for(head: str) -> dict[str, Any]:
             "scores": keras.losses.SparseCategoricalCrossentropy(),
         }
     return {"boxes": GiouCells(), "scores": FocalCells()}
+
+
+def quantized_losses_for(head: str) -> dict[str, Any]:
+    """Return output name → loss, where a quantized localizer needs another one than float."""
+    return {"scores": ScoresOnGrid()} if head == "global" else {}
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Any:

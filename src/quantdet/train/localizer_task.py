@@ -15,7 +15,7 @@ from quantdet.data.sample import Dataset
 from quantdet.data.selection import single_object_targets
 from quantdet.errors import DataError
 from quantdet.models.localizer import head_input
-from quantdet.models.losses import losses_for, metrics_for
+from quantdet.models.losses import losses_for, metrics_for, quantized_losses_for
 from quantdet.models.targets import PictureObjects, grid_targets
 from quantdet.progress import Progress, silent
 from quantdet.train.pictures import Encode, PictureSource, Vary, fingerprint
@@ -46,6 +46,7 @@ def localizer_task(config: Config, dataset: Dataset, progress: Progress = silent
         train=train,
         validation=validation,
         losses=losses_for(config.model.head),
+        quantized_losses=quantized_losses_for(config.model.head),
         metrics=metrics_for(config.model.head),
         head_input=head_input(config.model),
         fingerprint=f"{fingerprint(train_cache.path.stem, train)} {key}",

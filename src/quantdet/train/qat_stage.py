@@ -140,6 +140,7 @@ class _Stage:
 def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dict[str, Any]:
     """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
     trained, teacher, training = _what_to_train(config, prepared, floats, stage)
+    training = replace(training, losses={**training.losses, **stage.task.quantized_losses})
     if config.qat.distill:
         check_features(config.qat)
         losses = follow(training.losses, stage.task.agreements, config.qat.distill)

@@ -36,6 +36,7 @@ class PictureTask:
         output_ranges: output name → real range of its integers, where calibration must not
             choose it.
         agreements: output name → how far two models' answers are apart, for distillation.
+        quantized_losses: output name → loss, where a quantized model needs another one.
     """
 
     train: PictureSource
@@ -47,6 +48,7 @@ class PictureTask:
     skipped: tuple[str, ...] = ()
     output_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     agreements: Mapping[str, Agreement] = field(default_factory=dict)
+    quantized_losses: Mapping[str, Any] = field(default_factory=dict)
 
     def training(self, train: Any = None, validation: Any = None) -> TrainingTask:
         """Return what the loop wants, on these pictures or on others, e.g. their features."""
