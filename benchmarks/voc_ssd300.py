@@ -25,11 +25,12 @@ from quantdet import pipeline
 from quantdet.cli.bars import bar
 from quantdet.config import load_config
 from quantdet.evaluate.latency import host
+from quantdet.export.metadata import embed_contract
 from quantdet.progress import Progress
 from quantdet.results.figures import VOC07
 from quantdet.results.metrics import AnyMetrics
 from quantdet.runs import Run
-from quantdet.runtime.contract import contract_path, load_contract
+from quantdet.runtime.contract import load_contract
 from quantdet.runtime.pretrained import DEFAULT_MODEL, FOLDER
 from quantdet.system.atomic import atomic_folder, atomic_path
 
@@ -103,7 +104,7 @@ def package(run: Run, metrics: AnyMetrics) -> None:
     keys = {"pictures", "map_voc07", "map_voc07_interval", "map_voc10", "coco"}
     figures = {"split": metrics.split, **row.model_dump(mode="json", include=keys)}
     contract = load_contract(run.model_file).model_copy(update={"metrics": figures})
-    contract.save(contract_path(target))
+    embed_contract(target, contract)
     print(f"\n{target}")
 
 

@@ -98,7 +98,13 @@ def encode_boxes(boxes_xyxy: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes
 
 def decode_boxes(encoded: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes:
     """Inverse of :func:`encode_boxes`: corners xyxy in the unit of the anchors, shape (N, 4)."""
-    steps = encoded / np.asarray(coder, dtype=np.float32)
+    steps: Boxes = encoded / np.asarray(coder, dtype=np.float32)
     centre = steps[..., :2] * anchors_cyxhw[..., 2:] + anchors_cyxhw[..., :2]
-    size = np.exp(steps[..., 2:]) * anchors_cyxhw[..., 2:]
+    size = exp_float32(steps[..., 2:]) * anchors_cyxhw[..., 2:]
     return cyxhw_to_xyxy(np.concatenate([centre, size], axis=-1))
+
+
+def exp_float32(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return exp rounded once: numpy's of float32 is a unit off on some CPUs and not on others."""
+    exact: NDArray[np.float64] = np.exp(values, dtype=np.float64)
+    return exact.astype(np.float32)

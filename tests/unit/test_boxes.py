@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from quantdet.boxes import (
     area,
     as_boxes,
     clip,
+    exp_float32,
     iou_matrix,
     iou_pairs,
     ordered,
@@ -92,3 +95,9 @@ def test_yxyx_order_and_unit():
     # Height 100, width 200: a transposed size or order would show.
     norm = xyxy_to_yxyx_norm(as_boxes([20, 50, 100, 75]), (100, 200))
     np.testing.assert_allclose(norm, [[0.5, 0.1, 0.75, 0.5]])
+
+
+def test_exp_is_rounded_once():
+    values = np.linspace(-20, 20, 4001, dtype=np.float32)
+    expected = [np.float32(math.exp(float(value))) for value in values]
+    np.testing.assert_array_equal(exp_float32(values), expected)

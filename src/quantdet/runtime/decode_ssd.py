@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.boxes import Boxes, clip, decode_boxes
+from quantdet.boxes import Boxes, clip, decode_boxes, exp_float32
 from quantdet.detections import Detections
 from quantdet.errors import ModelError
 from quantdet.runtime.anchors import anchor_boxes
@@ -143,7 +143,7 @@ def _has_area(boxes_xyxy: Boxes) -> NDArray[np.bool_]:
 
 def _sigmoid(logits: Floats) -> Floats:
     # float32 overflows at exp(89).
-    return (1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0)))).astype(np.float32)
+    return (1.0 / (1.0 + exp_float32(-np.clip(logits, -80.0, 80.0)))).astype(np.float32)
 
 
 def _class_ids(columns: Indices, contract: Contract) -> Indices:
