@@ -98,7 +98,7 @@ def encode_boxes(boxes_xyxy: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes
 
 def decode_boxes(encoded: Boxes, anchors_cyxhw: Boxes, coder: Coder) -> Boxes:
     """Inverse of :func:`encode_boxes`: corners xyxy in the unit of the anchors, shape (N, 4)."""
-    steps: Boxes = encoded / np.asarray(coder, dtype=np.float32)
+    steps = np.divide(encoded, np.asarray(coder, dtype=np.float32), dtype=np.float32)
     centre = steps[..., :2] * anchors_cyxhw[..., 2:] + anchors_cyxhw[..., :2]
     size = exp_float32(steps[..., 2:]) * anchors_cyxhw[..., 2:]
     return cyxhw_to_xyxy(np.concatenate([centre, size], axis=-1))
