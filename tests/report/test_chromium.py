@@ -12,7 +12,7 @@ from quantdet.report.html import write_report
 from quantdet.runs import Run
 from tests.report.made_up_run import complete_detector, complete_run
 
-WIDTHS = (390, 820, 1440)
+WIDTHS = (390, 820, 1200, 1440)
 
 
 @pytest.fixture(scope="module")
