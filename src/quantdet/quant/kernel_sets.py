@@ -8,9 +8,9 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
   Means divide the multiplier of the scales by the count and cut what is left over.
 - optimized: the same, but ruy's convolutions and dense layers round halves up in the second step
   (x86). So does the mean with kept dimensions, which also rounds the zero point to an integer of
-  the new grid: all results are shifted by up to half a step. Depthwise and transposed convolutions
-  round halves up in whole groups of 8 channels; sums round their terms once, sixteen
-  values at a time, differences as the reference does.
+  the new grid: all results are shifted by up to half a step. Vectors round otherwise than what is
+  left of them: depthwise and transposed convolutions, 8 channels, and these means, 16, round halves
+  up; sums, 16 values, round their terms once. Differences are the reference's.
 - absolute values and squared differences: the reference kernels in all sets (no other set has
   kernels of its own), so ``round_twice`` for each of them. Matrix products of two activations, too,
   unless XNNPACK takes them: it wants a second matrix with int8's zero point 0.
@@ -90,11 +90,7 @@ def round_once(accumulators: Integers, multiplier: Any) -> Integers:
 
 def round_twice_by_8(accumulators: Integers, multiplier: Any) -> Integers:
     """Return the product rounded twice, with halves up in whole groups of 8 channels."""
-    channels = accumulators.shape[-1]
-    grouped = np.arange(channels) < channels // 8 * 8
-    return np.where(
-        grouped, round_twice_up(accumulators, multiplier), round_twice(accumulators, multiplier)
-    )
+    return _round_by(8, accumulators, multiplier)
 
 
 def round_float32(accumulators: Integers, multiplier: Any) -> Integers:
@@ -215,13 +211,9 @@ def mean_optimized(sums: Sums, scale: float, scale_out: float) -> Integers:
         return mean_twice(sums, scale, scale_out)
     raw = sums.values + sums.count * sums.zero_point
     multiplier = np.float32(scale) / (np.float32(sums.count) * np.float32(scale_out))
-    channels = raw.shape[-1]
-    means = np.where(
-        np.arange(channels) < channels // 16 * 16,
-        round_twice_up(raw, multiplier),
-        round_twice(raw, multiplier),
+    return _round_by(16, raw, multiplier) - round(
+        float(sums.zero_point * np.float32(scale) / np.float32(scale_out))
     )
-    return means - round(float(sums.zero_point * np.float32(scale) / np.float32(scale_out)))
 
 
 def mean_float32(sums: Sums, scale: float, scale_out: float) -> Integers:
@@ -288,6 +280,16 @@ def _positions_float32(old: int, new: int) -> Positions:
     shares = np.rint((places - before.astype(np.float32)) * np.float32(1 << 11))
     after: Integers = np.minimum(before + 1, old - 1)
     return before, after, shares.astype(np.int64)
+
+
+def _round_by(group: int, accumulators: Integers, multiplier: Any) -> Integers:
+    """Return the product rounded twice, with halves up in whole groups of channels."""
+    channels = accumulators.shape[-1]
+    return np.where(
+        np.arange(channels) < channels // group * group,
+        round_twice_up(accumulators, multiplier),
+        round_twice(accumulators, multiplier),
+    )
 
 
 def _round_twice(accumulators: Integers, mantissa: Integers, exponent: Integers) -> Integers:
