@@ -11,17 +11,22 @@ from quantdet.report.compare import write_comparison
 from quantdet.report.html import write_report
 from quantdet.runs import Run
 from tests.report.made_up_run import complete_detector, complete_run
+from tests.report.test_analysis import made_up as made_up_analysis
 
 WIDTHS = (390, 820, 1200, 1440)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A whole report, one of an unfinished run, one of a localizer, and a comparison."""
+    """A whole report, one of a deep net, one of an unfinished run, one of a localizer, and a comparison."""
     root = tmp_path_factory.mktemp("reports")
     whole = complete_detector(root / "a-run-with-a-name-that-is-much-too-long-for-a-telephone")
     other = complete_detector(root / "other", after=0.9)
+    # Charts of as many layers as a detector has are wider than a window.
+    deep = complete_detector(root / "deep")
+    made_up_analysis(112).save(deep.analysis_file)
     return {
+        "deep": write_report(deep),
         "whole": write_report(whole),
         "unfinished": write_report(Run.create(root / "unfinished", Config())),
         "localizer": write_report(complete_run(root / "localizer")),
@@ -51,7 +56,7 @@ def opened(browser):
         page.close()
 
 
-@pytest.mark.parametrize("name", ["whole", "unfinished", "localizer", "comparison"])
+@pytest.mark.parametrize("name", ["whole", "deep", "unfinished", "localizer", "comparison"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_from_outside_and_nothing_beside_the_page(opened, files, name, scheme):
     page = opened(files[name], color_scheme=scheme)
