@@ -14,6 +14,7 @@ from quantdet.quant.kernel_sets import (
     squared_difference,
 )
 from quantdet.quant.kernel_tables import TABLES, kernel_table
+from quantdet.quant.litert.writer import exact_ends
 from tests.export.test_integer_operators import converted, on_grid, params_of, run
 
 SHAPE = (1, 4, 8, 8)
@@ -85,6 +86,29 @@ def assert_same(content, inputs, told):
         expected = np.clip(told(kernel_set, grid) + grid.zero_point - 128, -128, 127)
         result = run(content, kernels, inputs)
         np.testing.assert_array_equal(result, expected.reshape(result.shape), kernels)
+
+
+def test_sums_that_are_half_a_step():
+    """Scales of a sum in a trained detector: two pairs of integers make the kernel sets differ."""
+    shape = (1, 1, 256 * 256, 3)
+    scales = np.float32([0.1494126319885254, 0.11808720231056213, 0.22722430527210236])
+    ends = exact_ends(-128 * scales, 127 * scales, scales, 255)
+    grids = [tuple(map(float, pair)) for pair in zip(*ends, strict=True)]
+
+    def network(a, b):
+        return on_grid(tf.add(on_grid(a, *grids[0]), on_grid(b, *grids[1])), *grids[2])
+
+    content = converted(network, 8, [shape] * 2)
+    every = np.arange(-128, 128)
+    pairs = np.stack(np.meshgrid(every, every), axis=-1).reshape(1, 1, -1, 2)
+    inputs = {f"x{i}": np.repeat(pairs[..., i : i + 1], 3, -1).astype(np.int8) for i in (0, 1)}
+    found, grid = params_of(content)
+    assert [found["x0"].scale, found["x1"].scale, grid.scale] == scales.tolist()
+    a, b = (relative(inputs[name], found[name]) for name in inputs)
+    ratios = [found[name].scale / grid.scale for name in inputs]
+    told = {name: kernels.add(a, b, *ratios) for name, kernels in KERNEL_SETS.items()}
+    assert (told["optimized"] != told["reference"]).any()
+    assert_same(content, inputs, lambda kernels, _: kernels.add(a, b, *ratios))
 
 
 def test_absolute_values():

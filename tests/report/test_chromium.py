@@ -18,7 +18,7 @@ WIDTHS = (390, 820, 1200, 1440)
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A whole report, one of a deep net, one of an unfinished run, one of a localizer, and a comparison."""
+    """Reports: whole, of a deep net, of an unfinished run, of a localizer; and a comparison."""
     root = tmp_path_factory.mktemp("reports")
     whole = complete_detector(root / "a-run-with-a-name-that-is-much-too-long-for-a-telephone")
     other = complete_detector(root / "other", after=0.9)

@@ -336,6 +336,9 @@ def test_loss_that_decides_is_measured_on_the_weights_that_training_returns(
     def watched(model, training, settings, *more):
         history = fit(model, training, settings, *more)
         measured.append(qat_stage._validation_loss(model, training, settings))
+        # Of a right class that reads 0 in 8 bits: no more than half a step costs.
+        least = training.losses["scores"](np.array([[0]]), np.array([[0.0, 1.0]], np.float32))
+        assert float(least) == pytest.approx(np.log(512))
         return history
 
     monkeypatch.setattr(qat_stage, "fit", watched)
