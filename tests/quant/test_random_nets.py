@@ -114,6 +114,11 @@ _FOUND = {
     # LiteRT could not load the file.
     "an input that is an output": (_PICTURE, "y = [kl.Conv2D(2, 3)(a), kl.Dropout(0.5)(a)]"),
     "a pooled input that is an output": (_PICTURE, "y = [kl.AveragePooling2D(2)(a), a]"),
+    "an input that is an output by moves that undo each other": (
+        _PICTURE,
+        "y = [kl.Conv2D(2, 3)(a), ops.squeeze(ops.expand_dims(a, 1), 1),\n"
+        "     kl.Permute((2, 1, 3))(kl.Permute((2, 1, 3))(a))]",
+    ),
     "a dead relu": (_PIXELS, "y = kl.ReLU()(kl.Conv2D(2, 3)(a) - 9999.0)"),
     # Tracebacks.
     "normalization on two axes": (

@@ -14,6 +14,7 @@ from quantdet.quant import primitives
 from quantdet.quant.activations import activation_kind
 from quantdet.quant.affine import affine_layer, picture_calls
 from quantdet.quant.graph import Graph, Node, free_name
+from quantdet.quant.relus import moves_one
 from quantdet.quant.rules import CLIPS, Clip, Range, describe, rule_for
 
 # Layers whose operators have a place for a ReLU.
@@ -87,8 +88,8 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
 
     A tensor of fixed range is copied where it meets others in a tied layer. A tensor that has a
     grid already is copied before a Clip, and before a ReLU that the converter would fuse with an
-    operator that has one grid for input and output. An input that is an output, too, would have two
-    types. The copy is a 1x1 depthwise convolution with
+    operator that has one grid for input and output. An input that is an output, too, even if by
+    moves that undo each other, would have two types. The copy is a 1x1 depthwise convolution with
     kernel 1: LiteRT's converter has no other way to requantize that stays integer.
     """
     fixed = _fixed_by_nature(graph, known)
@@ -109,11 +110,27 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
         nodes.append(Node(node.layer, tuple(inputs), node.output))
     copies = {
         tensor: copier.copy(tensor, f"{template.name}_copy")
-        for tensor, template in zip(graph.inputs, graph.input_templates, strict=True)
-        if tensor in graph.output_ids
+        for tensor, template in _inputs_among_outputs(graph)
     }
     outputs = keras.tree.map_structure(lambda tensor: copies.get(tensor, tensor), graph.outputs)
     return replace(graph.rewrite([*nodes, *copier.take()]), outputs=outputs)
+
+
+def _inputs_among_outputs(graph: Graph) -> list[tuple[int, Any]]:
+    """Return each output that is an input, as (tensor, template of the input).
+
+    The converter takes out moves that undo each other, as two reshapes do; one alone stays.
+    """
+    producers = graph.producers()
+    templates = dict(zip(graph.inputs, graph.input_templates, strict=True))
+    found = []
+    for tensor in dict.fromkeys(graph.output_ids):
+        source, moves = tensor, 0
+        while source in producers and moves_one(producers[source]):
+            source, moves = producers[source].inputs[0], moves + 1
+        if source in templates and moves != 1 and graph.shapes[source] == graph.shapes[tensor]:
+            found.append((tensor, templates[source]))
+    return found
 
 
 class _Copier:

@@ -22,7 +22,7 @@ def relus_before_moves(graph: Graph) -> Graph:
     nodes = list(graph.nodes)
     for place, node in enumerate(nodes):
         reader = graph.only_consumer(node.output)
-        if reader is None or not _is_relu(reader.layer) or not _moves_one(node):
+        if reader is None or not _is_relu(reader.layer) or not moves_one(node):
             continue
         fresh = graph.new_tensor()
         nodes[place] = Node(reader.layer, node.inputs, fresh)
@@ -31,7 +31,8 @@ def relus_before_moves(graph: Graph) -> Graph:
     return graph
 
 
-def _moves_one(node: Node) -> bool:
+def moves_one(node: Node) -> bool:
+    """Tell whether a call only moves, or picks, values of one tensor (no smallest ones)."""
     layer = node.layer
     if len(node.inputs) > 1 or isinstance(layer, WEIGHTED) or type(layer) in AFFINE:
         return False
