@@ -9,6 +9,7 @@ from pathlib import Path
 from quantdet.config import DataConfig, ExtraSource
 from quantdet.data.classes import ClassChoice
 from quantdet.data.dataset import load_dataset
+from quantdet.data.reading import reading_of
 from quantdet.data.sample import Dataset
 
 
@@ -35,6 +36,7 @@ def load_configured(
         split_seed=config.split_seed,
         skip_bad=config.skip_bad,
         splits=splits,
+        reading=reading_of(config),
     )
     if config.train_split in dataset.splits:
         for extra in config.extra:
@@ -52,6 +54,7 @@ def _join(dataset: Dataset, extra: ExtraSource, config: DataConfig) -> Dataset:
         split_seed=config.split_seed,
         skip_bad=config.skip_bad,
         splits=(split,),
+        reading=reading_of(config, extra),
     )
     joined = (*dataset.splits[config.train_split], *more.splits[split])
     return replace(
