@@ -328,10 +328,10 @@ def _entry(path: Path, item: Any, position: int) -> _Entry:
 
 
 def _image_id(file_name: str) -> str:
-    path = PurePosixPath(clean_name(file_name))
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        path = PurePosixPath(path.name or "picture")
-    return str(path.with_suffix(""))
+    name = clean_name(file_name)
+    if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
+        name = name.rpartition("/")[2]
+    return place_of(name).key
 
 
 def _size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:

@@ -55,6 +55,7 @@ from quantdet.system.atomic import write_text
 
 _LABEL_MAPS = ("labelmap.txt", "pascal_label_map.pbtxt", "label_list.txt", "classes.txt")
 _LOOKED_AT = 20
+_SHOWN = 5
 # In these a picture needs an annotation; other splits may be there to predict on.
 _LEARNED = ("train", "val", "trainval", UNSPLIT)
 
@@ -196,7 +197,8 @@ class _Files:
         listed = {re.split(r"(?i)(?:^|/)imagesets/", f)[0] for f in _image_sets(self._trees.lists)}
         several = sorted(folders if len(folders & listed) > 1 else listed)
         if len(several) > 1:
-            names = ", ".join(str(root / folder) for folder in several)
+            more = ", ..." if len(several) > _SHOWN else ""
+            names = ", ".join(str(root / folder) for folder in several[:_SHOWN]) + more
             raise DataError(f"{root}: holds several data sets, name one of them: {names}")
 
     def _rivals(self, rivals: Mapping[str, str]) -> Iterator[Problem]:
