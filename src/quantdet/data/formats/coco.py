@@ -452,7 +452,7 @@ def _named_categories(path: Path, items: Sequence[Any]) -> list[tuple[Any, str, 
 
 def _need(path: Path, item: Any, key: str, where: str) -> Any:
     value = item.get(key) if isinstance(item, dict) else None
-    if value is None or isinstance(value, list | dict):
+    if value is None or isinstance(value, list | dict) or not str(value).strip():
         raise DataError(f'{path}: {where} has no "{key}"; correct it or export the file again')
     return value
 
