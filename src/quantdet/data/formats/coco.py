@@ -25,6 +25,7 @@ from quantdet.data.formats.folders import (
     FileIndex,
     Tree,
     clean_name,
+    is_file,
     place_of,
     read_tree,
     split_of_stem,
@@ -57,7 +58,7 @@ _TASK_PREFIX = re.compile(r"^(instances|annotations)_")
 
 def is_coco(root: Path) -> bool:
     """Return whether ``root`` is a COCO data set, or the JSON file of one."""
-    if root.is_file():
+    if is_file(root):
         return _looks_like_coco(root)
     return root.is_dir() and any(_json_files(read_tree(root)))
 
@@ -207,7 +208,7 @@ class _SplitFile:
         name = clean_name(file_name)
         for position, folder in enumerate(self._folders):
             path = folder / name
-            if path.is_file():
+            if is_file(path):
                 # Where one picture is, the next is likely to be.
                 self._folders.insert(0, self._folders.pop(position))
                 return path
@@ -216,7 +217,7 @@ class _SplitFile:
 
     def _record(self, path: Path, images: Sequence[_Entry], shared: set[str]) -> Record:
         problems: list[Problem] = []
-        if not path.is_file():
+        if not is_file(path):
             problems.append(Problem(path, "missing_picture", "picture not found, but listed"))
         twice = sorted({image.number for image in images} & shared)
         if twice:
@@ -351,7 +352,7 @@ def _files(root: Path) -> tuple[dict[str, Path], list[Problem]]:
     Raises:
         DataError: ``root`` is no COCO data set.
     """
-    if root.is_file():
+    if is_file(root):
         return {UNSPLIT: root}, []
     tree = read_tree(root)
     found = list(_json_files(tree)) if root.is_dir() else []

@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +37,7 @@ _KIND_FOLDERS = frozenset((*PICTURE_FOLDERS, *ANNOTATION_FOLDERS))
 _DEPTH = 8
 
 
+@lru_cache(maxsize=4096)
 def split_name(word: str) -> str | None:
     """Return train, val or test if ``word`` is a name of it: Valid → val, train2017 → train."""
     bare = re.sub(r"[_-]?\d{4}$", "", word.strip().lower())
@@ -151,6 +152,14 @@ def settle_loose(
         return {"train": loose, **named}, [note]
     note = Problem(folder, "picture_in_no_split", f"{reason}; they are not used", "warning")
     return named, [note]
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; a name that none can have is no error."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def clean_name(name: str) -> str:

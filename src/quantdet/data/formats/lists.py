@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from quantdet.data.formats.folders import FileIndex, Tree, split_name, split_of_stem
+from quantdet.data.formats.folders import FileIndex, Tree, common_prefix, split_name, split_of_stem
 from quantdet.data.images import IMAGE_SUFFIXES
 from quantdet.data.records import UNSPLIT, Problem, read_text
 
@@ -147,16 +147,13 @@ def find_entry(index: FileIndex, line: str, split: str = "") -> str | None:
     return None
 
 
-def root_lists(tree: Tree, index: FileIndex, folder: str = "") -> list[Path]:
+def root_lists(tree: Tree, index: FileIndex) -> list[Path]:
     """Return the lists in the root of a data set that are named after splits and name pictures.
 
-    Args:
-        tree: files of the data set.
-        index: its pictures.
-        folder: below ``tree``, where the data set itself is.
+    The root is that of the tree, or the folder below it that everything is in.
     """
     files = [PurePosixPath(file) for file in tree.with_suffix(".txt")]
-    places = (PurePosixPath(), PurePosixPath(folder))
+    places = (PurePosixPath(), PurePosixPath(common_prefix(tree.files)))
     named = [file for file in files if file.parent in places and split_of_stem(file.stem)]
     return [tree.root / file for file in named if _names_pictures(tree.root / file, index)]
 

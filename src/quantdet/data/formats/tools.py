@@ -15,6 +15,7 @@ from quantdet.data.formats.folders import (
     Place,
     clean_name,
     common_prefix,
+    is_file,
     place_of,
     read_tree,
     settle_loose,
@@ -51,7 +52,7 @@ _PARSERS = {
 
 def is_tool_export(root: Path) -> bool:
     """Return whether ``root`` is the export of a tool, or its file."""
-    if root.is_file():
+    if is_file(root):
         return bool(_parse(root, []))
     if not root.is_dir():
         return False
@@ -165,7 +166,7 @@ class _Reader:
 
     def _record(self, path: Path, image_id: str, found: _Found) -> Record:
         problems: list[Problem] = []
-        if not path.is_file():
+        if not is_file(path):
             problems.append(Problem(path, "missing_picture", "picture not found, but annotated"))
         size = found.entry.size_hw
         noted = size is not None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from quantdet.data.formats.folders import (
     clean_name,
+    is_file,
     read_tree,
     split_name,
 )
@@ -114,7 +115,7 @@ class _Reader:
 
     def _read(self, item: Item) -> Record:
         problems: list[Problem] = []
-        if not item.picture.is_file():
+        if not is_file(item.picture):
             problems.append(_no_picture(item, self._listed))
         if not item.annotated:
             return self._without_annotation(item)
@@ -165,7 +166,7 @@ def _no_picture(item: Item, listed: bool) -> Problem:
 def _unannotated(item: Item) -> Record:
     sample, problems = None, []
     try:
-        if item.picture.is_file():
+        if is_file(item.picture):
             size = picture_size(item.picture)
             sample = Sample(item.image_id, item.picture, size, annotated=False)
         else:

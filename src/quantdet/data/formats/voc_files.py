@@ -14,6 +14,7 @@ from quantdet.data.formats.folders import (
     Tree,
     clean_name,
     common_prefix,
+    is_file,
     pair_files,
     place_of,
     read_tree,
@@ -95,6 +96,15 @@ def image_sets(tree: Tree) -> list[str]:
     return main or bare
 
 
+def _not_used(root: Path, others: Mapping[str, str], code: str) -> Iterator[Problem]:
+    """Yield a note for each file that another one stands for."""
+    for file, known in others.items():
+        # A link that gives a folder the usual name makes no other file.
+        if not (root / file).samefile(root / known):
+            reason = f"is not used: {known} has the same name and is used"
+            yield Problem(root / file, code, reason, "warning")
+
+
 class VocFiles:
     """The files of a VOC data set, and what belongs to what."""
 
@@ -102,12 +112,18 @@ class VocFiles:
         self._trees = trees
         self._refuse_several(root)
         self.pictures: dict[Place, str] = {}
+        twins: dict[str, str] = {}
         for file in sorted(trees.images.pictures, key=suffix_rank):
-            self.pictures.setdefault(place_of(file), file)
+            known = self.pictures.setdefault(place_of(file), file)
+            if known != file:
+                twins[file] = known
         self._index = FileIndex(trees.images.root, list(self.pictures.values()))
         pairs = pair_files(self.pictures.values(), trees.annotations.with_suffix(".xml"))
         self._xml_of, self.lone_xml = pairs.annotation_of, pairs.lone
-        self.notes = list(self._rivals(pairs.rivals))
+        self.notes = [
+            *_not_used(trees.images.root, twins, "picture_not_used"),
+            *_not_used(trees.annotations.root, pairs.rivals, "annotation_not_used"),
+        ]
         self._match_by_content()
         keys = [place_of(file).key for file in self.pictures.values()]
         self._prefix = common_prefix(keys)
@@ -124,24 +140,12 @@ class VocFiles:
 
     def _refuse_several(self, root: Path) -> None:
         """Years of a VOCdevkit have lists of one name, and pictures of one name."""
-        folders = {
-            re.split(r"(?i)(?:^|/)jpegimages/", file)[0]
-            for file in self._trees.images.pictures
-            if "jpegimages/" in file.lower()
-        }
-        listed = {re.split(r"(?i)(?:^|/)imagesets/", f)[0] for f in image_sets(self._trees.lists)}
-        several = sorted(folders if len(folders & listed) > 1 else listed)
+        lists = image_sets(self._trees.lists)
+        several = sorted({re.split(r"(?i)(?:^|/)imagesets/", file)[0] for file in lists})
         if len(several) > 1:
             more = ", ..." if len(several) > _SHOWN else ""
             names = ", ".join(str(root / folder) for folder in several[:_SHOWN]) + more
             raise DataError(f"{root}: holds several data sets, name one of them: {names}")
-
-    def _rivals(self, rivals: Mapping[str, str]) -> Iterator[Problem]:
-        for xml, other in rivals.items():
-            # A link that gives a folder the usual name is no second annotation.
-            if not self._path(xml).samefile(self._path(other)):
-                reason = f"is not used: {other} is an annotation of the same picture"
-                yield Problem(self._path(xml), "annotation_not_used", reason, "warning")
 
     def _match_by_content(self) -> None:
         """Find the pictures of the other annotations by the <filename> inside."""
@@ -152,10 +156,9 @@ class VocFiles:
                 note = Problem(self._path(xml), "annotation_not_used", reason, "warning")
                 self.notes.append(note)
                 continue
-            name = re.search(rb"<filename>([^<]+)</filename>", self._path(xml).read_bytes())
-            text = name.group(1).decode("utf-8", "replace") if name else ""
+            text = next(self._texts(xml, "filename"), "")
             place = place_of(xml)
-            picture = find_entry(self._index, text, place.split) if text.strip() else None
+            picture = find_entry(self._index, text, place.split) if text else None
             if (
                 picture is not None
                 and picture not in self._xml_of
@@ -180,7 +183,7 @@ class VocFiles:
         """Return the splits of the lists, if there are any."""
         tree = self._trees.lists
         in_sets = [tree.root / file for file in image_sets(tree)]
-        in_root = root_lists(tree, self._index, self._below)
+        in_root = root_lists(tree, self._index)
         found = read_lists(in_sets or in_root, self._classes)
         if not in_sets:
             return found
@@ -198,12 +201,17 @@ class VocFiles:
 
     @cached_property
     def _annotated_classes(self) -> set[str]:
-        root = self._trees.annotations.root
-        found: set[str] = set()
-        for file in self._trees.annotations.with_suffix(".xml"):
-            names = re.findall(rb"<name>([^<]+)</name>", (root / file).read_bytes())
-            found |= {name.decode("utf-8", "replace").strip() for name in names}
-        return found
+        files = self._trees.annotations.with_suffix(".xml")
+        return {name for file in files for name in self._texts(file, "name")}
+
+    def _texts(self, xml: str, tag: str) -> Iterator[str]:
+        """Yield what is in the elements called ``tag``, whether the XML is whole or not."""
+        try:
+            content = self._path(xml).read_bytes()
+        except OSError:
+            return
+        for text in re.findall(rf"<{tag}>([^<]+)</{tag}>".encode(), content):
+            yield text.decode("utf-8", "replace").strip()
 
     def split_by_lists(self, lists: SplitLists) -> tuple[dict[str, list[Item]], list[Problem]]:
         """Return split → pictures, and a note on those in no list."""
@@ -230,7 +238,7 @@ class VocFiles:
         beside = next(iter(self.pictures.values())).rpartition("/")[0]
         suffixed = name if "." in name[-5:] else f"{name}.jpg"
         picture = self._trees.images.root / beside / suffixed
-        if picture.is_file():  # one of several of this name
+        if is_file(picture):  # one of several of this name
             picture = self._trees.images.root / f"{name} (in several folders)"
         annotation = self._path(xml) if xml else self._expected_xml(picture)
         return Item(PurePosixPath(name).stem, picture, annotation, annotated=xml is not None)

@@ -20,6 +20,7 @@ from pathlib import Path
 from quantdet.data.formats.folders import (
     FileIndex,
     Tree,
+    is_file,
     pair_files,
     place_of,
     read_tree,
@@ -293,7 +294,7 @@ class _Reader:
 
 
 def _size(picture: Path, problems: list[Problem]) -> tuple[int, int] | None:
-    if not picture.is_file():
+    if not is_file(picture):
         problems.append(Problem(picture, "missing_picture", "picture not found, but listed"))
         return None
     try:
@@ -312,7 +313,7 @@ def _label_files(
     if reading.annotations is None:
         for picture in pictures:
             usual = (_usual_path(picture), picture.with_suffix(".txt"))
-            file = next((path for path in usual if path.is_file()), None)
+            file = next((path for path in usual if is_file(path)), None)
             if file is not None:
                 files[picture] = file
     root = (found.root / (reading.annotations or "")).resolve()

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from quantdet.data.formats.folders import FileIndex, clean_name, read_tree, split_name
+from quantdet.data.formats.folders import (
+    FileIndex,
+    clean_name,
+    common_prefix,
+    is_file,
+    read_tree,
+    split_name,
+)
 from quantdet.data.records import Problem, read_text
 from quantdet.errors import DataError, DependencyError
 
@@ -49,16 +56,24 @@ def find_yaml(root: Path) -> Path | None:
     Raises:
         DataError: several do.
     """
-    if root.is_file():
+    if is_file(root):
         return root if root.suffix.lower() in (".yaml", ".yml") else None
-    usual = next((root / name for name in YAML_NAMES if (root / name).is_file()), None)
-    if usual is not None or not root.is_dir():
+    if not root.is_dir():
+        return None
+    # What was unpacked may be in a folder of its own.
+    folders = dict.fromkeys((root, root / common_prefix(read_tree(root).files)))
+    return next(filter(None, map(_yaml_in, folders)), None)
+
+
+def _yaml_in(folder: Path) -> Path | None:
+    usual = next((folder / name for name in YAML_NAMES if is_file(folder / name)), None)
+    if usual is not None:
         return usual
-    files = [p for p in sorted(root.iterdir()) if p.suffix.lower() in (".yaml", ".yml")]
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".yaml", ".yml")]
     found = [path for path in files if _describes(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise DataError(f"{root}: {names} describe a data set each; give one of them as the data")
+        raise DataError(f"{folder}: {names} describe a data set each; give one of them as the data")
     return next(iter(found), None)
 
 
@@ -197,10 +212,11 @@ def _target(root: Path, value: str) -> Path | None:
     for tail in tails:
         target = root / tail
         try:
-            if target.is_dir() or (target.suffix == ".txt" and target.is_file()):
-                return target
+            found = target.is_dir() or (target.suffix == ".txt" and target.is_file())
         except (OSError, ValueError):  # no name of a file at all
             return None
+        if found:
+            return target
     return None
 
 
@@ -228,7 +244,7 @@ def listed_pictures(file: Path, root: Path, index: list[FileIndex]) -> Iterator[
     lines = (line.strip() for line in read_text(file, "list of pictures").splitlines())
     for line in filter(None, lines):
         path = file.parent / line
-        if not path.is_file():
+        if not is_file(path):
             if not index:
                 index.append(FileIndex(root, read_tree(root).pictures))
             name = index[0].find(line)
