@@ -366,6 +366,11 @@ def _(root: Path) -> None:
     _yaml(root, "images/{}", "balls.yaml")
 
 
+@layout("yolo inside a folder", labels=CLASSES)
+def _(root: Path) -> None:
+    LAYOUTS["yolo of Roboflow"].write(root / "balls.v1i.yolov8")
+
+
 @layout("yolo lists", labels=CLASSES)
 def _(root: Path) -> None:
     _yolo_folders(root, "images", "labels")

@@ -153,6 +153,33 @@ def test_file_name_in_the_annotation_says_otherwise(tmp_path):
     assert "says 'p2.jpg', but it is read with p1.jpg" in note.reason
 
 
+def test_files_of_one_name_are_noted(tmp_path):
+    write("voc images + annotations", tmp_path)
+    picture(tmp_path / "images" / "p1.png", SCENES[2])
+    put(tmp_path / "xmls" / "p1.xml", voc_xml(SCENES[2]))
+    listing = read(tmp_path)
+    assert codes(listing) == ([], ["annotation_not_used", "picture_not_used"])
+    assert objects(listing, UNSPLIT) == 11
+    # A link that gives a folder another name holds no other files.
+    (tmp_path / "images" / "p1.png").unlink()
+    (tmp_path / "xmls" / "p1.xml").unlink()
+    (tmp_path / "xmls").rmdir()
+    (tmp_path / "xmls").symlink_to("annotations")
+    (tmp_path / "JPEGImages").symlink_to("images")
+    assert codes(read(tmp_path)) == ([], [])
+
+
+def test_id_that_fits_two_pictures_is_an_error(tmp_path):
+    write("voc images + annotations", tmp_path)
+    for farm in ("north", "south"):
+        picture(tmp_path / "images" / farm / "cow.jpg", SCENES[1])
+        put(tmp_path / "annotations" / farm / "cow.xml", voc_xml(SCENES[1]))
+    put(tmp_path / "ImageSets" / "Main" / "train.txt", "p1\nnorth/cow\ncow\n")
+    found = read(tmp_path).splits["train"]
+    assert [r.image_id for r in found if not r.problems] == ["p1", "north/cow"]
+    assert "several folders" in str(found[2].problems[0])
+
+
 def test_pictures_without_annotation_are_an_error_or_background(tmp_path):
     write("voc of Roboflow", tmp_path)
     (tmp_path / "train" / "p1.xml").unlink()
