@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError
@@ -35,11 +36,13 @@ class Problem:
         file: the file at fault.
         code: short name of the kind of fault, e.g. "broken_xml".
         reason: what is wrong, with the values found.
+        severity: "error" stops training, unless bad samples are skipped; "warning" does not.
     """
 
     file: Path
     code: str
     reason: str
+    severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
         return f"{self.file}: {self.reason}"
@@ -79,12 +82,14 @@ class Listing:
             one split :data:`UNSPLIT`.
         labels: class names in the order of class ids, where the format has such a list.
         problems: faults that belong to no picture.
+        notes: warnings, of single pictures, too: what was passed over, guessed or clipped.
     """
 
     root: Path
     splits: Mapping[str, tuple[Record, ...]]
     labels: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
 
 
 Reader = Callable[[Path, Tick], Listing]
