@@ -53,7 +53,7 @@ def test_no_labels_and_empty_labels_are_background(root):
     dataset = load_dataset(root)
     assert [s.objects for members in dataset.splits.values() for s in members] == [(), ()]
     assert all(s.annotated for members in dataset.splits.values() for s in members)
-    assert check_dataset(root).ok
+    assert [f.code for f in check_dataset(root).errors] == ["no_objects"]
 
 
 @pytest.mark.parametrize(
