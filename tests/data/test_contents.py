@@ -117,7 +117,7 @@ def test_other_data_is_refused_with_what_differs(trained, moved, change, says):
 def test_data_that_changed_where_it_is_is_not_trained_on(trained, voc, monkeypatch):
     monkeypatch.setattr(pipeline, "_training_stages", lambda: (None, None))
     _annotation(voc.root)
-    with pytest.raises(DataError, match="not the data that the run was trained with.*'b'"):
+    with pytest.raises(DataError, match=r"not the data that the run was trained with.*'b'"):
         pipeline.run_qat(trained)
 
 
