@@ -11,6 +11,7 @@ from quantdet.data.classes import ClassChoice
 from quantdet.data.dataset import judge_listing, read_listing
 from quantdet.data.findings import Finding
 from quantdet.data.judging import LEAK_REMEDY, Judged, Use
+from quantdet.data.reading import reading_of
 from quantdet.data.sample import Dataset
 from quantdet.data.splitting import divide
 from quantdet.progress import Tick, no_tick
@@ -56,7 +57,8 @@ def judge_configured(
         DataError: a folder is no data set at all, or the labels given are not usable.
     """
     use = Use(splits, skip_bad=config.skip_bad) if splits else _training(config)
-    listing = divide(read_listing(config.root, config.format, progress), config.split_seed)
+    listing = read_listing(config.root, config.format, progress, reading_of(config))
+    listing = divide(listing, config.split_seed)
     choice = ClassChoice(config.class_map, config.classes)
     judged = judge_listing(listing, config.labels if labels is None else labels, choice, use)
     if judged.labels and config.train_split in judged.splits:
@@ -91,5 +93,7 @@ def _training(config: DataConfig) -> Use:
 
 def _extra(extra: ExtraSource, config: DataConfig, labels: Sequence[str]) -> Judged:
     use = Use((extra.split or config.train_split,), skip_bad=config.skip_bad)
-    listing = divide(read_listing(extra.root, extra.format), config.split_seed)
+    reading = reading_of(config, extra)
+    listing = read_listing(extra.root, extra.format, reading=reading)
+    listing = divide(listing, config.split_seed)
     return judge_listing(listing, labels, ClassChoice(extra.class_map, ()), use)

@@ -12,7 +12,7 @@ from quantdet.data.findings import Finding
 from quantdet.data.formats import AUTO, find_format
 from quantdet.data.judging import Judged, Use, judge
 from quantdet.data.labels import check_labels, discover_labels, read_label_file
-from quantdet.data.records import Listing
+from quantdet.data.records import SEARCHED, Listing, Reading
 from quantdet.data.sample import Dataset
 from quantdet.data.splitting import divide
 from quantdet.errors import DataError
@@ -28,6 +28,7 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
     split_seed: int = 0,
     skip_bad: bool = False,
     splits: Sequence[str] | None = None,
+    reading: Reading = SEARCHED,
     progress: Tick = no_tick,
 ) -> Dataset:
     """Read annotations and splits; pictures are not decoded yet.
@@ -42,6 +43,7 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
         split_seed: of the division of a data set that has no splits.
         skip_bad: leave faulty samples out and list them in ``Dataset.skipped``.
         splits: names of the splits wanted; None gives all.
+        reading: where pictures and annotations are, and how they are read.
         progress: called with (pictures done, all pictures).
 
     Raises:
@@ -50,7 +52,7 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
             the file, the reason and the remedy.
     """
     use = Use(splits, skip_bad=skip_bad)
-    listing = divide(read_listing(Path(root), format, progress), split_seed)
+    listing = divide(read_listing(Path(root), format, progress, reading), split_seed)
     return judge_listing(listing, labels, choice, use).require()
 
 
@@ -92,14 +94,16 @@ def judge_listing(
     return replace(judged, found=(*judged.found, *nameless))
 
 
-def read_listing(root: Path, format: str, progress: Tick = no_tick) -> Listing:
+def read_listing(
+    root: Path, format: str, progress: Tick = no_tick, reading: Reading = SEARCHED
+) -> Listing:
     """Read a data set with all its faults, and with the splits that it has itself.
 
     Raises:
         ConfigError: unknown format.
         DataError: the folder is not a data set of this format.
     """
-    return find_format(root, format).read(root, progress)
+    return find_format(root, format, reading).read(root, progress, reading)
 
 
 def resolve_labels(listing: Listing, labels: Path | Sequence[str] | None) -> tuple[str, ...]:
