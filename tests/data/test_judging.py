@@ -122,7 +122,7 @@ def test_no_object_in_the_training_split_is_an_error_in_every_format(voc, kind):
         file = root / "annotations" / "instances_train.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "annotations": []}))
     elif kind == "yolo":
-        (root / "labels" / "a.txt").unlink()
+        (root / "labels" / "a.txt").write_text("")
     else:
         file = root / "Annotations" / "a.xml"
         file.write_text(file.read_text().replace("<object>", "<!--").replace("</object>", "-->"))
@@ -136,9 +136,9 @@ def test_no_object_in_the_training_split_is_an_error_in_every_format(voc, kind):
 def test_the_label_file_looked_for_is_named(voc):
     root = voc.add("a").root.parent / "yolo"
     convert(load_dataset(voc.root), root, "yolo")
-    (root / "labels").rename(root / "label")
-    (error,) = check_dataset(root).errors
-    assert str(root / "labels" / "a.txt") in error.remedy
+    shutil.rmtree(root / "labels")
+    first, *_ = check_dataset(root).errors
+    assert str(root / "labels" / "a.txt") in str(first)
 
 
 def test_only_difficult_objects_are_nothing_to_learn(voc, make_object):
