@@ -38,6 +38,9 @@ for command in (
     register(app, command)
 
 
+_OUR_WARNINGS = (DataWarning, QuantizationWarning)
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"quantdet {metadata.version('quantdet')}")
@@ -65,6 +68,8 @@ def main() -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            for ours in _OUR_WARNINGS:
+                warnings.simplefilter("default", ours)
             # Without standalone mode click returns the code of typer.Exit instead of leaving.
             code = app(standalone_mode=False)
     except QuantdetError as error:
@@ -89,7 +94,7 @@ def _show_warning(  # noqa: PLR0913, PLR0917 - as Python calls it
     line: str | None = None,
 ) -> None:
     """Show what people should know as a sentence, and what programmers should as usual."""
-    if issubclass(category, (DataWarning, QuantizationWarning)):
+    if issubclass(category, _OUR_WARNINGS):
         typer.echo(f"warning: {message}", err=True)
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
