@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantdet.data.formats.voc import read_voc
@@ -49,6 +49,7 @@ OBJECT = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(objects=st.lists(OBJECT, max_size=4).map(tuple))
 def test_written_annotation_reads_back(tmp_path_factory, objects):
     path = tmp_path_factory.mktemp("xml") / "a.xml"

@@ -10,7 +10,8 @@ from quantdet.data.formats.coco import is_coco, read_coco, write_coco
 from quantdet.data.formats.folders import read_tree
 from quantdet.data.formats.seen import describe_folder
 from quantdet.data.formats.tools import is_tool_export, read_tool_export
-from quantdet.data.formats.voc import is_voc, is_voc_xml, read_voc, write_voc
+from quantdet.data.formats.voc import is_voc, read_voc, write_voc
+from quantdet.data.formats.voc_files import is_voc_xml
 from quantdet.data.formats.yolo import is_yolo, read_yolo, write_yolo
 from quantdet.data.formats.yolo_labels import looks_like_labels
 from quantdet.data.formats.yolo_yaml import find_yaml

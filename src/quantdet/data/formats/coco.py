@@ -328,10 +328,10 @@ def _entry(path: Path, item: Any, position: int) -> _Entry:
 
 
 def _image_id(file_name: str) -> str:
-    path = PurePosixPath(clean_name(file_name))
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        path = PurePosixPath(path.name or "picture")
-    return str(path.with_suffix(""))
+    name = clean_name(file_name)
+    if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
+        name = name.rpartition("/")[2]
+    return place_of(name).key
 
 
 def _size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
@@ -452,7 +452,7 @@ def _named_categories(path: Path, items: Sequence[Any]) -> list[tuple[Any, str, 
 
 def _need(path: Path, item: Any, key: str, where: str) -> Any:
     value = item.get(key) if isinstance(item, dict) else None
-    if value is None or isinstance(value, list | dict):
+    if value is None or isinstance(value, list | dict) or not str(value).strip():
         raise DataError(f'{path}: {where} has no "{key}"; correct it or export the file again')
     return value
 

@@ -62,6 +62,10 @@ class Place:
     split: str
     key: str
 
+    def may_share(self, other: Place) -> bool:
+        """Return whether no folder says that the two are of different splits."""
+        return not (self.split and other.split) or self.split == other.split
+
 
 def place_of(relative: str) -> Place:
     """Return the place of a file, given its path below the data set with "/"."""
@@ -281,7 +285,7 @@ def _pair(pairs: Pairs, annotation: str, picture: str | None) -> bool:
 
 
 def _may_be(a: Place, b: Place) -> bool:
-    if a.split and b.split and a.split != b.split:
+    if not a.may_share(b):
         return False
     long, short = sorted((a.key, b.key), key=len, reverse=True)
     return long == short or long.endswith(f"/{short}")

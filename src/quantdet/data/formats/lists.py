@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from quantdet.data.formats.folders import FileIndex, Tree, split_name, split_of_stem
 from quantdet.data.images import IMAGE_SUFFIXES
@@ -147,11 +147,18 @@ def find_entry(index: FileIndex, line: str, split: str = "") -> str | None:
     return None
 
 
-def root_lists(tree: Tree, index: FileIndex) -> list[Path]:
-    """Return the lists in the root of a data set that are named after splits and name pictures."""
-    files = [file for file in tree.with_suffix(".txt") if "/" not in file]
-    named = [tree.root / file for file in files if split_of_stem(file.rpartition(".")[0])]
-    return [file for file in named if _names_pictures(file, index)]
+def root_lists(tree: Tree, index: FileIndex, folder: str = "") -> list[Path]:
+    """Return the lists in the root of a data set that are named after splits and name pictures.
+
+    Args:
+        tree: files of the data set.
+        index: its pictures.
+        folder: below ``tree``, where the data set itself is.
+    """
+    files = [PurePosixPath(file) for file in tree.with_suffix(".txt")]
+    places = (PurePosixPath(), PurePosixPath(folder))
+    named = [file for file in files if file.parent in places and split_of_stem(file.stem)]
+    return [tree.root / file for file in named if _names_pictures(tree.root / file, index)]
 
 
 def _names_pictures(file: Path, index: FileIndex) -> bool:

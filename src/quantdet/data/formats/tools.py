@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from quantdet.data.formats.folders import (
     FileIndex,
+    Place,
     clean_name,
+    common_prefix,
     place_of,
     read_tree,
     settle_loose,
@@ -141,10 +143,11 @@ class _Reader:
     def splits(self) -> dict[str, list[Record]]:
         """Return split → records."""
         splits: dict[str, list[Record]] = {}
+        places = {path: self._place(path) for path in self._pictures}
+        prefix = common_prefix(place.key for place in places.values())
         for path, found in self._pictures.items():
-            relative = path.relative_to(self.index.root) if self._inside(path) else Path(path.name)
-            place = place_of(relative.as_posix())
-            record = self._record(path, place.key, found)
+            place = places[path]
+            record = self._record(path, place.key.removeprefix(prefix), found)
             splits.setdefault(found.split or place.split or UNSPLIT, []).append(record)
         return splits
 
@@ -156,8 +159,9 @@ class _Reader:
             reason = f"{len(left)} pictures are in no annotation and are not used, e.g. {left[0]}"
             yield Problem(self.index.root, "picture_not_annotated", reason, "warning")
 
-    def _inside(self, path: Path) -> bool:
-        return path.is_relative_to(self.index.root)
+    def _place(self, path: Path) -> Place:
+        inside = path.is_relative_to(self.index.root)
+        return place_of(path.relative_to(self.index.root).as_posix() if inside else path.name)
 
     def _record(self, path: Path, image_id: str, found: _Found) -> Record:
         problems: list[Problem] = []

@@ -192,16 +192,17 @@ def _listed_names(tree: Tree) -> tuple[str, ...]:
 
 def _lists(tree: Tree, index: FileIndex) -> dict[str, Path]:
     """Return split → list: those that darknet's obj.data names, else those in the root."""
-    lists = {split_of_stem(path.stem) or path.stem: path for path in root_lists(tree, index)}
+    split_of = {path: split_of_stem(path.stem) or path.stem for path in root_lists(tree, index)}
+    texts = FileIndex(tree.root, tree.with_suffix(".txt"))
     for file in tree.with_suffix(".data"):
         text = read_text(tree.root / file, "darknet's data file")
         pairs = (line.partition("=") for line in text.splitlines())
         named = {key.strip(): value.strip() for key, _, value in pairs}
         for key, split in (("train", "train"), ("valid", "val"), ("test", "test")):
-            name = FileIndex(tree.root, tree.with_suffix(".txt")).find(named.get(key, ""))
+            name = texts.find(named.get(key, ""))
             if name:
-                lists[split] = tree.root / name
-    return lists
+                split_of[tree.root / name] = split
+    return {split: path for path, split in split_of.items()}
 
 
 def _split_by_lists(found: YoloSet, lists: Mapping[str, Path]) -> None:

@@ -142,6 +142,8 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
     if not isinstance(names, list) or not names:
         raise DataError(f'{file}: has no class names; add "names: [first, second]"')
     labels = tuple(str(name).strip() for name in names)
+    if not all(labels):
+        raise DataError(f"{file}: names has an empty name; give each class its own name")
     twice = sorted({name for name in labels if labels.count(name) > 1})
     if twice:
         raise DataError(f"{file}: names has {', '.join(twice)} twice; give each class its own name")
