@@ -317,6 +317,16 @@ def test_lists_of_names_that_differ(tmp_path):
         load_dataset(tmp_path)
 
 
+def test_two_lists_of_one_split_and_a_list_of_training_only(tmp_path):
+    write("yolo of Label Studio", tmp_path)
+    put(tmp_path / "train.txt", "images/p1.jpg\n")
+    listing = read(tmp_path)
+    assert {split: len(r) for split, r in listing.splits.items()} == {"train": 1}
+    assert codes(listing) == ([], ["picture_in_no_list"])
+    put(tmp_path / "my_train.txt", "images/p2.jpg\n")
+    assert codes(read(tmp_path))[1] == ["list_not_used", "picture_in_no_list"]
+
+
 def test_list_with_relative_and_absolute_paths(tmp_path, monkeypatch):
     write("yolo lists", tmp_path / "set")
     monkeypatch.chdir(tmp_path)

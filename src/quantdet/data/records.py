@@ -166,14 +166,17 @@ def fit_box(box_xyxy: Box, size_hw: tuple[int, int], *, clip: bool = False) -> t
     """
     x1, y1, x2, y2 = box_xyxy
     height, width = size_hw
+    if 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height:
+        return box_xyxy, ""
     if x2 < x1 or y2 < y1:
         raise FaultError("inverted_box", f"corners are swapped in box {_show(box_xyxy)}")
-    outside = max(-x1, -y1, x2 - width, y2 - height)
+    out_x, out_y = max(-x1, x2 - width), max(-y1, y2 - height)
+    outside = max(out_x, out_y)
     remark = (
         f"box {_show(box_xyxy)} is {outside:g} px outside the picture ({width} wide, {height} high)"
     )
-    across, down = (max(BOX_SLACK_PX, BOX_SLACK_SHARE * side) for side in (width, height))
-    if not clip and (max(-x1, x2 - width) > across or max(-y1, y2 - height) > down):
+    slack_x, slack_y = (max(BOX_SLACK_PX, BOX_SLACK_SHARE * side) for side in (width, height))
+    if not clip and (out_x > slack_x or out_y > slack_y):
         raise FaultError("box_outside", f"{remark}; data.clip = true cuts such boxes")
     fitted = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
     if fitted[2] <= fitted[0] or fitted[3] <= fitted[1]:

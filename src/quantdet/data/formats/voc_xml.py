@@ -146,8 +146,9 @@ def _size(tree: ET.Element) -> tuple[int, int] | None:
     size = tree.find("size")
     if size is None:
         return None
-    height, width = (round(_number(size, tag, "0")) for tag in ("height", "width"))
-    return (height, width) if height > 0 and width > 0 else None
+    sides = {child.tag: child.text for child in size}
+    height, width = (_parse(sides.get(tag) or "0", tag, "size") for tag in ("height", "width"))
+    return (round(height), round(width)) if min(height, width) >= 1 else None
 
 
 def _object(
@@ -158,24 +159,25 @@ def _object(
     box = element.find("bndbox")
     if box is None:
         raise FaultError("broken_annotation", "has no <bndbox>")
-    xmin, ymin, xmax, ymax = (_number(box, tag) for tag in _CORNERS)
+    corners = {child.tag: child.text for child in box}
+    xmin, ymin, xmax, ymax = (_parse(corners.get(tag), tag, "bndbox") for tag in _CORNERS)
     if xmin == xmax or ymin == ymax:
         shown = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
         raise FaultError("empty_box", f"the box has no area ({shown})")
     fitted, remark = fit_box((xmin - 1, ymin - 1, xmax, ymax), size_hw, clip=clip)
-    pose = (element.findtext("pose") or "").strip()
+    marks = {child.tag: (child.text or "").strip() for child in element}
+    pose = marks.get("pose", "")
     found = ObjectAnnotation(
         label,
         fitted,
-        difficult=parse_flag(element.findtext("difficult"), "<difficult> is "),
-        truncated=parse_flag(element.findtext("truncated"), "<truncated> is "),
+        difficult=parse_flag(marks.get("difficult"), "<difficult> is "),
+        truncated=parse_flag(marks.get("truncated"), "<truncated> is "),
         pose="" if pose == "Unspecified" else pose,
     )
     return found, remark
 
 
-def _number(parent: ET.Element, tag: str, default: str | None = None) -> float:
-    text = (parent.findtext(tag) or "").strip() or default
-    if text is None:
-        raise FaultError("broken_annotation", f"<{parent.tag}> has no <{tag}>")
+def _parse(text: str | None, tag: str, parent: str) -> float:
+    if not text or not text.strip():
+        raise FaultError("broken_annotation", f"<{parent}> has no <{tag}>")
     return parse_number(text, f"<{tag}> is ")

@@ -14,6 +14,7 @@ behind the box if the .yaml says so.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -165,8 +166,10 @@ def _from_folders(root: Path, reading: Reading) -> YoloSet:
     file = find_yaml(root)
     found = YoloSet(root, {}, _listed_names(tree) if file is None else yaml_names(file))
     found.not_labels = tuple(root / file for file in _class_lists(tree))
-    lists = _lists(tree, FileIndex(root, tree.pictures))
-    found.not_labels += tuple(lists.values())
+    in_root = root_lists(tree, FileIndex(root, tree.pictures))
+    lists = _lists(tree, in_root)
+    found.not_labels += (*in_root, *lists.values())
+    found.notes += unused_lists(in_root, lists.values(), "another list is of the same split")
     if reading.images is None and lists:
         _split_by_lists(found, lists)
     else:
@@ -191,9 +194,9 @@ def _listed_names(tree: Tree) -> tuple[str, ...]:
     return next(iter(found.values()), ())
 
 
-def _lists(tree: Tree, index: FileIndex) -> dict[str, Path]:
-    """Return split → list: those that darknet's obj.data names, else those in the root."""
-    split_of = {path: split_of_stem(path.stem) or path.stem for path in root_lists(tree, index)}
+def _lists(tree: Tree, in_root: Sequence[Path]) -> dict[str, Path]:
+    """Return split → list: those that darknet's obj.data names, and those in the root."""
+    split_of = {path: split_of_stem(path.stem) or path.stem for path in in_root}
     texts = FileIndex(tree.root, tree.with_suffix(".txt"))
     for file in tree.with_suffix(".data"):
         text = read_text(tree.root / file, "darknet's data file")
@@ -210,7 +213,8 @@ def _split_by_lists(found: YoloSet, lists: Mapping[str, Path]) -> None:
     index = [FileIndex(found.root, read_tree(found.root).pictures)]
     for split, file in lists.items():
         found.splits[split] = list(dict.fromkeys(listed_pictures(file, found.root, index)))
-    if set(lists) == {"train"}:
+    first = next((path for paths in found.splits.values() for path in paths), Path())
+    if set(lists) == {"train"} and first.parent.name == _CVAT_FOLDER:
         reason = "is the only list, as CVAT writes it; its pictures are divided anew"
         found.notes.append(Problem(lists["train"], "no_splits", reason, "warning"))
         found.splits = {UNSPLIT: found.splits["train"]}
@@ -271,12 +275,12 @@ class _Reader:
         return "unlabelled"
 
     def _note_bare_folders(self, pictures: Sequence[Path], bare: Sequence[Path]) -> None:
-        labelled = {picture.parent for picture in pictures} - {picture.parent for picture in bare}
         partly = {picture.parent for picture in pictures if picture in self._files}
-        for folder in sorted({picture.parent for picture in bare} - labelled - partly):
-            count = sum(picture.parent == folder for picture in bare)
-            reason = f"none of its {count} pictures has labels; they count as background"
-            self.notes.append(Problem(folder, "folder_without_labels", reason, "warning"))
+        for folder, count in Counter(picture.parent for picture in bare).items():
+            if folder not in partly:
+                reason = f"none of its {count} pictures has labels; they count as background"
+                note = Problem(folder, "folder_without_labels", reason, "warning")
+                self.notes.append(note)
 
     def _record(self, picture: Path, image_id: str, state: str) -> Record:
         file = self._files.get(picture)
