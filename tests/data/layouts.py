@@ -350,7 +350,7 @@ BELOW = ("images/{}", "labels/{}")
 _yolo("of Ultralytics", *BELOW, "images/{}", "coco8.yaml", "path: coco8\nchannels: 3\nauthor: me\n")
 _yolo("of Roboflow", *IN_SPLITS, "../{}/images", "data.yaml", "roboflow:\n  version: 1\n")
 _yolo("of FiftyOne", *BELOW, "./images/{}/", "dataset.yaml", "path: .\n")
-_yolo("of supervision", *BELOW, "images/{}", "config.yaml")
+_yolo("with another .yaml", *BELOW, "images/{}", "config.yaml")
 _yolo("paths of another machine", *BELOW, "/content/drive/balls/images/{}")
 _yolo("labels in label", "images/{}", "label/{}", "images/{}")
 _yolo("with capitals", "Images/{}", "Labels/{}", "Images/{}")
@@ -364,6 +364,18 @@ _yolo("side by side", "{}", "{}", "{}")
 def _(root: Path) -> None:
     _yolo_folders(root, *BELOW)
     _yaml(root, "images/{}", "balls.yaml")
+
+
+@layout("yolo of supervision", splits=(), labels=CLASSES)
+def _(root: Path) -> None:
+    _yolo_folders(root, "images", "labels")
+    put(root / "data.yaml", "nc: 2\nnames:\n- cat\n- dog\n")
+
+
+@layout("yolo of supervision by split", labels=CLASSES)
+def _(root: Path) -> None:
+    _yolo_folders(root, *IN_SPLITS)
+    put(root / "data.yaml", "nc: 2\nnames:\n- cat\n- dog\n")
 
 
 @layout("yolo inside a folder", labels=CLASSES)
@@ -515,6 +527,7 @@ _coco("pictures in images", "images/{}", "annotations/instances_{}.json")
 _coco("of Roboflow", "{}", "{}/_annotations.coco.json")
 _coco("of MediaPipe", "{}/images", "{}/labels.json")
 _coco("of supervision", "{}", "annotations/{}.json")
+_coco("named by split first", "images", "{}_annotations.json")
 _coco_whole("of FiftyOne", "data", "labels.json")
 _coco_whole("of CVAT", "images/default", "annotations/instances_default.json")
 _coco_whole("of Label Studio", "images", "result.json", "images/")
@@ -686,6 +699,15 @@ def _(root: Path) -> None:
         put(root / word / "_annotations.csv", _table(header, rows))
 
 
+@layout("tool TensorFlow tables", background=False)
+def _(root: Path) -> None:
+    _pictures(root, "images")
+    header = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
+    for split in ("train", "val", "test"):
+        rows = _rows(of_split(split), SIZE_HW[1], SIZE_HW[0])
+        put(root / f"{split}_labels.csv", _table(header, rows))
+
+
 @layout("tool Roboflow CreateML")
 def _(root: Path) -> None:
     _pictures(root, "{}", WORDS[1])
@@ -758,7 +780,7 @@ def _(root: Path) -> None:
     tasks = []
     for scene in SCENES:
         values = [{"type": "rectanglelabels", "value": _percent(*item)} for item in scene.objects]
-        image = f"/data/upload/1/{scene.name}.jpg"
+        image = f"/data/local-files/?d=upload/{scene.name}%2Ejpg"
         tasks.append({"id": 1, "data": {"image": image}, "annotations": [{"result": values}]})
     put(root / "project-1-at-2026-11-26.json", json.dumps(tasks))
 

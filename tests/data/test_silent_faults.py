@@ -337,7 +337,7 @@ def test_list_with_relative_and_absolute_paths(tmp_path, monkeypatch):
 
 
 def test_yaml_decides_over_voc_folders_and_several_are_refused(tmp_path):
-    write("yolo of supervision", tmp_path)
+    write("yolo with another .yaml", tmp_path)
     put(tmp_path / "JPEGImages" / "a.xml", voc_xml(SCENES[1]))
     assert read(tmp_path).labels == CLASSES
     put(tmp_path / "other.yaml", (tmp_path / "config.yaml").read_text())

@@ -128,7 +128,6 @@ def test_listed_picture_that_is_missing(root):
         ("names: [cat, cat]\ntrain: images/train", "names has cat twice"),
         ("names: {0: cat, 2: dog}\ntrain: images/train", "without gaps"),
         ("names: [cat]\ntrain: nowhere", "train: nowhere is neither a folder nor"),
-        ("names: [cat]", "names no split"),
         ("just text", "holds no keys"),
     ],
 )

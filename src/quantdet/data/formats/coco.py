@@ -28,7 +28,7 @@ from quantdet.data.formats.folders import (
     is_file,
     place_of,
     read_tree,
-    split_of_stem,
+    split_of_annotations,
 )
 from quantdet.data.formats.lists import root_lists, unused_lists
 from quantdet.data.images import picture_size
@@ -384,8 +384,8 @@ def _json_files(tree: Tree) -> Iterator[str]:
 
 
 def _split_of(file: str) -> str | None:
-    stem = _TASK_PREFIX.sub("", PurePosixPath(file).stem)
-    return split_of_stem(stem) or place_of(file).split or None
+    folder, _, name = file.rpartition("/")
+    return split_of_annotations(f"{folder}/{_TASK_PREFIX.sub('', name)}")
 
 
 def _looks_like_coco(path: Path) -> bool:

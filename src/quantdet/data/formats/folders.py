@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 from quantdet.data.images import IMAGE_SUFFIXES
 from quantdet.data.records import UNSPLIT, Problem
@@ -49,6 +50,13 @@ def split_name(word: str) -> str | None:
 def split_of_stem(stem: str) -> str | None:
     """Return the split that a file is named after: train, autosplit_val, my-test."""
     return split_name(stem) or split_name(re.split(r"[_.\- ]", stem)[-1])
+
+
+def split_of_annotations(file: str) -> str | None:
+    """Return the split that a file of annotations is of, by its name or its folders."""
+    stem = file.rpartition("/")[2].rpartition(".")[0]
+    first = re.split(r"[_.\- ]", stem)[0]  # as in train_labels
+    return split_of_stem(stem) or place_of(file).split or split_name(first)
 
 
 @dataclass(frozen=True)
@@ -164,8 +172,11 @@ def is_file(path: Path) -> bool:
 
 
 def clean_name(name: str) -> str:
-    """Return a path as files name it (backslashes, "./", "file://") relative and with "/"."""
-    name = re.sub(r"^\w+://", "", name.strip().replace("\\", "/"))
+    """Return a path as files name it with "/" alone: no backslashes, "./" and "file://".
+
+    "?d=" is in front of the path where Label Studio serves local files.
+    """
+    name = re.sub(r"^\w+://|^.*\?d=", "", name.strip().replace("\\", "/"))
     return re.sub(r"^(\./)+|/(?=/)|(?<=/)\./", "", name)
 
 
@@ -202,7 +213,10 @@ class FileIndex:
         if name in self._known:
             return name
         bare = name.rpartition("/")[2]
-        return _likest(self._by_name.get(bare, ()), name, split)
+        found = _likest(self._by_name.get(bare, ()), name, split)
+        if found is None and "%" in name:  # as in addresses
+            return _likest(self._by_name.get(unquote(bare), ()), unquote(name), split)
+        return found
 
     def find_stem(self, name: str, split: str = "") -> str | None:
         """Return the file called ``name`` with any suffix."""

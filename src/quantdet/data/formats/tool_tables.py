@@ -17,7 +17,17 @@ from quantdet.errors import DataError
 
 # What columns are called, lower case.
 _COLUMNS = {
-    "name": ("filename", "image", "image_path", "path", "file", "file_name", "img_path"),
+    "name": (
+        "filename",
+        "image",
+        "image_path",
+        "path",
+        "file",
+        "file_name",
+        "img_path",
+        "image_id",
+        "imageid",
+    ),
     "label": ("class", "label", "class_name", "name", "category", "labelname"),
     "x1": ("xmin", "x1", "x_min", "left"),
     "y1": ("ymin", "y1", "y_min", "top"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from quantdet.data.formats.folders import (
     FileIndex,
@@ -20,7 +20,7 @@ from quantdet.data.formats.folders import (
     read_tree,
     settle_loose,
     split_name,
-    split_of_stem,
+    split_of_annotations,
 )
 from quantdet.data.formats.lists import root_lists, unused_lists
 from quantdet.data.formats.tool_entries import Entry, Region
@@ -101,7 +101,7 @@ def _all_entries(place: Path, notes: list[Problem]) -> list[tuple[Path, str, Ent
     found = []
     for name in tree.with_suffix(*_PARSERS):
         entries = _parse(place / name, notes)
-        split = place_of(name).split or split_of_stem(PurePosixPath(name).stem) or ""
+        split = split_of_annotations(name) or ""
         found += [(place / name, split, entry) for entry in entries]
     return found
 

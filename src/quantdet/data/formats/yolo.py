@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from quantdet.data.formats.folders import (
@@ -37,7 +38,6 @@ from quantdet.data.formats.yolo_yaml import (
     load_yaml,
     pictures_in,
     read_yaml,
-    yaml_names,
 )
 from quantdet.data.images import picture_size
 from quantdet.data.labels import read_label_file
@@ -91,12 +91,7 @@ def read_yolo(root: Path, progress: Tick = no_tick, reading: Reading = SEARCHED)
         DataError: no YOLO data, the .yaml is not usable, or the boxes are oriented; the message
             names file and field.
     """
-    file = find_yaml(root)
-    if file is None or reading.images is not None:
-        found = _from_folders(root if root.is_dir() else root.parent, reading)
-    else:
-        found = read_yaml(file)
-        found.notes += _unused_lists(found)
+    found = _described(root, reading)
     labels = LabelReader(found.names or reading.names, found.keypoints, reading.clip)
     reader = _Reader(found, labels, reading)
     splits = reader.read(progress)
@@ -138,6 +133,20 @@ def _line(item: ObjectAnnotation, sample: Sample, labels: Sequence[str]) -> str:
     return f"{labels.index(item.label)} {' '.join(f'{value:.8g}' for value in values)}\n"
 
 
+def _described(root: Path, reading: Reading) -> YoloSet:
+    file = find_yaml(root)
+    if file is None:
+        return _from_folders(root, reading)
+    described = read_yaml(file)
+    if described.splits and reading.images is None:
+        described.notes += _unused_lists(described)
+        return described
+    # supervision writes no splits into it
+    found = _from_folders(described.root, reading)
+    found.notes += described.notes
+    return replace(found, names=described.names, keypoints=described.keypoints)
+
+
 def _guessed_names(found: YoloSet, count: int) -> Problem:
     reason = (
         f"names no classes: the {count} found are called class_0, class_1, ...; write their names, "
@@ -163,8 +172,7 @@ def _from_folders(root: Path, reading: Reading) -> YoloSet:
             f"{root}: no YOLO data here; expected data.yaml with names, train and val, or pictures "
             "with .txt labels"
         )
-    file = find_yaml(root)
-    found = YoloSet(root, {}, _listed_names(tree) if file is None else yaml_names(file))
+    found = YoloSet(root, {}, _listed_names(tree))
     found.not_labels = tuple(root / file for file in _class_lists(tree))
     in_root = root_lists(tree, FileIndex(root, tree.pictures))
     lists = _lists(tree, in_root)

@@ -86,7 +86,7 @@ def _describes(path: Path) -> bool:
 
 
 def read_yaml(file: Path) -> YoloSet:
-    """Read a .yaml file and list the pictures of its splits.
+    """Read a .yaml file and list the pictures of its splits; it may name none.
 
     Raises:
         DataError: it is not usable; the message names file and field.
@@ -105,18 +105,7 @@ def read_yaml(file: Path) -> YoloSet:
     for key, value in content.items():
         if value and str(key) not in _OTHER_KEYS:
             _add_split(found, file, str(key), value, index)
-    if not found.splits:
-        raise DataError(f'{file}: names no split; add "train: images/train" and "val: images/val"')
     return found
-
-
-def yaml_names(file: Path) -> tuple[str, ...]:
-    """Return the class names of a .yaml file.
-
-    Raises:
-        DataError, DependencyError: see :func:`read_yaml`.
-    """
-    return _names(file, _parse(file).get("names"))
 
 
 def _parse(file: Path) -> dict[Any, Any]:
