@@ -408,6 +408,14 @@ def test_two_files_of_one_split(tmp_path):
     assert len(listing.splits["train"]) == 5
 
 
+def test_one_broken_file_of_several_is_an_error(tmp_path):
+    write("tool Edge Impulse", tmp_path)
+    put(tmp_path / "testing" / "bounding_boxes.labels", '{"boundingBoxes": {')
+    assert codes(read(tmp_path)) == (["broken_annotation"], ["picture_not_annotated"])
+    with pytest.raises(DataError, match=r"bounding_boxes\.labels: not valid JSON"):
+        load_dataset(tmp_path)
+
+
 # Explicit folders, and folders that are nothing
 
 
@@ -465,6 +473,20 @@ def test_what_was_seen_and_what_is_nearest(tmp_path):
         read(tmp_path)
     with pytest.raises(DataError, match=r"the file is no \.yaml of YOLO"):
         read(tmp_path / "images" / "b0.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("coco of FiftyOne", "labels.json"), ("tool CVAT for images", "annotations.xml")],
+)
+def test_annotations_that_are_cut_off_say_so(tmp_path, name, file):
+    path = write(name, tmp_path) / file
+    put(path, path.read_text()[:-200])
+    with pytest.raises(DataError, match=rf"{file}( is|:) not valid (JSON|XML) \("):
+        read(tmp_path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=rf"{file}( is not valid XML|: annotations not readable)"):
+        read(tmp_path)
 
 
 def test_annotations_without_pictures_say_so(tmp_path):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from quantdet.data.formats.folders import Tree, read_tree
+from quantdet.data.formats.voc_xml import safe_xml
 from quantdet.data.images import IMAGE_SUFFIXES
+from quantdet.data.records import FaultError, read_text
+from quantdet.errors import DataError
 
 _SHOWN = 6
+_LOOKED_AT = 5
 _LAYOUTS = (
     "VOC (a .xml for each picture, beside it or in a folder such as Annotations), COCO (.json with "
     "images and annotations) or YOLO (data.yaml, or a .txt for each picture)"
@@ -55,7 +60,27 @@ def _contents(tree: Tree) -> str:
 def _nearest(tree: Tree) -> str:
     if not tree.pictures:
         return f"no picture ({', '.join(IMAGE_SUFFIXES)}) is among them"
+    broken = _broken(tree)
+    if broken:
+        return broken
     for suffixes, remark in _NEAREST:
         if tree.with_suffix(*suffixes):
             return f"nearest is {remark}"
     return "there are pictures, but no annotations of them"
+
+
+def _broken(tree: Tree) -> str:
+    """Return which of the first annotation files cannot be read at all, and why."""
+    for file in tree.with_suffix(".xml", ".json", ".labels")[:_LOOKED_AT]:
+        try:
+            if file.lower().endswith(".xml"):
+                safe_xml(tree.root / file)
+            else:
+                json.loads(read_text(tree.root / file, "annotations"))
+        except FaultError as fault:
+            return f"{file} is {fault.args[1]}"
+        except DataError as error:
+            return str(error)
+        except (ValueError, RecursionError) as error:
+            return f"{file} is not valid JSON ({error})"
+    return ""

@@ -72,9 +72,9 @@ def read_tool_export(root: Path, progress: Tick = no_tick, reading: Reading = SE
     Raises:
         DataError: no such export.
     """
-    notes: list[Problem] = []
+    problems: list[Problem] = []
     place = root / (reading.annotations or "")
-    found = _all_entries(place, notes)
+    found = _all_entries(place, problems)
     if not found:
         raise DataError(
             f"{place}: no export of a tool here that quantdet knows; export VOC, COCO or YOLO"
@@ -88,31 +88,32 @@ def read_tool_export(root: Path, progress: Tick = no_tick, reading: Reading = SE
         progress(number, total)
     splits, loose = settle_loose(reader.splits(), folder)
     lists = root_lists(read_tree(folder), reader.index)
-    notes += [*loose, *reader.unused(), *unused_lists(lists, (), "the export says what is used")]
+    unused = unused_lists(lists, (), "the export says what is used")
+    notes = (*loose, *reader.unused(), *unused)
     listed = {name: tuple(records) for name, records in splits.items()}
-    return with_notes(Listing(folder, listed, notes=tuple(notes)))
+    return with_notes(Listing(folder, listed, problems=tuple(problems), notes=notes))
 
 
-def _all_entries(place: Path, notes: list[Problem]) -> list[tuple[Path, str, Entry]]:
+def _all_entries(place: Path, problems: list[Problem]) -> list[tuple[Path, str, Entry]]:
     """Return (file, split, entry) of all files; those of one picture may be in several."""
     if place.is_file():
-        return [(place, "", entry) for entry in _parse(place, notes)]
+        return [(place, "", entry) for entry in _parse(place, problems)]
     tree = read_tree(place)
     found = []
     for name in tree.with_suffix(*_PARSERS):
-        entries = _parse(place / name, notes)
+        entries = _parse(place / name, problems)
         split = split_of_annotations(name) or ""
         found += [(place / name, split, entry) for entry in entries]
     return found
 
 
-def _parse(file: Path, notes: list[Problem]) -> list[Entry]:
+def _parse(file: Path, problems: list[Problem]) -> list[Entry]:
     """Return what a file holds; nothing if it is of no known kind or not readable."""
     try:
         return list(_PARSERS[file.suffix.lower()](file)) if file.suffix.lower() in _PARSERS else []
     except DataError as error:
         reason = str(error).removeprefix(f"{file}: ")
-        notes.append(Problem(file, "annotation_not_used", f"is not used: {reason}", "warning"))
+        problems.append(Problem(file, "broken_annotation", reason))
         return []
 
 
