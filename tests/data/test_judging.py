@@ -271,3 +271,39 @@ def test_check_of_a_moved_copy_says_the_same(voc, tmp_path):
     copy = tmp_path / "elsewhere"
     shutil.copytree(voc.root, copy)
     assert kinds(check_dataset(copy)) == kinds(check_dataset(voc.root))
+
+
+def test_lines_that_are_listed_twice_are_said_in_voc_and_yolo(voc):
+    voc.add("a").add("b").add_to_list("train", "a")
+    result = check_dataset(voc.root)
+    assert [f.code for f in result.findings] == ["duplicate_entry"]
+    assert "1 lines that repeat" in result.findings[0].message
+    assert result.splits["train"].usable == 2
+    root = voc.root.parent / "yolo"
+    convert(load_dataset(voc.root), root, "yolo")
+    with (root / "train.txt").open("a") as stream:
+        stream.write("images/b.jpg\nimages/b.jpg\n")
+    (finding,) = check_dataset(root).findings
+    assert (finding.code, finding.count) == ("duplicate_entry", 2)
+    assert len(load_dataset(root).splits["train"]) == 2
+
+
+def test_two_categories_of_one_name_are_said(voc, make_object):
+    voc.add("a", make_object("cat") + make_object("dog", (2, 2, 50, 50)))
+    root = coco(voc, lambda content: content["categories"][1].update(name="cat "))
+    (finding,) = check_dataset(root).findings
+    assert (finding.severity, finding.code) == ("warning", "duplicate_category")
+    assert "categories 1, 2 are all called 'cat'" in finding.message
+    assert load_dataset(root).labels == ("cat",)
+
+
+def test_annotations_of_nobody_are_counted(voc, make_object):
+    voc.add("a", make_object("cat") + make_object("cat", (2, 2, 50, 50))).add("b")
+
+    def edit(content):
+        for item in content["annotations"][:2]:
+            item["image_id"] = 99
+
+    first = check_dataset(coco(voc, edit)).errors[0]
+    assert "image_id 99 is not in" in first.message
+    assert "(2 annotations)" in first.message

@@ -209,7 +209,7 @@ def _lists(tree: Tree, index: FileIndex) -> dict[str, Path]:
 def _split_by_lists(found: YoloSet, lists: Mapping[str, Path]) -> None:
     index = [FileIndex(found.root, read_tree(found.root).pictures)]
     for split, file in lists.items():
-        found.splits[split] = list(dict.fromkeys(listed_pictures(file, found.root, index)))
+        found.splits[split] = list(listed_pictures(file, found.root, index))
     if set(lists) == {"train"}:
         reason = "is the only list, as CVAT writes it; its pictures are divided anew"
         found.notes.append(Problem(lists["train"], "no_splits", reason, "warning"))
