@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quantdet.config import DataConfig, ModelConfig
+from quantdet.config import Config, DataConfig, ModelConfig
 from quantdet.data.check import check_configured, check_dataset
 from quantdet.data.configured import judge_configured, load_configured
 from quantdet.data.convert import convert
@@ -109,7 +109,7 @@ def test_the_remedy_for_names_that_look_alike_is_one(voc, make_object):
     (kind,) = by_kind(check_dataset(voc.root).findings[1:])
     assert kind.code == "similar_classes"
     config = DataConfig(root=voc.root, class_map={"Dog": "dog"})
-    assert "similar_classes" not in {f.code for f in check_configured(config).findings}
+    assert "similar_classes" not in {f.code for f in check_configured(Config(data=config)).findings}
 
 
 @pytest.mark.parametrize("kind", ["voc", "coco", "yolo"])
@@ -155,7 +155,7 @@ def test_skip_bad_makes_no_background_of_pictures_that_may_have_lost_their_objec
     root = coco(voc, edit)
     dataset = load_dataset(root, skip_bad=True)
     assert [s.image_id for s in dataset.splits["train"]] == ["b", "c"]
-    found = kinds(check_configured(DataConfig(root=root, skip_bad=True)))
+    found = kinds(check_configured(Config(data=DataConfig(root=root, skip_bad=True))))
     assert found == {("warning", "unknown_picture"): 1, ("warning", "lost_annotations"): 1}
 
 
@@ -171,7 +171,7 @@ def test_what_is_left_out_is_said_with_a_count(voc):
 def test_faults_in_a_split_that_nobody_uses_do_not_stop(voc):
     voc.add("a").add("b", splits=("tiny",)).add_xml("b", b"<annotation>")
     assert kinds(check_dataset(voc.root)) == {("warning", "broken_xml"): 1}
-    other = check_configured(DataConfig(root=voc.root, train_split="tiny"))
+    other = check_configured(Config(data=DataConfig(root=voc.root, train_split="tiny")))
     assert [f.code for f in other.errors] == ["broken_xml"]
 
 
@@ -198,7 +198,7 @@ def test_the_training_split_as_test_is_said(voc):
 def test_small_objects_are_told_for_the_model_at_hand(voc, make_object):
     voc.add("a", make_object("cat", (1, 1, 3, 3)) + make_object("cat", (1, 1, 60, 50)))
     ssd = ModelConfig(name="ssd", input_size=300)
-    small = check_configured(DataConfig(root=voc.root), ssd).findings[-1]
+    (small,) = check_configured(Config(data=DataConfig(root=voc.root), model=ssd)).findings
     assert (small.code, small.count) == ("small_objects", 1)
     assert "1 of 2 objects have sides under 15 pixels" in small.message
     assert "model.anchors=small_objects" in small.remedy
