@@ -13,7 +13,7 @@ from quantdet.cli.stages import ConfigFile, Overrides, Preset, SkipBad
 data_app = typer.Typer()
 
 DataRoot = Annotated[Path, typer.Argument(help="Data set folder, e.g. VOCdevkit/VOC2012.")]
-Format = Annotated[str, typer.Option("--format", help="auto, voc, coco or yolo.")]
+Format = Annotated[str, typer.Option("--format", help="auto, voc, coco, yolo or tool.")]
 Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line.")]
 
 
@@ -77,7 +77,7 @@ def data_prepare(
 def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
     root: DataRoot,
     data_format: Annotated[
-        str | None, typer.Option("--format", help="auto, voc, coco or yolo.")
+        str | None, typer.Option("--format", help="auto, voc, coco, yolo or tool.")
     ] = None,
     labels: Labels = None,
     config: ConfigFile = None,
