@@ -68,6 +68,8 @@ class Place:
         return not (self.split and other.split) or self.split == other.split
 
 
+# Several steps ask for the place of each file.
+@lru_cache(maxsize=1 << 16)
 def place_of(relative: str) -> Place:
     """Return the place of a file, given its path below the data set with "/"."""
     *folders, name = relative.split("/")
