@@ -307,3 +307,14 @@ def test_annotations_of_nobody_are_counted(voc, make_object):
     first = check_dataset(coco(voc, edit)).errors[0]
     assert "image_id 99 is not in" in first.message
     assert "(2 annotations)" in first.message
+
+
+def test_objects_that_a_choice_of_classes_leaves_out_are_counted(voc, make_object):
+    voc.add("a", make_object("cat") + make_object("dog", (2, 2, 50, 50)))
+    voc.add("b", make_object("dog")).add("c", make_object("cat"))
+    config = DataConfig(root=voc.root, classes=["cat"])
+    (finding,) = judge_configured(config).findings
+    assert (finding.code, finding.count) == ("class_left_out", 2)
+    assert "1 pictures are background by that" in finding.message
+    renamed = DataConfig(root=voc.root, class_map={"dog": "cat"})
+    assert judge_configured(renamed).findings == ()
