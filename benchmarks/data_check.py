@@ -97,7 +97,7 @@ def measure(root: Path) -> tuple[float, float, int]:
     """Return CPU seconds, seconds on the clock, and findings of one check."""
     config = load_config(values={"data": {"root": root}})
     cpu, start = time.process_time(), time.perf_counter()
-    result = check_configured(config.data, config.model)
+    result = check_configured(config)
     return time.process_time() - cpu, time.perf_counter() - start, len(result.findings)
 
 

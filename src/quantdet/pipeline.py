@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantdet.config import Config, DataConfig, load_config
-from quantdet.data.configured import judge_configured, load_configured
+from quantdet.data.configured import judge_configured, judge_training, load_configured
 from quantdet.data.contents import describe_contents, require_same
 from quantdet.data.facts import dataset_facts
 from quantdet.data.pictures import look_at_pictures
@@ -52,8 +52,7 @@ def run_train(config: Config, out: Path | str, progress: Progress = silent) -> R
     stage = _training_stages()[0]
     from quantdet.stages.check import check_config
 
-    judged = judge_configured(config.data, progress=partial(progress, "read annotations"))
-    judged, digests = look_at_pictures(judged, partial(progress, "check pictures"))
+    judged, digests = judge_training(config, progress=progress)
     dataset = judged.require()
     check_config(config, dataset)
     contents = describe_contents(dataset, digests)

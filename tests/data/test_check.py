@@ -25,7 +25,7 @@ def test_sound_data_set(voc, make_object):
     assert result.ok
     assert result.findings == ()
     assert calls[0] == ("read annotations", 0, 0)
-    assert calls[-1] == ("decode pictures", 2, 2)
+    assert calls[-1] == ("check pictures", 2, 2)
     report = json.loads(json.dumps(result.to_dict()))
     assert report["ok"] is True
     assert report["labels"] == ["cat", "dog"]

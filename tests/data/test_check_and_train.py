@@ -205,6 +205,16 @@ def test_they_agree_on_every_setting(voc, train, tmp_path, setting, sound):
     _agree(load_config(overrides=(*SETTINGS, setting), values=values), train, sound)
 
 
+@pytest.mark.parametrize(("split", "sound"), [("train", False), ("val", False), ("test", True)])
+def test_they_agree_on_what_a_model_of_one_object_can_learn(voc, train, make_object, split, sound):
+    root = _voc(voc)
+    cut = make_object(extra="<truncated>1</truncated>")
+    for path in root.glob(f"Annotations/{split}*"):
+        path.write_text(path.read_text().replace(make_object(), cut))
+    values = {"data": {"root": root, "cache_dir": root.parent / "cache"}}
+    _agree(load_config(preset="note", overrides=("model.width=0.35",), values=values), train, sound)
+
+
 @pytest.mark.parametrize("fault", [None, "empty", "cut", "split"])
 def test_they_agree_on_other_sources(voc, train, tmp_path, fault):
     root = _voc(voc)
@@ -222,7 +232,7 @@ def test_they_agree_on_other_sources(voc, train, tmp_path, fault):
 def _agree(config, train, sound):
     """Compare what the check says with what training does; ``sound`` None: whatever it is."""
     try:
-        result = check_configured(config.data)
+        result = check_configured(config)
         first = str(result.errors[0]) if result.errors else None
     except QuantdetError as error:
         first = str(error)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quantdet.config import DataConfig, ModelConfig
+from quantdet.config import Config, DataConfig, ModelConfig
 from quantdet.data.check import check_configured, check_dataset
 from quantdet.data.configured import judge_configured, load_configured
 from quantdet.data.convert import convert
@@ -109,7 +109,7 @@ def test_the_remedy_for_names_that_look_alike_is_one(voc, make_object):
     (kind,) = by_kind(check_dataset(voc.root).findings[1:])
     assert kind.code == "similar_classes"
     config = DataConfig(root=voc.root, class_map={"Dog": "dog"})
-    assert "similar_classes" not in {f.code for f in check_configured(config).findings}
+    assert "similar_classes" not in {f.code for f in check_configured(Config(data=config)).findings}
 
 
 @pytest.mark.parametrize("kind", ["voc", "coco", "yolo"])
@@ -155,7 +155,7 @@ def test_skip_bad_makes_no_background_of_pictures_that_may_have_lost_their_objec
     root = coco(voc, edit)
     dataset = load_dataset(root, skip_bad=True)
     assert [s.image_id for s in dataset.splits["train"]] == ["b", "c"]
-    found = kinds(check_configured(DataConfig(root=root, skip_bad=True)))
+    found = kinds(check_configured(Config(data=DataConfig(root=root, skip_bad=True))))
     assert found == {("warning", "unknown_picture"): 1, ("warning", "lost_annotations"): 1}
 
 
@@ -171,7 +171,7 @@ def test_what_is_left_out_is_said_with_a_count(voc):
 def test_faults_in_a_split_that_nobody_uses_do_not_stop(voc):
     voc.add("a").add("b", splits=("tiny",)).add_xml("b", b"<annotation>")
     assert kinds(check_dataset(voc.root)) == {("warning", "broken_xml"): 1}
-    other = check_configured(DataConfig(root=voc.root, train_split="tiny"))
+    other = check_configured(Config(data=DataConfig(root=voc.root, train_split="tiny")))
     assert [f.code for f in other.errors] == ["broken_xml"]
 
 
@@ -198,7 +198,7 @@ def test_the_training_split_as_test_is_said(voc):
 def test_small_objects_are_told_for_the_model_at_hand(voc, make_object):
     voc.add("a", make_object("cat", (1, 1, 3, 3)) + make_object("cat", (1, 1, 60, 50)))
     ssd = ModelConfig(name="ssd", input_size=300)
-    small = check_configured(DataConfig(root=voc.root), ssd).findings[-1]
+    (small,) = check_configured(Config(data=DataConfig(root=voc.root), model=ssd)).findings
     assert (small.code, small.count) == ("small_objects", 1)
     assert "1 of 2 objects have sides under 15 pixels" in small.message
     assert "model.anchors=small_objects" in small.remedy
@@ -271,3 +271,50 @@ def test_check_of_a_moved_copy_says_the_same(voc, tmp_path):
     copy = tmp_path / "elsewhere"
     shutil.copytree(voc.root, copy)
     assert kinds(check_dataset(copy)) == kinds(check_dataset(voc.root))
+
+
+def test_lines_that_are_listed_twice_are_said_in_voc_and_yolo(voc):
+    voc.add("a").add("b").add_to_list("train", "a")
+    result = check_dataset(voc.root)
+    assert [f.code for f in result.findings] == ["duplicate_entry"]
+    assert "1 lines that repeat" in result.findings[0].message
+    assert result.splits["train"].usable == 2
+    root = voc.root.parent / "yolo"
+    convert(load_dataset(voc.root), root, "yolo")
+    with (root / "train.txt").open("a") as stream:
+        stream.write("images/b.jpg\nimages/b.jpg\n")
+    (finding,) = check_dataset(root).findings
+    assert (finding.code, finding.count) == ("duplicate_entry", 2)
+    assert len(load_dataset(root).splits["train"]) == 2
+
+
+def test_two_categories_of_one_name_are_said(voc, make_object):
+    voc.add("a", make_object("cat") + make_object("dog", (2, 2, 50, 50)))
+    root = coco(voc, lambda content: content["categories"][1].update(name="cat "))
+    (finding,) = check_dataset(root).findings
+    assert (finding.severity, finding.code) == ("warning", "duplicate_category")
+    assert "categories 1, 2 are all called 'cat'" in finding.message
+    assert load_dataset(root).labels == ("cat",)
+
+
+def test_annotations_of_nobody_are_counted(voc, make_object):
+    voc.add("a", make_object("cat") + make_object("cat", (2, 2, 50, 50))).add("b")
+
+    def edit(content):
+        for item in content["annotations"][:2]:
+            item["image_id"] = 99
+
+    first = check_dataset(coco(voc, edit)).errors[0]
+    assert "image_id 99 is not in" in first.message
+    assert "(2 annotations)" in first.message
+
+
+def test_objects_that_a_choice_of_classes_leaves_out_are_counted(voc, make_object):
+    voc.add("a", make_object("cat") + make_object("dog", (2, 2, 50, 50)))
+    voc.add("b", make_object("dog")).add("c", make_object("cat"))
+    config = DataConfig(root=voc.root, classes=["cat"])
+    (finding,) = judge_configured(config).findings
+    assert (finding.code, finding.count) == ("class_left_out", 2)
+    assert "1 pictures are background by that" in finding.message
+    renamed = DataConfig(root=voc.root, class_map={"dog": "cat"})
+    assert judge_configured(renamed).findings == ()

@@ -133,3 +133,16 @@ def test_warnings_are_sentences(data, tmp_path):
     assert done.returncode == 0
     assert "warning: 2 x broken_xml, first: " in done.stderr
     assert ".py:" not in done.stderr
+
+
+def test_a_finished_run_is_measured_with_its_data_elsewhere(finished, scenes, tmp_path):
+    run, new = tmp_path / "run", tmp_path / "new"
+    shutil.copytree(finished, run)
+    shutil.copytree(scenes, new)
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace(str(scenes), str(tmp_path / "gone")))
+    options = ("--parity-pictures", "0", "--json")
+    assert quantdet_here("evaluate", run, *options).returncode == 2
+    done = quantdet_here("evaluate", run, "--data", new, *options)
+    assert done.returncode == 0, done.stderr
+    assert Run.open(run).load_config().data.root == new

@@ -104,7 +104,7 @@ def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
     values = {"data": {key: value for key, value in options.items() if value is not None}}
     settings = load_config(config, preset=preset, overrides=overrides or (), values=values)
     with bar() as progress:
-        result = check_configured(settings.data, settings.model, progress=progress)
+        result = check_configured(settings, progress)
     content = {**result.to_dict(), "settings": settings.model_dump(mode="json", include={"data"})}
     if out is not None:
         write_json(out, content)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quantdet.config import DataConfig, ModelConfig
-from quantdet.data.configured import judge_configured
+from quantdet.config import Config, DataConfig
+from quantdet.data.configured import judge_pictures, judge_training
 from quantdet.data.facts import ClassFacts, class_facts
 from quantdet.data.findings import Finding, by_kind
 from quantdet.data.formats import AUTO
 from quantdet.data.judging import Judged
-from quantdet.data.pictures import look_at_pictures
 from quantdet.data.records import Record
-from quantdet.data.sizes import small_objects
 from quantdet.progress import Progress, silent
-
-_READ = "read annotations"
 
 
 @dataclass(frozen=True)
@@ -115,37 +110,29 @@ def check_dataset(
         ConfigError: unknown format.
         DataError: the folder is no data set at all, or the label file is not usable.
     """
-    config = DataConfig(root=Path(root), format=format)
-    return check_configured(config, labels=labels, progress=progress)
+    judged, _ = judge_pictures(DataConfig(root=Path(root), format=format), labels, progress)
+    return _describe(judged)
 
 
-def check_configured(
-    config: DataConfig,
-    model: ModelConfig | None = None,
-    labels: Path | Sequence[str] | None = None,
-    progress: Progress = silent,
-) -> CheckResult:
+def check_configured(config: Config, progress: Progress = silent) -> CheckResult:
     """Say whether training with these settings would start, and all that is wrong.
 
     Args:
-        config: the [data] section.
-        model: the [model] section, to tell objects that are too small for it; None: no model.
-        labels: as of :func:`check_dataset`; None takes those of ``config``.
+        config: of the training.
         progress: called with (phase, done, total).
 
     Raises:
         ConfigError, DataError: as :func:`check_dataset`.
     """
-    progress(_READ, 0, 0)
-    judged = judge_configured(config, labels, progress=partial(progress, _READ))
-    judged, _ = look_at_pictures(judged, partial(progress, "decode pictures"))
-    findings = judged.findings
+    judged, _ = judge_training(config, progress=progress)
+    return _describe(judged)
+
+
+def _describe(judged: Judged) -> CheckResult:
     samples = [sample for members in judged.splits.values() for sample in members]
-    if model is not None:
-        findings += tuple(small_objects(judged.root, samples, model))
     splits = {split: _summary(judged, split, records) for split, records in judged.listed.items()}
     classes = class_facts(samples, judged.labels)
-    return CheckResult(judged.root, judged.labels, splits, classes, findings)
+    return CheckResult(judged.root, judged.labels, splits, classes, judged.findings)
 
 
 def _summary(judged: Judged, split: str, records: Sequence[Record]) -> SplitSummary:

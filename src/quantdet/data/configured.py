@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from quantdet.config import DataConfig, ExtraSource
+from quantdet.config import Config, DataConfig, ExtraSource
 from quantdet.data.classes import ClassChoice
 from quantdet.data.dataset import judge_listing, read_listing
 from quantdet.data.findings import Finding
 from quantdet.data.judging import LEAK_REMEDY, Judged, Use
+from quantdet.data.pictures import look_at_pictures
 from quantdet.data.reading import reading_of
 from quantdet.data.sample import Dataset
+from quantdet.data.sizes import small_objects
 from quantdet.data.splitting import divide
-from quantdet.progress import Tick, no_tick
+from quantdet.data.suitable import nothing_chosen
+from quantdet.progress import Progress, Tick, no_tick, silent
 
+_READ = "read annotations"
 _NO_VALIDATION = ("none", "")
 
 
@@ -65,6 +70,37 @@ def judge_configured(
         for extra in config.extra:
             judged = judged.join(_extra(extra, config, judged.labels), config.train_split)
     return replace(judged, found=(*judged.found, *_same_names(config, judged)))
+
+
+def judge_pictures(
+    config: DataConfig,
+    labels: Path | Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> tuple[Judged, Mapping[Path, str]]:
+    """Return :func:`judge_configured` with every picture decoded once, and picture → digest.
+
+    Args:
+        config: as there.
+        labels: as there.
+        progress: called with (phase, done, total).
+    """
+    progress(_READ, 0, 0)  # some files take seconds before the first picture is known
+    judged = judge_configured(config, labels, progress=partial(progress, _READ))
+    return look_at_pictures(judged, partial(progress, "check pictures"))
+
+
+def judge_training(
+    config: Config,
+    labels: Path | Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> tuple[Judged, Mapping[Path, str]]:
+    """Return :func:`judge_pictures` with what [model] and [target] can make of the data.
+
+    Whatever stops `quantdet train` on account of the data is an error here.
+    """
+    judged, digests = judge_pictures(config.data, labels, progress)
+    more = [*nothing_chosen(judged, config), *small_objects(judged.dataset, config.model)]
+    return replace(judged, found=(*judged.found, *more)), digests
 
 
 def _same_names(config: DataConfig, judged: Judged) -> Iterator[Finding]:

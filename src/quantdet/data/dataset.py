@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,24 +74,43 @@ def judge_listing(
         ConfigError: a class is chosen that there is not.
         DataError: the labels given are not usable.
     """
+    found: list[Finding] = []
     if choice is not None:
-        listing = choice.apply(listing)
+        whole, listing = listing, choice.apply(listing)
+        found += _objects_left_out(whole, listing)
     root = str(listing.root)
-    nameless: list[Finding] = []
     try:
         names = resolve_labels(listing, labels)
         if not names and not use.learn:
             message = "no annotated object in any split"
             remedy = "look at it with `quantdet data check`, or give the classes with a label file"
-            nameless.append(Finding("error", "no_objects", root, message, remedy))
+            found.append(Finding("error", "no_objects", root, message, remedy))
     except DataError as error:
         if labels is not None:
             raise
         names = ()
         reason = str(error).removeprefix(f"{root}: ")
-        nameless.append(Finding("error", "class_names", root, reason))
+        found.append(Finding("error", "class_names", root, reason))
     judged = judge(listing, names, use)
-    return replace(judged, found=(*judged.found, *nameless))
+    return replace(judged, found=(*judged.found, *found))
+
+
+def _objects_left_out(before: Listing, after: Listing) -> Iterator[Finding]:
+    """Yield how many objects a choice of classes leaves out, and how many pictures it empties."""
+    pairs = {
+        id(old): (len(old.sample.objects), len(new.sample.objects))
+        for split, records in before.splits.items()
+        for old, new in zip(records, after.splits[split], strict=True)
+        if old.sample is not None and new.sample is not None
+    }
+    count = sum(old - new for old, new in pairs.values())
+    emptied = sum(old > new == 0 for old, new in pairs.values())
+    if count:
+        message = (
+            f"{count} objects are left out by data.classes or data.class_map; {emptied} pictures "
+            "are background by that"
+        )
+        yield Finding("warning", "class_left_out", str(after.root), message, count=count)
 
 
 def read_listing(

@@ -11,11 +11,11 @@ from quantdet.data.records import Problem
 Severity = Literal["error", "warning"]
 
 SKIP = "leave such samples out with --skip-bad (skip_bad=True)"
-_LISTED = "restore it, or take it off the split lists"
+_GONE = "restore it, or take the picture out of the set"
 _REMEDIES = {
-    "missing_picture": _LISTED,
-    "missing_annotation": _LISTED,
-    "broken_picture": "replace it, or take it off the split lists",
+    "missing_picture": _GONE,
+    "missing_annotation": _GONE,
+    "broken_picture": "replace it, or take it out of the set",
     "unknown_class": "add it to the label file, or correct the name",
     "size_mismatch": "correct size and boxes, or store the picture upright",
 }

@@ -166,7 +166,7 @@ def fit_box(box_xyxy: Box, size_hw: tuple[int, int], *, clip: bool = False) -> t
     """
     x1, y1, x2, y2 = box_xyxy
     height, width = size_hw
-    if 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height:
+    if 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height:  # nearly all are
         return box_xyxy, ""
     if x2 < x1 or y2 < y1:
         raise FaultError("inverted_box", f"corners are swapped in box {_show(box_xyxy)}")

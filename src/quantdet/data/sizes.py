@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 from quantdet.config import ModelConfig
 from quantdet.data.facts import box_side
 from quantdet.data.findings import Finding
-from quantdet.data.sample import Sample
+from quantdet.data.sample import Dataset
 from quantdet.kinds import DETECTOR, find_family, find_kind
 
 SMALLEST_ANCHORS = {"classic": 0.1, "small_objects": 0.05}
@@ -18,21 +17,22 @@ SMALLEST_ANCHORS = {"classic": 0.1, "small_objects": 0.05}
 _LOCALIZER_STRIDE = 32
 
 
-def small_objects(root: Path, samples: Iterable[Sample], model: ModelConfig) -> Iterator[Finding]:
+def small_objects(dataset: Dataset, model: ModelConfig) -> Iterator[Finding]:
     """Yield how many objects a model can hardly find, and which setting helps.
 
     An object with half the side of the smallest anchor has an IoU of 0.25 with it at best; one
     smaller than half a cell leaves little trace in the map.
     """
     limit = _least_side(model)
-    sides = [box_side(item.box_xyxy, s.size_hw) for s in samples for item in s.objects]
+    pictures = {s.image_path: s for members in dataset.splits.values() for s in members}
+    sides = [box_side(item.box_xyxy, s.size_hw) for s in pictures.values() for item in s.objects]
     small = sum(side * model.input_size < limit for side in sides)
     if limit and small:
         message = (
             f"{small} of {len(sides)} objects have sides under {limit:.0f} pixels at the model's "
             f"input of {model.input_size} pixels, which is too small for {model.name!r}"
         )
-        yield Finding("warning", "small_objects", str(root), message, _remedy(model), small)
+        yield Finding("warning", "small_objects", str(dataset.root), message, _remedy(model), small)
 
 
 def _least_side(model: ModelConfig) -> float:

@@ -168,6 +168,7 @@ class _SplitFile:
             self.annotations.setdefault(image, []).append(item)
         self.categories = self._categories(content.get("categories"), reading.names)
         self.names = {_key(number): name for number, name, _ in self.categories}
+        self.notes += _shared_names(path, self.names)
 
     def _categories(self, found: Any, names: Sequence[str]) -> list[tuple[Any, str, bool]]:
         """Return number and name of each, and whether it may be a mere heading."""
@@ -188,7 +189,8 @@ class _SplitFile:
         for image, items in self.annotations.items():
             if image not in known:
                 shown = items[0].get("image_id")
-                reason = f'{_name(items[0])}: image_id {shown!r} is not in "images"'
+                more = f" ({len(items)} annotations)" if len(items) > 1 else ""
+                reason = f'{_name(items[0])}: image_id {shown!r} is not in "images"{more}'
                 yield Problem(self.path, "unknown_picture", reason)
 
     def records(self) -> Iterator[Record]:
@@ -449,6 +451,15 @@ def _named_categories(path: Path, items: Sequence[Any]) -> list[tuple[Any, str, 
                 "category its own id"
             )
     return list(found.values())
+
+
+def _shared_names(path: Path, names: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the names that several categories have: they are one class."""
+    for name, count in Counter(names.values()).items():
+        if count > 1:
+            ids = ", ".join(number for number, other in names.items() if other == name)
+            reason = f"categories {ids} are all called {name!r} and are one class"
+            yield Problem(path, "duplicate_category", reason, "warning")
 
 
 def _need(path: Path, item: Any, key: str, where: str) -> Any:

@@ -76,7 +76,8 @@ class Place:
         return not (self.split and other.split) or self.split == other.split
 
 
-@lru_cache(maxsize=1 << 17)
+# Several steps ask for the place of each file.
+@lru_cache(maxsize=1 << 16)
 def place_of(relative: str) -> Place:
     """Return the place of a file, given its path below the data set with "/"."""
     *folders, name = relative.split("/")

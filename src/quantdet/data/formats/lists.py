@@ -61,14 +61,22 @@ def read_lists(files: Iterable[Path], classes: Callable[[], Collection[str]]) ->
         for file, name in names.items()
         if name in STANDARD_SPLITS and split_name(file.stem) is None and name != file.stem
     ]
-    return _undivided(
-        SplitLists({names[file]: plain[file] for file in names}, tuple(notes), tuple(plain))
-    )
+    notes += _repeats(plain)
+    entries = {name: [*dict.fromkeys(plain[file])] for file, name in names.items()}
+    return _undivided(SplitLists(entries, tuple(notes), tuple(plain)))
 
 
 def _lines(file: Path) -> list[str]:
     lines = (line.strip() for line in read_text(file, "split list").splitlines())
-    return list(dict.fromkeys(line for line in lines if line))
+    return [line for line in lines if line]
+
+
+def _repeats(lines: Mapping[Path, Sequence[str]]) -> Iterator[Problem]:
+    for file, content in lines.items():
+        count = len(content) - len(set(content))
+        if count:
+            reason = f"has {count} lines that repeat another one; each picture counts once"
+            yield Problem(file, "duplicate_entry", reason, "warning")
 
 
 def _is_class_list(

@@ -220,7 +220,7 @@ def _lists(tree: Tree, in_root: Sequence[Path]) -> dict[str, Path]:
 def _split_by_lists(found: YoloSet, lists: Mapping[str, Path]) -> None:
     index = [FileIndex(found.root, read_tree(found.root).pictures)]
     for split, file in lists.items():
-        found.splits[split] = list(dict.fromkeys(listed_pictures(file, found.root, index)))
+        found.splits[split] = list(listed_pictures(file, found.root, index))
     first = next((path for paths in found.splits.values() for path in paths), Path())
     if set(lists) == {"train"} and first.parent.name == _CVAT_FOLDER:
         reason = "is the only list, as CVAT writes it; its pictures are divided anew"

@@ -187,7 +187,7 @@ def _add_split(found: YoloSet, file: Path, key: str, value: Any, index: list[Fil
         found.notes.append(Problem(file, "yaml_key_not_used", reason, "warning"))
         return
     pictures = [p for target in targets if target for p in _pictures(found, target, index)]
-    found.splits[split or key] = list(dict.fromkeys(pictures))
+    found.splits[split or key] = pictures
 
 
 def _target(root: Path, value: str) -> Path | None:
