@@ -13,28 +13,29 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from quantdet.data.formats.coco_files import (
+    find_files,
+    index_pictures,
+    json_files,
+    looks_like_coco,
+    picture_folders,
+)
 from quantdet.data.formats.folders import (
-    ANNOTATION_FOLDERS,
     FileIndex,
-    Tree,
     clean_name,
     is_file,
     place_of,
     read_tree,
-    split_of_annotations,
 )
-from quantdet.data.formats.lists import root_lists, unused_lists
 from quantdet.data.images import picture_size
 from quantdet.data.records import (
     SEARCHED,
-    UNSPLIT,
     Box,
     FaultError,
     Listing,
@@ -51,16 +52,12 @@ from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.atomic import write_text
 
-# Files of the official download that hold other tasks.
-_OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")
-_TASK_PREFIX = re.compile(r"^(instances|annotations)_")
-
 
 def is_coco(root: Path) -> bool:
     """Return whether ``root`` is a COCO data set, or the JSON file of one."""
     if is_file(root):
-        return _looks_like_coco(root)
-    return root.is_dir() and any(_json_files(read_tree(root)))
+        return looks_like_coco(root)
+    return root.is_dir() and any(json_files(read_tree(root)))
 
 
 def read_coco(root: Path, progress: Tick = no_tick, reading: Reading = SEARCHED) -> Listing:
@@ -79,8 +76,8 @@ def read_coco(root: Path, progress: Tick = no_tick, reading: Reading = SEARCHED)
         DataError: no COCO data, or a file is no such JSON; the message names file and field.
     """
     place = root / (reading.annotations or "")
-    files, notes = _files(place)
-    pictures = _pictures(root, place, reading)
+    files, notes = find_files(place)
+    pictures = index_pictures(root, place, reading)
     parsed = {split: _SplitFile(path, split, pictures, reading) for split, path in files.items()}
     total = sum(len(file.images) for file in parsed.values())
     splits: dict[str, tuple[Record, ...]] = {}
@@ -158,7 +155,7 @@ class _SplitFile:
         self._split = split
         self._clip = reading.clip
         self._pictures = pictures
-        self._folders = [pictures.root] if reading.images else _picture_folders(path, split)
+        self._folders = [pictures.root] if reading.images else picture_folders(path, split)
         content = _parse(path)
         self.images = [_entry(path, item, n) for n, item in enumerate(content["images"])]
         self.annotated = "annotations" in content
@@ -346,81 +343,6 @@ def _size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
         reason = str(error).removeprefix(f"{path}: ")
         problems.append(Problem(path, "broken_picture", reason))
         return None
-
-
-def _files(root: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """Return split → JSON file, and notes.
-
-    Raises:
-        DataError: ``root`` is no COCO data set.
-    """
-    if is_file(root):
-        return {UNSPLIT: root}, []
-    tree = read_tree(root)
-    found = list(_json_files(tree)) if root.is_dir() else []
-    if not found:
-        raise DataError(
-            f"{root}: no COCO data here; expected annotations/instances_train.json, or a .json "
-            'file with "images", "annotations" and "categories" beside the pictures'
-        )
-    named = {file: _split_of(file) for file in found}
-    if len(found) == 1 and named[found[0]] is None:
-        return {UNSPLIT: root / found[0]}, []
-    files: dict[str, Path] = {}
-    notes = []
-    for file, split in named.items():
-        name = split or _TASK_PREFIX.sub("", PurePosixPath(file).stem)
-        known = files.setdefault(name, root / file)
-        if known != root / file:
-            reason = f"is not used: {known} is of split {name!r}, too"
-            notes.append(Problem(root / file, "annotation_not_used", reason, "warning"))
-    lists = root_lists(tree, FileIndex(root, tree.pictures))
-    return files, [*notes, *unused_lists(lists, (), "the JSON files say what the splits are")]
-
-
-def _json_files(tree: Tree) -> Iterator[str]:
-    """Yield COCO's files, those with the official name and those nearest to the root first."""
-    files = tree.with_suffix(".json")
-    files.sort(key=lambda f: ("instances_" not in f, f.count("/"), f))
-    return (file for file in files if _looks_like_coco(tree.root / file))
-
-
-def _split_of(file: str) -> str | None:
-    folder, _, name = file.rpartition("/")
-    return split_of_annotations(f"{folder}/{_TASK_PREFIX.sub('', name)}")
-
-
-def _looks_like_coco(path: Path) -> bool:
-    if path.suffix.lower() != ".json" or path.name.startswith((".", *_OTHER_TASKS)):
-        return False
-    if path.name.startswith("instances_"):
-        return True  # the official name; such files are large, and are read only once
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return False
-    return '"images"' in text and ('"categories"' in text or '"annotations"' in text)
-
-
-def _pictures(root: Path, place: Path, reading: Reading) -> FileIndex:
-    """Return an index of all pictures of the data set."""
-    folder = root / (reading.images or "") if root.is_dir() else _data_folder(place)
-    return FileIndex(folder, read_tree(folder).pictures)
-
-
-def _data_folder(file: Path) -> Path:
-    """Return the data set that a JSON file is in, perhaps in a folder for annotations."""
-    parent = file.parent
-    return parent.parent if parent.name.lower() in ANNOTATION_FOLDERS else parent
-
-
-def _picture_folders(path: Path, split: str) -> list[Path]:
-    stem = _TASK_PREFIX.sub("", path.stem)
-    folders = []
-    for root in dict.fromkeys((_data_folder(path), path.parent)):
-        for name in ("images", "JPEGImages", "data", "."):
-            folders += [root / name / stem, root / name / split, root / name]
-    return folders
 
 
 def _parse(path: Path) -> dict[str, Any]:

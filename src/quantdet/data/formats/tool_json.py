@@ -18,7 +18,6 @@ from quantdet.errors import DataError
 
 # Attributes of VIA that hold the class where there are several.
 _CLASS_KEYS = ("class", "label", "name", "type", "category", "object")
-_BACKGROUND_KEYS = ("regions", "boundingBoxes", "annotations")
 
 
 def parse_json(file: Path) -> Iterator[Entry]:
