@@ -264,10 +264,10 @@ def test_oriented_boxes_are_refused_by_name(tmp_path):
 def test_missing_test_and_unknown_keys_are_noted(tmp_path):
     write("yolo of Ultralytics", tmp_path)
     yaml = tmp_path / "coco8.yaml"
-    more = "owner: me\nminival: images/val\n"
+    more = "owner: me\nminival: images/val\nvalid: images/train\n"
     put(yaml, yaml.read_text().replace("images/test", "images/nowhere") + more)
     listing = read(tmp_path)
-    assert list(listing.splits) == ["train", "val", "minival"]
+    assert list(listing.splits) == ["train", "val", "minival", "valid"]
     assert [note.reason.partition(":")[0] for note in listing.notes] == ["test", "owner"]
     put(yaml, yaml.read_text().replace("val: images/val", "val: images/gone"))
     with pytest.raises(DataError, match="val: images/gone is neither a folder"):
@@ -331,9 +331,11 @@ def test_list_with_relative_and_absolute_paths(tmp_path, monkeypatch):
     write("yolo lists", tmp_path / "set")
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "set" / "autosplit_train.txt"
-    put(file, f"./images/p1.jpg\n{tmp_path}/set/images/p2.jpg\n")
+    lines = ("./images/p1.jpg", f"{tmp_path}/set/images/p2.jpg", f"{tmp_path}/set/images/p1.jpg")
+    put(file, "\n".join(lines))
     listing = read(tmp_path.joinpath("set").relative_to(tmp_path))
-    assert [r.image_id for r in listing.splits["train"]] == ["p1", "p2"]
+    assert [r.image_id for r in listing.splits["train"]] == ["p1", "p2", "p1"]
+    assert len({r.image_path for r in listing.splits["train"]}) == 2
 
 
 def test_yaml_decides_over_voc_folders_and_several_are_refused(tmp_path):
@@ -433,7 +435,7 @@ def test_explicit_folders(tmp_path, name):
         read(tmp_path, reading), UNSPLIT
     )
     assert objects(read(tmp_path, reading), UNSPLIT) == 11
-    with pytest.raises(DataError, match="nowhere: no such folder"):
+    with pytest.raises(DataError, match=r"nowhere: no such file or folder; correct data\.images"):
         read(tmp_path, Reading(images=tmp_path / "nowhere"))
 
 

@@ -76,12 +76,12 @@ def find_format(root: Path, name: str = AUTO, reading: Reading = SEARCHED) -> Re
     if name != AUTO and name not in READABLE:
         known = ", ".join((AUTO, *READABLE))
         raise ConfigError(f"data.format {name!r} is unknown; choose one of {known}")
-    for path in (root, *_named(root, reading)):
-        if not path.exists():
-            raise DataError(
-                f"{path}: no such folder; give the data set with --data, or get one with "
-                "`quantdet data download voc2012`"
-            )
+    if not root.exists():
+        raise DataError(
+            f"{root}: no such folder; give the data set with --data, or get one with "
+            "`quantdet data download voc2012`"
+        )
+    _require_named(root, reading)
     if name != AUTO:
         return READABLE[name]
     if reading.annotations is None and find_yaml(root) is not None:
@@ -95,8 +95,10 @@ def find_format(root: Path, name: str = AUTO, reading: Reading = SEARCHED) -> Re
     return found
 
 
-def _named(root: Path, reading: Reading) -> list[Path]:
-    return [root / part for part in (reading.images, reading.annotations) if part is not None]
+def _require_named(root: Path, reading: Reading) -> None:
+    for key, part in (("images", reading.images), ("annotations", reading.annotations)):
+        if part is not None and not (root / part).exists():
+            raise DataError(f"{root / part}: no such file or folder; correct data.{key}")
 
 
 def _by_annotations(place: Path) -> ReadFormat | None:

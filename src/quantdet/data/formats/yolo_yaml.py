@@ -187,7 +187,8 @@ def _add_split(found: YoloSet, file: Path, key: str, value: Any, index: list[Fil
         found.notes.append(Problem(file, "yaml_key_not_used", reason, "warning"))
         return
     pictures = [p for target in targets if target for p in _pictures(found, target, index)]
-    found.splits[split or key] = pictures
+    # A second name of a split, as valid beside val, is a split of its own.
+    found.splits[key if split in found.splits else split or key] = pictures
 
 
 def _target(root: Path, value: str) -> Path | None:
@@ -238,4 +239,7 @@ def listed_pictures(file: Path, root: Path, index: list[FileIndex]) -> Iterator[
                 index.append(FileIndex(root, read_tree(root).pictures))
             name = index[0].find(line)
             path = path if name is None else root / name
+        if path.is_absolute() and not root.is_absolute():  # beside a relative one it is the same
+            here = root.resolve()
+            path = root / path.relative_to(here) if path.is_relative_to(here) else path
         yield path
