@@ -47,6 +47,10 @@ class ExtraSource(_Section):
     """Split to take; empty takes the name in `data.train_split`."""
     class_map: dict[str, str] = {}
     """As `data.class_map`, for this folder."""
+    images: Path | None = None
+    """As `data.images`."""
+    annotations: Path | None = None
+    """As `data.annotations`."""
 
 
 class DataConfig(_Section):
@@ -55,7 +59,16 @@ class DataConfig(_Section):
     root: Path = Path("VOCdevkit/VOC2012")
     """Folder of the data set."""
     format: str = "auto"
-    """`voc`, `coco` or `yolo`; `auto` finds out."""
+    """`voc`, `coco`, `yolo` or `tool`; `auto` finds out."""
+    images: Path | None = None
+    """Folder of the pictures, where they are not found; relative to `root`."""
+    annotations: Path | None = None
+    """Folder of the annotations or the file that holds them, where they are not found; relative to
+    `root`."""
+    unlabelled: Literal["error", "background"] = "error"
+    """A picture of VOC data without an annotation file is an `error`, or `background`."""
+    clip: bool = False
+    """Cut boxes at the border of the picture, however far outside they are."""
     train_split: str = "train"
     """Split to train on."""
     val_split: str = "val"
@@ -72,7 +85,8 @@ class DataConfig(_Section):
     class_map: dict[str, str] = {}
     """Class of the data = class to learn; "" leaves its objects out."""
     extra: list[ExtraSource] = []
-    """More training pictures: `[[data.extra]]` with `root`, `format`, `split`, `class_map`."""
+    """More training pictures: `[[data.extra]]` with `root`, `format`, `split`, `class_map`,
+    `images`, `annotations`."""
     skip_bad: bool = False
     """Leave faulty samples out instead of stopping at the first."""
     cache_dir: Path | None = None

@@ -17,6 +17,10 @@ class DataError(QuantdetError):
     """A data set, picture or annotation is missing or malformed."""
 
 
+class DataWarning(UserWarning):
+    """A data set can be used, but something about it is worth knowing."""
+
+
 class ModelError(QuantdetError):
     """A model file, checkpoint or contract is missing, corrupt or does not fit."""
 

@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantdet.config import Config, DataConfig, load_config
-from quantdet.data.configured import load_configured
-from quantdet.data.dataset import fingerprint
+from quantdet.data.configured import judge_configured, judge_training, load_configured
+from quantdet.data.contents import describe_contents, require_same
 from quantdet.data.facts import dataset_facts
+from quantdet.data.pictures import look_at_pictures
 from quantdet.data.sample import Dataset
-from quantdet.errors import ConfigError, DataError, DependencyError, ModelError, QuantdetError
+from quantdet.errors import ConfigError, DependencyError, ModelError, QuantdetError
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.progress import Progress, silent
+from quantdet.results.contents import Contents
 from quantdet.runs import Run
 from quantdet.system.quiet import quiet_stderr
 
@@ -50,13 +52,16 @@ def run_train(config: Config, out: Path | str, progress: Progress = silent) -> R
     stage = _training_stages()[0]
     from quantdet.stages.check import check_config
 
-    dataset = _load(config)
+    judged, digests = judge_training(config, progress=progress)
+    dataset = judged.require()
     check_config(config, dataset)
-    run = Run.create(out, config)
+    contents = describe_contents(dataset, digests)
+    run = _save_config(Run(out), config, contents)
     with _recorded(run, "train") as entry:
         _write_data_facts(run, config, dataset)
         trained = stage(config, dataset, run.float_dir, progress)
-        entry.update(trained.summary, data_fingerprint=fingerprint(dataset))
+        contents.save(run.pictures_file)
+        entry.update(trained.summary, data_fingerprint=contents.fingerprint)
     return run
 
 
@@ -65,6 +70,8 @@ def run_qat(run: Run, progress: Progress = silent) -> Run:
     stage = _training_stages()[1]
     config = run.load_config()
     dataset = _load(config, run)
+    if run.pictures_file.exists():
+        _require_same(run, describe_contents(dataset), config.data.root)
     with _recorded(run, "qat") as entry:
         entry.update(
             stage(config, dataset, run.float_dir / "model.keras", run.qat_dir, progress).summary
@@ -292,13 +299,45 @@ def run_all(config: Config, out: Path | str, progress: Progress = silent) -> Run
     return run
 
 
-def update_config(run: Run, overrides: Sequence[str]) -> None:
+def update_config(
+    run: Run,
+    overrides: Sequence[str] = (),
+    data: Path | str | None = None,
+    splits: Sequence[str] | None = None,
+) -> None:
     """Change sections of a run's configuration that later stages read, and save it.
+
+    [data] may change, too, as long as it still describes the pictures and annotations that the
+    float model was trained with.
+
+    Args:
+        run: after ``train``.
+        overrides: ``section.key=value`` strings.
+        data: where the data set is now; None: where it was.
+        splits: those that have to be there; None: all of training.
 
     Raises:
         ConfigError: the change would touch what the float model was trained with.
+        DataError: the data differs; the message says in what.
     """
-    Run.create(run.root, load_config(run.config_file, overrides=overrides))
+    values = None if data is None else {"data": {"root": data}}
+    config = load_config(run.config_file, overrides=overrides, values=values)
+    contents = None
+    if data is not None or config.data != run.load_config().data:
+        contents = describe_contents(_load(config, run, splits))
+    _save_config(run, config, contents)
+
+
+def _save_config(run: Run, config: Config, contents: Contents | None) -> Run:
+    """Save a configuration; of other [data] ``contents`` have to be those of training."""
+    moved = contents is not None and run.pictures_file.exists() and run.config_file.exists()
+    if moved and contents is not None and config.data != run.load_config().data:
+        _require_same(run, contents, config.data.root)
+    return Run.create(run.root, config, same_data=moved)
+
+
+def _require_same(run: Run, contents: Contents, root: Path) -> None:
+    require_same(Contents.read(run.pictures_file), contents, root)
 
 
 def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list[Path]:
@@ -347,14 +386,11 @@ def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], Any]
 def _load(config: Config, run: Run | None = None, splits: Sequence[str] | None = None) -> Dataset:
     """Load the data set; of an existing run with the labels that it was trained with."""
     labels = None if run is None else _labels(run)
-    dataset = load_configured(config.data, labels, splits)
-    wanted = config.data.train_split if splits is None else splits[0]
-    if wanted not in dataset.splits:
-        raise DataError(
-            f"{config.data.root}: has no split {wanted!r}, only {', '.join(dataset.splits)}; "
-            "set it in [data]"
-        )
-    return dataset
+    judged = judge_configured(config.data, labels, splits)
+    if config.data.skip_bad:
+        judged, _ = look_at_pictures(judged)
+    judged.raise_first()
+    return judged.dataset
 
 
 def _test_pictures(run: Run) -> list[Path]:

@@ -1,7 +1,7 @@
 """A run is a folder; this module knows what lies where in it.
 
-runs/NAME/{config.toml, manifest.json, data.json, float/, qat/, export/, metrics.json,
-details.json, examples/, analysis.json, analysis.png, verify.json, report.html}
+runs/NAME/{config.toml, manifest.json, data.json, pictures.json, float/, qat/, export/,
+metrics.json, details.json, examples/, analysis.json, analysis.png, verify.json, report.html}
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ class Run:
         return self.root / "data.json"
 
     @property
+    def pictures_file(self) -> Path:
+        """Digests of the pictures and annotations that the float model was trained with."""
+        return self.root / "pictures.json"
+
+    @property
     def analysis_file(self) -> Path:
         """What quantization does to every layer."""
         return self.root / "analysis.json"
@@ -97,8 +102,14 @@ class Run:
         return self.root / "report.html"
 
     @classmethod
-    def create(cls, root: Path | str, config: Config) -> Run:
+    def create(cls, root: Path | str, config: Config, *, same_data: bool = False) -> Run:
         """Open ``root`` for writing and save the configuration.
+
+        Args:
+            root: the folder.
+            config: the configuration.
+            same_data: what [data] describes is known to be what the run was made with, even
+                where the settings differ.
 
         Raises:
             ConfigError: the folder holds a float model that was made with other settings.
@@ -109,7 +120,7 @@ class Run:
         if root.exists() and not root.is_dir():
             raise QuantdetError(f"{root}: is a file; choose another run folder with --out")
         if run.config_file.exists():
-            changed = _differences(run.load_config(), config)
+            changed = _differences(run.load_config(), config, same_data)
             if changed and run.float_dir.exists():
                 raise ConfigError(
                     f"{root}: holds a run with another {', '.join(changed)}; "
@@ -161,10 +172,10 @@ class Run:
         write_json(self.manifest_file, manifest)
 
 
-def _differences(before: Config, after: Config) -> list[str]:
+def _differences(before: Config, after: Config, same_data: bool) -> list[str]:
     """Return the settings of the float model that differ, with their values in ``before``."""
     changed = []
-    for section in ("data", "target", "model", "train"):
+    for section in (*(() if same_data else ("data",)), "target", "model", "train"):
         old, new = getattr(before, section), getattr(after, section)
         for key, value in old:
             if _located(value) != _located(getattr(new, key)):

@@ -106,6 +106,22 @@ def test_name_that_is_there_twice(tmp_path):
         extract(archive, tmp_path / "out")
 
 
+def test_backslashes_between_folders(tmp_path):
+    files = {"VOC\\Annotations\\a.xml": b"<a/>", "VOC\\JPEGImages\\": b""}
+    extract(make_zip(tmp_path / "x.zip", files), tmp_path / "out")
+    assert (tmp_path / "out/VOC/Annotations/a.xml").read_bytes() == b"<a/>"
+    assert (tmp_path / "out/VOC/JPEGImages").is_dir()
+
+
+def test_empty_and_cut_off_zips(tmp_path):
+    with pytest.raises(DamagedArchiveError, match=r"e\.zip: holds no file"):
+        extract(make_zip(tmp_path / "e.zip", {}), tmp_path / "out")
+    short = make_zip(tmp_path / "s.zip")
+    short.write_bytes(short.read_bytes()[:-60])
+    with pytest.raises(DamagedArchiveError, match=r"s\.zip: the zip is not whole"):
+        extract(short, tmp_path / "out")
+
+
 def test_damaged_and_no_archive(tmp_path):
     text = tmp_path / "page.zip"
     text.write_text("<!DOCTYPE html><title>Sign in</title>")

@@ -58,7 +58,7 @@ def test_given_labels_set_the_order(voc, make_object, tmp_path):
 
 def test_unknown_class(voc, make_object):
     voc.add("a", make_object("cat")).add("b", make_object("cow"))
-    with pytest.raises(DataError, match=r"b\.xml: class 'cow'.*label file \(now: cat\).*--skip"):
+    with pytest.raises(DataError, match=r"b\.xml: class 'cow'.*labels \(cat\); add .*--skip"):
         load_dataset(voc.root, labels=["cat"])
     dataset = load_dataset(voc.root, labels=["cat"], skip_bad=True)
     assert [s.image_id for s in dataset.splits["train"]] == ["a"]

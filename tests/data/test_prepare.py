@@ -171,6 +171,15 @@ def test_target_that_links_to_the_source_keeps_it(tmp_path):
     assert content(kit / "VOC2012") == MERGED
 
 
+def test_ids_with_spaces_are_whole_lines(tmp_path):
+    folder = tmp_path / "raw" / "VOC2012"
+    for name in ("JPEGImages/2008 a.jpg", "ImageSets/Main/train.txt"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text("2008 a\n2008 b  1\n")
+    result = prepare_voc(tmp_path / "raw", tmp_path / "kit")
+    assert (result.pictures, result.listed_without_picture) == (1, 1)
+
+
 def test_listed_ids_without_picture_are_counted(tmp_path):
     source = kaggle(tmp_path / "raw")
     (source / "VOC2012_test/VOC2012_test/JPEGImages/x.jpg").unlink()

@@ -6,7 +6,7 @@ from PIL import Image
 
 from quantdet.data.check import check_dataset
 from quantdet.data.dataset import load_dataset
-from quantdet.data.formats.yolo import is_yolo
+from quantdet.data.formats.yolo import is_yolo, read_yolo
 from quantdet.errors import DataError
 
 
@@ -48,12 +48,13 @@ def test_polygon_gives_its_bounding_box(root):
 
 
 def test_no_labels_and_empty_labels_are_background(root):
-    write(root / "labels" / "train" / "train.txt", "\n")
-    (root / "labels" / "val" / "val.txt").unlink()
+    picture(root / "images" / "train" / "empty.png")
+    write(root / "labels" / "train" / "empty.txt", "\n")
+    picture(root / "images" / "val" / "none.png")
     dataset = load_dataset(root)
-    assert [s.objects for members in dataset.splits.values() for s in members] == [(), ()]
+    objects = {s.image_id: len(s.objects) for members in dataset.splits.values() for s in members}
+    assert objects == {"empty": 0, "train": 1, "none": 0, "val": 1}
     assert all(s.annotated for members in dataset.splits.values() for s in members)
-    assert check_dataset(root).ok
 
 
 @pytest.mark.parametrize(
@@ -106,11 +107,13 @@ def test_faulty_line_is_named_and_can_be_left_out(root, line, code, reason):
     assert [f.code for f in check_dataset(root).errors] == [code]
 
 
-def test_labels_without_picture_and_listed_picture_that_is_missing(root):
+def test_labels_without_picture_are_noted(root):
     write(root / "labels" / "train" / "lone.txt", "0 0.5 0.5 0.2 0.2\n")
-    with pytest.raises(DataError, match=r"lone\.txt: there is no picture for these labels"):
-        load_dataset(root)
-    (root / "labels" / "train" / "lone.txt").unlink()
+    (note,) = read_yolo(root).notes
+    assert (note.code, note.file.name) == ("labels_without_picture", "lone.txt")
+
+
+def test_listed_picture_that_is_missing(root):
     write(root / "data.yaml", "train: list.txt\nnames: [cat, dog]\n")
     write(root / "list.txt", "images/train/gone.png\n")
     with pytest.raises(DataError, match=r"gone\.png: picture not found, but listed"):
@@ -125,7 +128,6 @@ def test_labels_without_picture_and_listed_picture_that_is_missing(root):
         ("names: [cat, cat]\ntrain: images/train", "names has cat twice"),
         ("names: {0: cat, 2: dog}\ntrain: images/train", "without gaps"),
         ("names: [cat]\ntrain: nowhere", "train: nowhere is neither a folder nor"),
-        ("names: [cat]", "names no split"),
         ("just text", "holds no keys"),
     ],
 )

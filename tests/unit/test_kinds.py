@@ -67,8 +67,6 @@ def test_sizes(name, size, says):
         ("qat.ranges=fixed", "qat.ranges: 'fixed' is unknown"),
         ("qat.recipe=static_wi8", "qat.recipe: recipe 'static_wi8' is unknown"),
         ("qat.recipe=[['conv9.*', 'static_wi4_ai8'], ['.*', 'static_wi8_ai8']]", "matches no"),
-        ("data.test_split=tests", "data.test_split: there is no 'tests'; choose one of train"),
-        ("data.val_split=valid", "data.val_split: there is no 'valid'"),
         ("predict.class_thresholds={dog=0.5}", "'dog' is no class; choose of cat"),
         ("train.finetune_from=block_99", "finetune_from = 'block_99': no such layer"),
     ],

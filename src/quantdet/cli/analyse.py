@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from quantdet.cli.output import Json, show
+from quantdet.cli.stages import MovedData
 
 
-def analyse(
+def analyse(  # noqa: PLR0913, PLR0917 - options of the command line
     run_dir: Annotated[Path, typer.Argument(help="Run folder, after `quantdet qat`.")],
     pictures: Annotated[
         int, typer.Option("--pictures", min=1, help="Of the validation split.")
@@ -23,6 +24,7 @@ def analyse(
         ),
     ] = True,
     all_layers: Annotated[bool, typer.Option("--all", help="Show all layers, not 15.")] = False,
+    data: MovedData = None,
     as_json: Json = False,
 ) -> None:
     """Find the layers that quantization hurts, and why; writes analysis.json and analysis.png.
@@ -35,6 +37,8 @@ def analyse(
     from quantdet.runs import Run
 
     run = Run.open(run_dir)
+    if data is not None:
+        pipeline.update_config(run, data=data)
     with bar() as progress:
         result = pipeline.run_analyse(
             run, pictures=pictures, sensitivity=sensitivity, progress=progress

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -21,7 +22,7 @@ from quantdet.cli.output import help_without_command, register
 from quantdet.cli.stages import config, demo, export, qat, report, run, train
 from quantdet.cli.verify import verify
 from quantdet.cli.web import web
-from quantdet.errors import QuantdetError
+from quantdet.errors import DataWarning, QuantdetError, QuantizationWarning
 
 app = typer.Typer(
     help="Images with boxes in, full-integer uint8 LiteRT detector out, measured on the file.",
@@ -35,6 +36,9 @@ for command in (
     *(predict, verify, benchmark, web, models),
 ):
     register(app, command)
+
+
+_OUR_WARNINGS = (DataWarning, QuantizationWarning)
 
 
 def _show_version(wanted: bool) -> None:
@@ -62,8 +66,12 @@ def main() -> None:
     # TensorFlow's C++ part reads this when it is first imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        # Without standalone mode click returns the code of typer.Exit instead of leaving.
-        code = app(standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            for ours in _OUR_WARNINGS:
+                warnings.simplefilter("default", ours)
+            # Without standalone mode click returns the code of typer.Exit instead of leaving.
+            code = app(standalone_mode=False)
     except QuantdetError as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -75,6 +83,22 @@ def main() -> None:
             _fail(error.format_message())
         raise
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_warning(  # noqa: PLR0913, PLR0917 - as Python calls it
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what people should know as a sentence, and what programmers should as usual."""
+    if issubclass(category, _OUR_WARNINGS):
+        typer.echo(f"warning: {message}", err=True)
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        typer.echo(text, err=True, nl=False)
 
 
 def _fail(message: str) -> None:

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from quantdet.cli.output import Json, help_without_command, register, show
+from quantdet.cli.stages import ConfigFile, Overrides, Preset, SkipBad
 
 data_app = typer.Typer()
 
 DataRoot = Annotated[Path, typer.Argument(help="Data set folder, e.g. VOCdevkit/VOC2012.")]
-Format = Annotated[str, typer.Option("--format", help="auto, voc, coco or yolo.")]
+Format = Annotated[str, typer.Option("--format", help="auto, voc, coco, yolo or tool.")]
 Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line.")]
 
 
@@ -73,29 +74,41 @@ def data_prepare(
     show(result.to_dict(), as_json, text)
 
 
-def data_check(
+def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
     root: DataRoot,
-    data_format: Format = "auto",
+    data_format: Annotated[
+        str | None, typer.Option("--format", help="auto, voc, coco, yolo or tool.")
+    ] = None,
     labels: Labels = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the findings as JSON.")] = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+    overrides: Overrides = None,
+    skip_bad: SkipBad = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write all of it as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for everything that would spoil training; exit code 2 if something does.
+    """Look for everything that would spoil training; exit code 2 if `train` would stop.
+
+    It decides as `train` does with the same --config, --preset, --set and --skip-bad.
 
     Example: quantdet data check VOCdevkit/VOC2012
+    Example: quantdet data check VOCdevkit/VOC2007 --set data.train_split=trainval
     """
     from quantdet.cli.bars import bar
-    from quantdet.cli.tables import check_table
-    from quantdet.data.check import check_dataset
+    from quantdet.cli.data_text import check_text
+    from quantdet.config import load_config
+    from quantdet.data.check import check_configured
     from quantdet.system.atomic import write_json
 
+    options = {"root": root, "format": data_format, "labels": labels, "skip_bad": skip_bad or None}
+    values = {"data": {key: value for key, value in options.items() if value is not None}}
+    settings = load_config(config, preset=preset, overrides=overrides or (), values=values)
     with bar() as progress:
-        result = check_dataset(
-            root, format=data_format, labels=labels, progress=progress.named("check")
-        )
+        result = check_configured(settings, progress)
+    content = {**result.to_dict(), "settings": settings.model_dump(mode="json", include={"data"})}
     if out is not None:
-        write_json(out, result.to_dict())
-    show(result.to_dict(), as_json, check_table(result.to_dict()))
+        write_json(out, content)
+    show(content, as_json, check_text(result, settings.model.input_size, out))
     if not result.ok:
         raise typer.Exit(2)
 

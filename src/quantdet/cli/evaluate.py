@@ -19,10 +19,15 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
         str, typer.Argument(help="Run folder; or a .tflite with its contract, with --data.")
     ],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Data set for a .tflite; a run knows its own.")
+        Path | None,
+        typer.Option("--data", help="Data set for a .tflite; where that of a run is now."),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Split of --data.")] = "test",
-    data_format: Annotated[str, typer.Option("--format", help="Format of --data.")] = "auto",
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split of --data, for a .tflite.")
+    ] = None,
+    data_format: Annotated[
+        str | None, typer.Option("--format", help="Format of --data, for a .tflite.")
+    ] = None,
     parity_pictures: Annotated[
         int, typer.Option("--parity-pictures", min=0, help="Of a run; 0 leaves parity out.")
     ] = 16,
@@ -38,25 +43,30 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
     from quantdet.runtime.pretrained import find_model
 
     path = find_model(model)
-    if path.is_dir() and data is not None:
-        raise ConfigError(
-            f"{path}: is a run, which is measured on its own data (config.toml); leave --data "
-            f"out, or give {path / 'export' / 'model.tflite'}"
-        )
+    source = {"root": data, "test_split": split, "format": data_format}
+    given = {key: value for key, value in source.items() if value is not None}
     with bar() as progress:
         metrics = (
-            _run(path, parity_pictures, progress)
+            _run(path, given, parity_pictures, progress)
             if path.is_dir()
-            else _file(path, {"root": data, "test_split": split, "format": data_format}, progress)
+            else _file(path, given, progress)
         )
     show(metrics, as_json, metrics_table(metrics))
 
 
-def _run(path: Path, parity_pictures: int, progress: Any) -> AnyMetrics:
+def _run(path: Path, data: dict[str, Any], parity_pictures: int, progress: Any) -> AnyMetrics:
     from quantdet import pipeline
     from quantdet.runs import Run
 
     run = Run.open(path)
+    if data.keys() - {"root"}:
+        raise ConfigError(
+            f"{path}: is a run, which is measured on its own test split (config.toml); leave "
+            f"--split and --format out, or give {run.model_file} to measure other data"
+        )
+    if data:
+        splits = (run.load_config().data.test_split,)
+        pipeline.update_config(run, data=data["root"], splits=splits)
     return pipeline.run_evaluate(run, parity_pictures=parity_pictures, progress=progress)
 
 
@@ -64,7 +74,7 @@ def _file(path: Path, data: dict[str, Any], progress: Any) -> AnyMetrics:
     from quantdet import pipeline
     from quantdet.config import DataConfig
 
-    if data["root"] is None:
+    if "root" not in data:
         raise ConfigError(
             f"{path}: is a model file; say with --data on which data set it is to be measured, "
             "e.g. --data VOCdevkit/VOC2007"

@@ -24,6 +24,10 @@ Preset = Annotated[
     str | None, typer.Option("--preset", help=f"One of {', '.join(preset_names())}.")
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data set folder.")]
+MovedData = Annotated[
+    Path | None,
+    typer.Option("--data", help="Where the data set of the run is now; has to be the same."),
+]
 OutRun = Annotated[Path, typer.Option("--out", help="Run folder to make, or to resume.")]
 Weights = Annotated[
     str | None, typer.Option("--weights", help="voc-ssd300, coco, imagenet, none, or a file.")
@@ -95,7 +99,7 @@ def train(  # noqa: PLR0913, PLR0917 - options of the command line
     typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
 
 
-def qat(run_dir: RunDir, overrides: Overrides = None) -> None:
+def qat(run_dir: RunDir, overrides: Overrides = None, data: MovedData = None) -> None:
     """Quantize the float model and fine-tune it quantization-aware.
 
     Example: quantdet qat runs/voc --set qat.epochs=5
@@ -105,7 +109,7 @@ def qat(run_dir: RunDir, overrides: Overrides = None) -> None:
     from quantdet.runs import Run
 
     run = Run.open(run_dir)
-    pipeline.update_config(run, overrides or ())
+    pipeline.update_config(run, overrides or (), data)
     with bar() as progress:
         pipeline.run_qat(run, progress)
     typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
@@ -126,6 +130,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", help="Of a .tflite: folder for the files.")
     ] = None,
+    data: MovedData = None,
 ) -> None:
     """Write .tflite files, each with its contract; integer files are checked to be integer.
 
@@ -136,13 +141,18 @@ def export(
     from quantdet.runs import Run
 
     wanted = formats or ["uint8"]
+    if source.is_file() and data is not None:
+        raise QuantdetError("--data goes with a run; a .tflite needs none")
     if source.is_file():
         paths = pipeline.export_model(source, wanted, out)
     elif out is not None:
         raise QuantdetError("--out goes with a .tflite; a run has its own export folder")
     else:
+        run = Run.open(source)
+        if data is not None:
+            pipeline.update_config(run, data=data)
         with bar() as progress:
-            paths = pipeline.run_export(Run.open(source), wanted, progress)
+            paths = pipeline.run_export(run, wanted, progress)
     for path in paths:
         size = path.stat().st_size
         typer.echo(f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"))

@@ -41,25 +41,6 @@ def latency_table(rows: Sequence[dict[str, Any]]) -> str:
     return table(("kernels", "threads", "median ms", "p90 ms", "min ms"), cells)
 
 
-def check_table(result: dict[str, Any]) -> str:
-    """Return splits and findings of ``quantdet data check``."""
-    splits = table(
-        ("split", "pictures", "annotated", "objects"),
-        [
-            (name, str(row["pictures"]), str(row["annotated"]), str(row["objects"]))
-            for name, row in result["splits"].items()
-        ],
-    )
-    findings = [
-        f"{item['severity']}: {item['file']}: {item['message']} [{item['code']}]"
-        for item in result["findings"]
-    ]
-    verdict = (
-        "the data is ready for training" if result["ok"] else "training would stop; fix the errors"
-    )
-    return "\n".join([splits, "", *findings, verdict])
-
-
 def predictions_text(results: Sequence[Any]) -> str:
     """Return what ``quantdet predict`` found: a line per picture, many objects below it."""
     lines = []

@@ -59,6 +59,8 @@ def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _members(archive) as members:
+            if all(member.is_folder for member in members):
+                raise DamagedArchiveError(archive, "holds no file; download it again")
             _refuse_unsafe(archive, members)
             _require_space(archive, target.parent, sum(member.size for member in members))
             with tempfile.TemporaryDirectory(
@@ -100,6 +102,8 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
     else:
         with archive.open("rb") as stream:
             start = stream.read(24)
+        if start.startswith(b"PK"):
+            raise DamagedArchiveError(archive, "the zip is not whole; download it again")
         raise DamagedArchiveError(
             archive,
             f"neither zip nor tar (begins with {start!r}); download it again, or give a folder, "
@@ -111,7 +115,9 @@ def _zip_member(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     kind = stat.S_IFMT(info.external_attr >> 16)
     # Zips made on Windows have no file mode at all.
     plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
-    return _Member(info.filename, info.file_size, info.is_dir(), plain, lambda: packed.open(info))
+    # Some of them have backslashes between folders.
+    name = info.filename.replace("\\", "/")
+    return _Member(name, info.file_size, name.endswith("/"), plain, lambda: packed.open(info))
 
 
 def _tar_member(packed: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:

@@ -1,61 +1,43 @@
-"""Look at every file of a data set and say all that is wrong with it."""
+"""Say all that is wrong with a data set, and what it holds."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from PIL import ExifTags, Image
-
-from quantdet.data.dataset import read_listing, resolve_labels, unknown_classes
-from quantdet.data.digest import digest_files, map_threads
+from quantdet.config import Config, DataConfig
+from quantdet.data.configured import judge_pictures, judge_training
+from quantdet.data.facts import ClassFacts, class_facts
+from quantdet.data.findings import Finding, by_kind
 from quantdet.data.formats import AUTO
-from quantdet.data.images import read_image
-from quantdet.data.records import Listing, Problem, Record
-from quantdet.data.splitting import divide
-from quantdet.errors import DataError
-from quantdet.progress import Tick, no_tick
-
-_NESTED = ({"train", "trainval"}, {"val", "trainval"})
-_APART = {"train", "val", "trainval", "test"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know about a data set.
-
-    Attributes:
-        severity: "error" stops training (unless bad samples are skipped), "warning" does not.
-        code: short name of the kind of finding, e.g. "broken_xml".
-        file: the file or folder at fault.
-        message: what is wrong and what to do.
-    """
-
-    severity: Literal["error", "warning"]
-    code: str
-    file: str
-    message: str
+from quantdet.data.judging import Judged
+from quantdet.data.records import Record
+from quantdet.progress import Progress, silent
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What a split holds, counted over usable objects.
+    """What a split holds.
 
     Attributes:
-        pictures: ids in the list.
+        used: whether the settings make use of it.
+        pictures: those listed.
         annotated: False for a split without annotations.
-        objects: annotated objects.
+        usable: pictures that nothing is wrong with.
+        background: usable pictures without an object.
+        objects: of usable pictures.
         difficult: objects marked difficult.
         truncated: objects marked truncated.
         classes: objects of each class, in label order.
     """
 
+    used: bool
     pictures: int
     annotated: bool
+    usable: int
+    background: int
     objects: int
     difficult: int
     truncated: int
@@ -64,21 +46,30 @@ class SplitSummary:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Everything found; ``ok`` says whether the data is ready for training."""
+    """Everything found; ``ok`` says whether training would start.
+
+    Attributes:
+        root: folder of the data set.
+        labels: class names in the order of class ids.
+        splits: name → what it holds.
+        classes: name → its boxes.
+        findings: errors and warnings.
+    """
 
     root: Path
     labels: tuple[str, ...]
     splits: Mapping[str, SplitSummary]
+    classes: Mapping[str, ClassFacts]
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """True if there is no error (warnings do not count)."""
+        """Whether there is no error."""
         return not self.errors
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings that stop training."""
+        """Findings that stop training."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,6 +79,11 @@ class CheckResult:
             "ok": self.ok,
             "labels": list(self.labels),
             "splits": {name: asdict(summary) for name, summary in self.splits.items()},
+            "classes": {name: asdict(facts) for name, facts in self.classes.items()},
+            "kinds": [
+                {"severity": kind.severity, "code": kind.code, "count": kind.count}
+                for kind in by_kind(self.findings)
+            ],
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -97,142 +93,62 @@ def check_dataset(
     *,
     format: str = AUTO,
     labels: Path | Sequence[str] | None = None,
-    progress: Tick = no_tick,
+    progress: Progress = silent,
 ) -> CheckResult:
     """Read every annotation, decode every picture, compare the splits.
+
+    The default settings of [data] decide which splits are trained on; :func:`check_configured`
+    takes others.
 
     Args:
         root: folder of the data set.
         format: key of ``FORMATS``, or "auto".
         labels: label file or class names; None takes the classes found.
-        progress: called with (pictures decoded, all pictures).
+        progress: called with (phase, done, total).
 
     Raises:
         ConfigError: unknown format.
         DataError: the folder is no data set at all, or the label file is not usable.
     """
-    root = Path(root)
-    listing = divide(read_listing(root, format))
-    findings = [*_empty_splits(listing), *map(_finding, listing.problems)]
-    try:
-        names = resolve_labels(listing, labels)
-    except DataError as error:
-        if labels is not None:
-            raise
-        names = ()
-        findings.append(Finding("error", "no_objects", str(listing.root), str(error)))
-    # One picture may be listed in several splits; look at it once.
-    records = {id(r): r for members in listing.splits.values() for r in members}
-    unique = list(records.values())
-    for record in unique:
-        problems = [*record.problems, *(unknown_classes(record, names) if names else ())]
-        findings += [_finding(problem) for problem in problems]
-    for found in map_threads(_check_picture, unique, progress):
-        findings += found
-    findings += _duplicates(listing)
-    splits = {split: _summary(members, names) for split, members in listing.splits.items()}
-    findings += _untrained_classes(listing.root, splits)
-    return CheckResult(listing.root, names, splits, tuple(dict.fromkeys(findings)))
+    judged, _ = judge_pictures(DataConfig(root=Path(root), format=format), labels, progress)
+    return _describe(judged)
 
 
-def _finding(problem: Problem) -> Finding:
-    return Finding("error", problem.code, str(problem.file), problem.reason)
+def check_configured(config: Config, progress: Progress = silent) -> CheckResult:
+    """Say whether training with these settings would start, and all that is wrong.
+
+    Args:
+        config: of the training.
+        progress: called with (phase, done, total).
+
+    Raises:
+        ConfigError, DataError: as :func:`check_dataset`.
+    """
+    judged, _ = judge_training(config, progress=progress)
+    return _describe(judged)
 
 
-def _empty_splits(listing: Listing) -> Iterator[Finding]:
-    for split, members in listing.splits.items():
-        if not members:
-            message = f"split {split!r} is empty; put picture ids into its list or remove it"
-            yield Finding("error", "empty_split", str(listing.root), message)
-    if not listing.splits:
-        yield Finding("error", "empty_split", str(listing.root), "holds no picture at all")
+def _describe(judged: Judged) -> CheckResult:
+    samples = [sample for members in judged.splits.values() for sample in members]
+    splits = {split: _summary(judged, split, records) for split, records in judged.listed.items()}
+    classes = class_facts(samples, judged.labels)
+    return CheckResult(judged.root, judged.labels, splits, classes, judged.findings)
 
 
-def _check_picture(record: Record) -> list[Finding]:
-    path = record.image_path
-    if any(p.code in ("missing_picture", "broken_picture") for p in record.problems):
-        return []
-    try:
-        height, width = read_image(path).shape[:2]
-        with Image.open(path) as image:
-            orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except DataError as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        return [Finding("error", "broken_picture", str(path), reason)]
-    if record.sample is None or not record.sample.annotated:
-        return []
-    turned = f"; EXIF orientation {orientation} turns the picture" if orientation > 1 else ""
-    if (height, width) != tuple(record.sample.size_hw):
-        noted = f"{record.sample.size_hw[1]}x{record.sample.size_hw[0]}"
-        message = (
-            f"says {noted} (width x height), but the picture seen upright is {width}x{height}"
-            f"{turned}; correct size and boxes, or store the picture upright"
-        )
-        return [Finding("error", "size_mismatch", str(record.annotation_path), message)]
-    if turned:
-        message = (
-            f"EXIF orientation {orientation} turns or mirrors the picture; make sure that the "
-            "boxes were drawn on the upright picture, or store it upright"
-        )
-        return [Finding("warning", "exif_rotation", str(path), message)]
-    return []
-
-
-def _duplicates(listing: Listing) -> Iterator[Finding]:
-    present = [
-        r.image_path
-        for members in listing.splits.values()
-        for r in members
-        if r.image_path.is_file()
-    ]
-    digests = digest_files(present)
-    for first, second in combinations(listing.splits, 2):
-        if {first, second} in _NESTED:
-            continue
-        # A list of the user's own may well be a part of another one.
-        severity: Literal["error", "warning"] = "error" if {first, second} <= _APART else "warning"
-        # Two folders may well hold different pictures of one name.
-        paths = {record.image_path for record in listing.splits[first]}
-        by_content = {digests.get(r.image_path, ""): r for r in listing.splits[first]}
-        for record in listing.splits[second]:
-            file = str(record.image_path)
-            if record.image_path in paths:
-                message = f"is in split {first!r} and in {second!r}; take it off one of the lists"
-                yield Finding(severity, "duplicate_id", file, message)
-                continue
-            twin = by_content.get(digests.get(record.image_path, "absent"))
-            if twin is not None:
-                message = (
-                    f"split {second!r} has the very picture that is {twin.image_id!r} in "
-                    f"{first!r}; take one of them off its list"
-                )
-                yield Finding("warning", "duplicate_picture", file, message)
-
-
-def _summary(members: Iterable[Record], labels: Sequence[str]) -> SplitSummary:
-    records = list(members)
-    samples = [record.sample for record in records if record.sample is not None]
+def _summary(judged: Judged, split: str, records: Sequence[Record]) -> SplitSummary:
+    used = split in judged.splits
+    found = [record.sample for record in records if record.sample is not None]
+    samples = judged.splits[split] if used else found
     objects = [item for sample in samples for item in sample.objects]
-    counts = Counter(item.label for item in objects)
+    labels = [item.label for item in objects]
     return SplitSummary(
+        used=used,
         pictures=len(records),
-        annotated=not samples or any(sample.annotated for sample in samples),
+        annotated=not found or any(sample.annotated for sample in found),
+        usable=len(samples),
+        background=sum(sample.annotated and not sample.objects for sample in samples),
         objects=len(objects),
         difficult=sum(item.difficult for item in objects),
         truncated=sum(item.truncated for item in objects),
-        classes={name: counts[name] for name in labels},
+        classes={name: labels.count(name) for name in judged.labels},
     )
-
-
-def _untrained_classes(root: Path, splits: Mapping[str, SplitSummary]) -> Iterator[Finding]:
-    train = splits.get("train")
-    if train is None:
-        return
-    for name, count in train.classes.items():
-        elsewhere = [split for split, summary in splits.items() if summary.classes[name]]
-        if count == 0 and elsewhere:
-            message = (
-                f"class {name!r} is in {', '.join(elsewhere)}, but has no object in 'train'; add "
-                "pictures of it to train, or it cannot be learned"
-            )
-            yield Finding("warning", "class_not_in_train", str(root), message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,6 +57,24 @@ def read_label_file(path: Path) -> tuple[str, ...]:
     """
     lines = read_text(path, "label file").splitlines()
     return check_labels([line.strip() for line in lines if line.strip()], str(path))
+
+
+def read_label_map(path: Path) -> tuple[str, ...]:
+    """Read the class names that a tool writes beside its annotations.
+
+    Understood are one name a line, CVAT's ``labelmap.txt`` (name:colour:parts:actions) and the
+    ``.pbtxt`` of the TF Object Detection API. Repetitions and what is no name are passed over.
+
+    Raises:
+        DataError: not readable.
+    """
+    text = read_text(path, "label map")
+    if path.suffix.lower() == ".pbtxt":
+        names = re.findall(r"""\bname:\s*["']([^"']+)["']""", text)
+    else:
+        lines = (line.strip() for line in text.splitlines())
+        names = [re.sub(r":[^:]*:[^:]*:[^:]*$", "", line) for line in lines if line[:1] != "#"]
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def check_labels(names: Iterable[str], where: str) -> tuple[str, ...]:

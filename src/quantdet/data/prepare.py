@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from quantdet.data.digest import map_threads
+from quantdet.data.formats.folders import FileIndex
+from quantdet.data.formats.lists import find_entry
 from quantdet.data.images import IMAGE_SUFFIXES
 from quantdet.data.links import place_file
 from quantdet.errors import DataError
@@ -249,9 +251,9 @@ def _remove_empty(tree: Path, source: Path) -> None:
 def _count(result: PrepareResult) -> PrepareResult:
     root = result.root
     files = {kind: _files(root / kind, suffixes) for kind, suffixes in _KINDS.items()}
-    pictures = {path.stem for path in files[Path("JPEGImages")]}
+    index = FileIndex(root, [path.name for path in files[Path("JPEGImages")]])
     listed = {
-        line.split()[0]
+        line.strip()
         for path in files[Path("ImageSets/Main")]
         for line in path.read_text("utf-8-sig", errors="replace").splitlines()
         if line.strip()
@@ -261,7 +263,7 @@ def _count(result: PrepareResult) -> PrepareResult:
         pictures=len(files[Path("JPEGImages")]),
         annotations=len(files[Path("Annotations")]),
         lists=len(files[Path("ImageSets/Main")]),
-        listed_without_picture=len(listed - pictures),
+        listed_without_picture=sum(find_entry(index, line) is None for line in listed),
     )
 
 

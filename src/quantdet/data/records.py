@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError
@@ -25,6 +26,8 @@ class FaultError(Exception):
 
 BOX_SLACK_PX = 1.0
 """A box this far outside the picture is a rounding of the annotator's tool, and is clipped."""
+BOX_SLACK_SHARE = 0.025
+"""So is one that is out by this share of the picture's side; this is worth a note."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,13 @@ class Problem:
         file: the file at fault.
         code: short name of the kind of fault, e.g. "broken_xml".
         reason: what is wrong, with the values found.
+        severity: "error" stops training, unless bad samples are skipped; "warning" does not.
     """
 
     file: Path
     code: str
     reason: str
+    severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
         return f"{self.file}: {self.reason}"
@@ -56,7 +61,7 @@ class Record:
             without annotations.
         sample: the picture and its objects; None where nothing usable was found. Objects with
             a faulty box are not in it, they are in ``problems``.
-        problems: every fault found without decoding the picture.
+        problems: every fault found without decoding the picture; errors only.
         size_from_annotation: False where the annotation names no size and the picture's
             header was read instead.
     """
@@ -79,15 +84,57 @@ class Listing:
             one split :data:`UNSPLIT`.
         labels: class names in the order of class ids, where the format has such a list.
         problems: faults that belong to no picture.
+        notes: warnings, of single pictures, too: what was passed over, guessed or clipped.
     """
 
     root: Path
     splits: Mapping[str, tuple[Record, ...]]
     labels: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
 
 
-Reader = Callable[[Path, Tick], Listing]
+def with_notes(listing: Listing) -> Listing:
+    """Return ``listing`` with the warnings of its records moved to its notes."""
+    unique = {id(r): r for records in listing.splits.values() for r in records if r.problems}
+    notes = [p for record in unique.values() for p in record.problems if p.severity == "warning"]
+    if not notes:
+        return listing
+    cleared = {
+        key: replace(r, problems=tuple(p for p in r.problems if p.severity == "error"))
+        for key, r in unique.items()
+    }
+    splits = {
+        split: tuple(cleared.get(id(r), r) for r in records)
+        for split, records in listing.splits.items()
+    }
+    return replace(listing, splits=splits, notes=(*listing.notes, *notes))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user says about a data set beside its folder.
+
+    Attributes:
+        images: folder of the pictures, relative to the data set; None: it is searched for.
+        annotations: folder of the annotations or the one file that holds them, relative to the
+            data set; None: they are searched for.
+        names: class names for labels that have only numbers, and no list of names of their own.
+        clip: cut boxes at the border of the picture, however far outside they are.
+        unlabelled: what a picture is whose annotation file is missing (VOC).
+    """
+
+    images: Path | None = None
+    annotations: Path | None = None
+    names: tuple[str, ...] = ()
+    clip: bool = False
+    unlabelled: Literal["error", "background"] = "error"
+
+
+SEARCHED = Reading()
+"""Everything is searched for."""
+
+Reader = Callable[[Path, Tick, Reading], Listing]
 """Folder in, listing out. Raises DataError if the folder is not of the format."""
 
 Writer = Callable[[Path, Sequence[str], Mapping[str, Sequence[Sample]]], int]
@@ -97,33 +144,45 @@ The pictures are in the folder already; ``Sample.image_path`` says where.
 """
 
 
-def fit_box(
-    box_xyxy: tuple[float, float, float, float], size_hw: tuple[int, int]
-) -> tuple[tuple[float, float, float, float] | None, str, str]:
-    """Clip a box that is outside the picture by at most :data:`BOX_SLACK_PX`.
+Box = tuple[float, float, float, float]
+
+
+def fit_box(box_xyxy: Box, size_hw: tuple[int, int], *, clip: bool = False) -> tuple[Box, str]:
+    """Cut a box at the border of its picture, where it is out by rounding.
+
+    Rounding is up to :data:`BOX_SLACK_PX` or :data:`BOX_SLACK_SHARE`, whichever is more.
 
     Args:
         box_xyxy: absolute pixels, 0-based.
         size_hw: (height, width) of the picture.
+        clip: cut boxes that are further outside, too.
 
     Returns:
-        (box, "", "") or (None, code, reason) if the box is not usable.
+        The box inside the picture, and a remark if more than :data:`BOX_SLACK_PX` was cut off,
+        else "".
+
+    Raises:
+        FaultError: the box is not usable.
     """
     x1, y1, x2, y2 = box_xyxy
     height, width = size_hw
+    if 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height:  # nearly all are
+        return box_xyxy, ""
     if x2 < x1 or y2 < y1:
-        return None, "inverted_box", f"corners are swapped in box {_show(box_xyxy)}"
-    outside = max(-x1, -y1, x2 - width, y2 - height)
-    if outside > BOX_SLACK_PX:
-        reason = (
-            f"box {_show(box_xyxy)} is {outside:g} px outside the picture "
-            f"({width} wide, {height} high)"
-        )
-        return None, "box_outside", reason
+        raise FaultError("inverted_box", f"corners are swapped in box {_show(box_xyxy)}")
+    out_x, out_y = max(-x1, x2 - width), max(-y1, y2 - height)
+    outside = max(out_x, out_y)
+    remark = (
+        f"box {_show(box_xyxy)} is {outside:g} px outside the picture ({width} wide, {height} high)"
+    )
+    slack_x, slack_y = (max(BOX_SLACK_PX, BOX_SLACK_SHARE * side) for side in (width, height))
+    if not clip and (out_x > slack_x or out_y > slack_y):
+        raise FaultError("box_outside", f"{remark}; data.clip = true cuts such boxes")
     fitted = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
     if fitted[2] <= fitted[0] or fitted[3] <= fitted[1]:
-        return None, "empty_box", f"box {_show(box_xyxy)} has no area"
-    return fitted, "", ""
+        place = " in the picture" if outside > 0 else ""
+        raise FaultError("empty_box", f"box {_show(box_xyxy)} has no area{place}")
+    return fitted, f"{remark} and is cut at its border" if outside > BOX_SLACK_PX else ""
 
 
 def read_text(path: Path, what: str) -> str:
@@ -161,5 +220,26 @@ def parse_number(text: str, what: str) -> float:
     return value
 
 
-def _show(box_xyxy: tuple[float, float, float, float]) -> str:
+_FLAGS = {
+    **dict.fromkeys(("", "false", "no", "none", "null", "unspecified", "unknown"), False),
+    **dict.fromkeys(("true", "yes"), True),
+}
+
+
+def parse_flag(value: object, what: str) -> bool:
+    """Return whether a mark such as ``difficult`` is set; tools write 0, "0", "Unspecified", ...
+
+    Args:
+        value: as it stands in the file.
+        what: for the message: the name of the mark, with a space behind.
+
+    Raises:
+        FaultError: it is neither a number nor a known word.
+    """
+    word = "" if value is None else str(value).strip()
+    known = _FLAGS.get(word.lower())
+    return parse_number(word, what) != 0 if known is None else known
+
+
+def _show(box_xyxy: Box) -> str:
     return "(" + ", ".join(f"{value:g}" for value in box_xyxy) + ")"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import keras
 
-from quantdet.config import Config, DataConfig
+from quantdet.config import Config
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, QuantizationError
 from quantdet.evaluate.tasks import JUDGES
@@ -39,7 +39,7 @@ FAMILY_TABLES: Mapping[str, Collection[str]] = {
 
 
 def check_config(config: Config, dataset: Dataset) -> None:
-    """Refuse what a later stage could not use: names of tables, layers, splits and classes.
+    """Refuse what a later stage could not use: names of tables, layers and classes.
 
     The model is built once with random weights, so that names of layers are checked, too.
 
@@ -50,7 +50,11 @@ def check_config(config: Config, dataset: Dataset) -> None:
     Raises:
         ConfigError: all that is wrong, each with the key and what there is to choose from.
     """
-    problems = [*_missing_tables(config), *_unknown_names(config), *_unknown_data(config, dataset)]
+    problems = [
+        *_missing_tables(config),
+        *_unknown_names(config),
+        *_unknown_classes(config, dataset),
+    ]
     if not problems:
         problems = list(_unknown_layers(config, len(dataset.labels)))
     if problems:
@@ -75,13 +79,7 @@ def _unknown_names(config: Config) -> Iterator[str]:
             yield f"{key}: {name!r} is unknown; choose one of {', '.join(sorted(known))}"
 
 
-def _unknown_data(config: Config, dataset: Dataset) -> Iterator[str]:
-    usual = DataConfig()
-    for key, absent in (("val_split", ("none", "", usual.val_split)), ("test_split", ("test",))):
-        split = getattr(config.data, key)
-        # Training needs neither; a name that somebody wrote is meant.
-        if split not in (*dataset.splits, *absent):
-            yield f"data.{key}: there is no {split!r}; choose one of {', '.join(dataset.splits)}"
+def _unknown_classes(config: Config, dataset: Dataset) -> Iterator[str]:
     for label in config.predict.class_thresholds:
         if label not in dataset.labels:
             yield (

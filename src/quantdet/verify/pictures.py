@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from quantdet.data.dataset import load_dataset
-from quantdet.data.formats import FORMATS
+from quantdet.data.formats import READABLE
 from quantdet.errors import DataError
 from quantdet.runtime.preprocess import read_image, resize
 from quantdet.runtime.sources import find_sources
@@ -43,7 +43,7 @@ def picture_files(data: Path) -> list[Path]:
     Raises:
         DataError: neither a data set nor a folder with pictures.
     """
-    if any(format.applies(data) for format in FORMATS.values()):
+    if any(format.applies(data) for format in READABLE.values()):
         splits = load_dataset(data, skip_bad=True).splits
         wanted = [splits["test"]] if "test" in splits else splits.values()
         # A picture may be in several splits, e.g. train and trainval.

@@ -1,8 +1,10 @@
 """COCO JSON: one file a split, with images, annotations and categories.
 
 Understood are ``annotations/instances_train2017.json`` with pictures in ``train2017`` or in
-``images``, a folder with ``_annotations.coco.json`` for each split (as Roboflow exports), and one
-JSON file beside its pictures.
+``images``, a folder with a JSON file for each split (``_annotations.coco.json`` of Roboflow,
+``labels.json`` of MediaPipe), and one JSON file with its pictures wherever they are below the data
+set. What hand-made and merged files have is taken, too: numbers as text, backslashes, polygons
+without boxes, one picture in several entries.
 
 Source: "COCO data format", section 1 (object detection), of the COCO project.
 """
@@ -11,31 +13,54 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from quantdet.data.formats.coco_files import (
+    find_files,
+    index_pictures,
+    json_files,
+    looks_like_coco,
+    picture_folders,
+)
+from quantdet.data.formats.folders import (
+    FileIndex,
+    clean_name,
+    is_file,
+    place_of,
+    read_tree,
+)
 from quantdet.data.images import picture_size
-from quantdet.data.records import UNSPLIT, Listing, Problem, Record, fit_box, read_text
+from quantdet.data.records import (
+    SEARCHED,
+    Box,
+    FaultError,
+    Listing,
+    Problem,
+    Reading,
+    Record,
+    fit_box,
+    parse_flag,
+    read_text,
+    with_notes,
+)
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.atomic import write_text
 
-_ROBOFLOW = "_annotations.coco.json"
-# Files of the official download that hold other tasks.
-_OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")
-_SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
-
 
 def is_coco(root: Path) -> bool:
     """Return whether ``root`` is a COCO data set, or the JSON file of one."""
-    return bool(_files(root))
+    if is_file(root):
+        return looks_like_coco(root)
+    return root.is_dir() and any(json_files(read_tree(root)))
 
 
-def read_coco(root: Path, progress: Tick = no_tick) -> Listing:
+def read_coco(root: Path, progress: Tick = no_tick, reading: Reading = SEARCHED) -> Listing:
     """Read every split of a COCO data set.
 
     Crowds (``iscrowd``) become difficult objects: they count neither as found nor as missed.
@@ -44,29 +69,32 @@ def read_coco(root: Path, progress: Tick = no_tick) -> Listing:
     Args:
         root: one of the layouts above, or the JSON file.
         progress: called with (pictures done, all pictures).
+        reading: where pictures and the JSON file are, if they cannot be found; class names for a
+            file without categories.
 
     Raises:
         DataError: no COCO data, or a file is no such JSON; the message names file and field.
     """
-    files = _files(root)
-    if not files:
-        raise DataError(
-            f"{root}: no COCO data here; expected annotations/instances_train.json, or a .json "
-            'file with "images", "annotations" and "categories" beside the pictures'
-        )
-    parsed = {split: _SplitFile(path, split) for split, path in files.items()}
+    place = root / (reading.annotations or "")
+    files, notes = find_files(place)
+    pictures = index_pictures(root, place, reading)
+    parsed = {split: _SplitFile(path, split, pictures, reading) for split, path in files.items()}
     total = sum(len(file.images) for file in parsed.values())
-    problems = [problem for file in parsed.values() for problem in file.stray_annotations()]
-    splits, done = {}, 0
+    splits: dict[str, tuple[Record, ...]] = {}
+    done = 0
+    found = {split: {path for _, path in file.found} for split, file in parsed.items()}
     for split, file in parsed.items():
         records = []
-        for record in file.records():
+        for record in file.records(found):
             records.append(record)
             done += 1
             progress(done, total)
         splits[split] = tuple(records)
+    problems = [problem for file in parsed.values() for problem in file.stray_annotations()]
+    notes += [note for file in parsed.values() for note in file.notes]
     folder = root if root.is_dir() else root.parent
-    return Listing(folder, splits, _labels(parsed.values()), tuple(problems))
+    labels = _labels(parsed.values())
+    return with_notes(Listing(folder, splits, labels, tuple(problems), tuple(notes)))
 
 
 def write_coco(folder: Path, labels: Sequence[str], splits: Mapping[str, Sequence[Sample]]) -> int:
@@ -110,195 +138,275 @@ def _annotation(item: ObjectAnnotation, category: int) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """One item of "images"."""
+
+    number: str
+    file_name: str
+    size_hw: tuple[int, int] | None
+
+
 class _SplitFile:
     """One parsed JSON file."""
 
-    def __init__(self, path: Path, split: str) -> None:
+    def __init__(self, path: Path, split: str, pictures: FileIndex, reading: Reading) -> None:
         self.path = path
+        self.notes: list[Problem] = []
+        self._split = split
+        self._clip = reading.clip
+        self._pictures = pictures
+        self._folders = [pictures.root] if reading.images else picture_folders(path, split)
         content = _parse(path)
-        self.images = [_Image(self, item, n) for n, item in enumerate(content["images"])]
-        self.categories = [_category(path, item) for item in content["categories"]]
-        self.names = {number: name for number, name, _ in self.categories}
+        self.images = [_entry(path, item, n) for n, item in enumerate(content["images"])]
         self.annotated = "annotations" in content
-        self._folders = _picture_folders(path, split)
-        self.annotations: dict[Any, list[Mapping[str, Any]]] = {}
+        self.annotations: dict[str, list[Mapping[str, Any]]] = {}
         for number, item in enumerate(content.get("annotations", [])):
-            image = _need(path, item, "image_id", f"annotations[{number}]")
+            image = _key(_need(path, item, "image_id", f"annotations[{number}]"))
             self.annotations.setdefault(image, []).append(item)
+        self.categories = self._categories(content.get("categories"), reading.names)
+        self.names = {_key(number): name for number, name, _ in self.categories}
+        self.notes += _shared_names(path, self.names)
+        self._guessed: set[Path] = set()
+        self.found = [(image, self._find(image.file_name)) for image in self.images]
+
+    def _categories(self, found: Any, names: Sequence[str]) -> list[tuple[Any, str, bool]]:
+        """Return number and name of each, and whether it may be a mere heading."""
+        if found is not None:
+            return _named_categories(self.path, found)
+        items = (item for items in self.annotations.values() for item in items)
+        numbers = {n for item in items if type(n := item.get("category_id")) is int}
+        reason = (
+            f'has no "categories"; the {len(numbers)} are called as --labels says, else class_ID'
+        )
+        self.notes.append(Problem(self.path, "class_names_guessed", reason, "warning"))
+        guessed = [*names[: len(numbers)], *(f"class_{n}" for n in sorted(numbers)[len(names) :])]
+        return [(n, name, False) for n, name in zip(sorted(numbers), guessed, strict=True)]
 
     def stray_annotations(self) -> Iterator[Problem]:
         """Yield the faults of annotations that belong to no picture of the file."""
         known = {image.number for image in self.images}
         for image, items in self.annotations.items():
             if image not in known:
-                reason = f'{_name(items[0])}: image_id {image!r} is not in "images"'
+                shown = items[0].get("image_id")
+                more = f" ({len(items)} annotations)" if len(items) > 1 else ""
+                reason = f'{_name(items[0])}: image_id {shown!r} is not in "images"{more}'
                 yield Problem(self.path, "unknown_picture", reason)
 
-    def records(self) -> Iterator[Record]:
-        for image in self.images:
-            yield image.record()
+    def records(self, pictures: Mapping[str, set[Path]]) -> Iterator[Record]:
+        """Yield a record of each picture, which may have several entries.
 
-    def find(self, file_name: str) -> Path:
+        Args:
+            pictures: split → those found for it. One that is in the folder of another split, and
+                found for that, too, is not the one that is missing here.
+        """
+        entries: dict[Path, list[_Entry]] = {}
+        users: dict[str, set[Path]] = {}
+        for image, found in self.found:
+            other = self._split_of_guess(found)
+            path = found
+            if other != self._split and found in pictures.get(other, ()):
+                path = self._folders[0] / clean_name(image.file_name)
+            entries.setdefault(path, []).append(image)
+            users.setdefault(image.number, set()).add(path)
+        shared = {number for number, paths in users.items() if len(paths) > 1}
+        for path, images in entries.items():
+            yield self._record(path, images, shared)
+
+    def _split_of_guess(self, path: Path) -> str:
+        """Return the split whose folder a picture is in that was found by its name alone."""
+        if path not in self._guessed:
+            return self._split
+        return place_of(path.relative_to(self._pictures.root).as_posix()).split
+
+    def _find(self, file_name: str) -> Path:
         """Return the path of a picture, the likeliest one if there is none."""
+        name = clean_name(file_name)
         for position, folder in enumerate(self._folders):
-            path = folder / file_name
-            if path.is_file():
+            path = folder / name
+            if is_file(path):
                 # Where one picture is, the next is likely to be.
                 self._folders.insert(0, self._folders.pop(position))
                 return path
-        return self._folders[0] / file_name
+        found = self._pictures.find(name, self._split)
+        if found is None:
+            return self._folders[0] / name
+        self._guessed.add(self._pictures.root / found)
+        return self._pictures.root / found
 
-
-class _Image:
-    """One item of "images"."""
-
-    def __init__(self, file: _SplitFile, item: Any, position: int) -> None:
-        where = f"images[{position}]"
-        self._file = file
-        self.number = _need(file.path, item, "id", where)
-        self.file_name = str(_need(file.path, item, "file_name", where))
-        self._size = (item.get("height"), item.get("width"))
-
-    def record(self) -> Record:
+    def _record(self, path: Path, images: Sequence[_Entry], shared: set[str]) -> Record:
         problems: list[Problem] = []
-        path = self._file.find(self.file_name)
-        if not path.is_file():
+        if not is_file(path):
             problems.append(Problem(path, "missing_picture", "picture not found, but listed"))
-        size, noted = self._size_hw(path, problems)
+        twice = sorted({image.number for image in images} & shared)
+        if twice:
+            reason = f'image id {twice[0]!r} is of other pictures, too, in "images"'
+            problems.append(Problem(self.path, "duplicate_image_id", f"{path.name}: {reason}"))
+        if len(images) > 1:
+            reason = f'{path.name} is {len(images)} times in "images"; all its objects are taken'
+            self.notes.append(Problem(self.path, "duplicate_image", reason, "warning"))
+        size = next((image.size_hw for image in images if image.size_hw), None)
+        noted = size is not None
+        size = size or _size(path, problems)
+        image_id = _image_id(images[0].file_name)
         sample = None
-        image_id = str(PurePosixPath(self.file_name).with_suffix(""))
-        if size is not None:
-            items = self._file.annotations.get(self.number, [])
-            objects = tuple(_objects(self._file, items, size, problems))
-            sample = Sample(image_id, path, size, objects, annotated=self._file.annotated)
-        return Record(image_id, path, self._file.path, sample, tuple(problems), noted)
+        if size is not None and not twice:
+            numbers = dict.fromkeys(image.number for image in images)
+            items = [item for number in numbers for item in self.annotations.get(number, ())]
+            objects = tuple(self._objects(items, size, problems))
+            sample = Sample(image_id, path, size, objects, annotated=self.annotated)
+        return Record(image_id, path, self.path, sample, tuple(problems), noted)
 
-    def _size_hw(self, path: Path, problems: list[Problem]) -> tuple[tuple[int, int] | None, bool]:
-        """Return (height, width), and whether the JSON file names it."""
-        height, width = self._size
-        if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0:
-            return (height, width), True
-        if problems:
-            return None, False
-        try:
-            return picture_size(path), False
-        except DataError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            problems.append(Problem(path, "broken_picture", reason))
-            return None, False
+    def _objects(
+        self,
+        items: Iterable[Mapping[str, Any]],
+        size_hw: tuple[int, int],
+        problems: list[Problem],
+    ) -> Iterator[ObjectAnnotation]:
+        for item in items:
+            label = self.names.get(_key(item.get("category_id")))
+            try:
+                found, remark = self._object(item, label, size_hw)
+            except FaultError as fault:
+                code, reason = fault.args
+                problems.append(Problem(self.path, code, f"{_name(item, label)}: {reason}"))
+                continue
+            if remark:
+                note = f"{_name(item, label)}: {remark}"
+                problems.append(Problem(self.path, "box_cut", note, "warning"))
+            yield found
 
-
-def _objects(
-    file: _SplitFile,
-    items: Sequence[Mapping[str, Any]],
-    size_hw: tuple[int, int],
-    problems: list[Problem],
-) -> Iterator[ObjectAnnotation]:
-    for item in items:
-        label = file.names.get(item.get("category_id"))
-        box, code, reason = _box(item, size_hw)
+    def _object(
+        self, item: Mapping[str, Any], label: str | None, size_hw: tuple[int, int]
+    ) -> tuple[ObjectAnnotation, str]:
         if label is None:
-            code = "unknown_class"
             reason = f'category_id {item.get("category_id")!r} is not in "categories"'
-        if label is None or box is None:
-            problems.append(Problem(file.path, code, f"{_name(item, label)}: {reason}"))
-            continue
-        yield ObjectAnnotation(
+            raise FaultError("unknown_class", reason)
+        box, remark = fit_box(_box(item), size_hw, clip=self._clip)
+        found = ObjectAnnotation(
             label,
             box,
-            difficult=bool(item.get("iscrowd", 0)),
-            truncated=bool(item.get("truncated", 0)),
+            difficult=parse_flag(item.get("iscrowd"), "iscrowd is "),
+            truncated=parse_flag(item.get("truncated"), "truncated is "),
             pose=str(item.get("pose", "")),
         )
+        return found, remark
 
 
-def _box(
-    item: Mapping[str, Any], size_hw: tuple[int, int]
-) -> tuple[tuple[float, float, float, float] | None, str, str]:
-    box: Any = item.get("bbox")
-    numbers = isinstance(box, list) and len(box) == 4
-    if not numbers or not all(isinstance(v, int | float) and math.isfinite(v) for v in box):
-        return None, "broken_annotation", f"bbox is not [x, y, width, height]: {box!r}"
-    x, y, width, height = (float(v) for v in box)
+def _box(item: Mapping[str, Any]) -> Box:
+    box = item.get("bbox")
+    if not box:
+        box = _around(item.get("segmentation"))
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        reason = f"bbox is not [x, y, width, height]: {item.get('bbox')!r}"
+        raise FaultError("broken_annotation", reason)
+    x, y, width, height = (float(value) for value in box)
     if width <= 0 or height <= 0:
-        return None, "empty_box", f"bbox {box} has no area"
-    return fit_box((x, y, x + width, y + height), size_hw)
+        raise FaultError("empty_box", f"bbox {box} has no area")
+    return (x, y, x + width, y + height)
+
+
+def _around(polygons: Any) -> list[float] | None:
+    """Return the bbox of polygons [[x, y, x, y, ...], ...]."""
+    parts = polygons if isinstance(polygons, list) else []
+    flat: list[Any] = [v for part in parts for v in (part if isinstance(part, list) else [None])]
+    # Three corners are the least of a polygon.
+    if len(flat) < 6 or len(flat) % 2 or not all(map(_is_number, flat)):
+        return None
+    xs, ys = flat[0::2], flat[1::2]
+    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond any float
+        return False
 
 
 def _name(item: Mapping[str, Any], label: str | None = None) -> str:
     return f"annotation id {item.get('id', '?')}" + (f" ({label})" if label else "")
 
 
-def _files(root: Path) -> dict[str, Path]:
-    """Return split → JSON file; empty if ``root`` is no COCO data set."""
-    if root.is_file():
-        return {UNSPLIT: root} if root.suffix.lower() == ".json" else {}
-    exported = sorted(root.glob(f"*/{_ROBOFLOW}"))
-    if exported:
-        return {_split_name(path.parent.name): path for path in exported}
-    for folder in (root / "annotations", root):
-        found = sorted(path for path in folder.glob("*.json") if _looks_like_coco(path))
-        if len(found) == 1 and _split_name(found[0].stem) not in ("train", "val", "test"):
-            return {UNSPLIT: found[0]}
-        if found:
-            return {_split_name(path.stem): path for path in found}
-    return {}
+def _key(number: Any) -> str:
+    """Return an id as text: merged files have 1 here and "1" there."""
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    return str(number).strip()
 
 
-def _looks_like_coco(path: Path) -> bool:
-    if path.name.startswith((".", *_OTHER_TASKS)):
-        return False
-    if path.name.startswith("instances_"):
-        return True  # the official name; such files are large, and are read only once
+def _entry(path: Path, item: Any, position: int) -> _Entry:
+    where = f"images[{position}]"
+    number = _key(_need(path, item, "id", where))
+    name = str(_need(path, item, "file_name", where))
+    sides = [item.get("height"), item.get("width")]
+    numbers = [round(float(side)) for side in sides if _is_number(side) and side > 0]
+    size = (numbers[0], numbers[1]) if len(numbers) == 2 and min(numbers) > 0 else None
+    return _Entry(number, name, size)
+
+
+def _image_id(file_name: str) -> str:
+    name = clean_name(file_name)
+    if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
+        name = name.rpartition("/")[2]
+    return place_of(name).key
+
+
+def _size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
+    if any(problem.code == "missing_picture" for problem in problems):
+        return None
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return False
-    return '"images"' in text and '"categories"' in text
-
-
-def _split_name(name: str) -> str:
-    """instances_train2017 → train, valid → val."""
-    name = re.sub(r"^(instances|annotations)_", "", name)
-    name = re.sub(r"_?\d{4}$", "", name)
-    return _SPLITS.get(name, name)
-
-
-def _picture_folders(path: Path, split: str) -> list[Path]:
-    stem = re.sub(r"^(instances|annotations)_", "", path.stem)
-    roots = [path.parent.parent, path.parent] if path.parent.name == "annotations" else []
-    folders = [] if roots else [path.parent]
-    for root in roots or [path.parent]:
-        for name in ("images", "JPEGImages", "."):
-            folders += [root / name / stem, root / name / split, root / name]
-    return folders
+        return picture_size(path)
+    except DataError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        problems.append(Problem(path, "broken_picture", reason))
+        return None
 
 
 def _parse(path: Path) -> dict[str, Any]:
     text = read_text(path, "COCO annotations")
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); export it again") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds no JSON object; expected images, annotations, categories")
     # Without annotations it is a split to predict on.
-    for key, missing in (("images", None), ("categories", None), ("annotations", [])):
+    content = {key: value for key, value in content.items() if value is not None}
+    for key, missing in (("images", None), ("categories", []), ("annotations", [])):
         if not isinstance(content.get(key, missing), list):
             raise DataError(f'{path}: has no list "{key}", which COCO JSON needs; export it again')
     return content
 
 
-def _category(path: Path, item: Any) -> tuple[Any, str, bool]:
-    """Return number, name, and whether it may be a mere heading."""
-    number = _need(path, item, "id", "categories")
-    name = str(_need(path, item, "name", f"category {number}")).strip()
-    return number, name, item.get("supercategory") == "none"
+def _named_categories(path: Path, items: Sequence[Any]) -> list[tuple[Any, str, bool]]:
+    found: dict[str, tuple[Any, str, bool]] = {}
+    for item in items:
+        number = _need(path, item, "id", "categories")
+        name = str(_need(path, item, "name", f"category {number}")).strip()
+        known = found.setdefault(_key(number), (number, name, item.get("supercategory") == "none"))
+        if known[1] != name:
+            raise DataError(
+                f"{path}: category id {number} is both {known[1]!r} and {name!r}; give each "
+                "category its own id"
+            )
+    return list(found.values())
+
+
+def _shared_names(path: Path, names: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the names that several categories have: they are one class."""
+    for name, count in Counter(names.values()).items():
+        if count > 1:
+            ids = ", ".join(number for number, other in names.items() if other == name)
+            reason = f"categories {ids} are all called {name!r} and are one class"
+            yield Problem(path, "duplicate_category", reason, "warning")
 
 
 def _need(path: Path, item: Any, key: str, where: str) -> Any:
     value = item.get(key) if isinstance(item, dict) else None
-    if value is None or isinstance(value, list | dict):
+    if value is None or isinstance(value, list | dict) or not str(value).strip():
         raise DataError(f'{path}: {where} has no "{key}"; correct it or export the file again')
     return value
 
@@ -308,7 +416,7 @@ def _labels(files: Iterable[_SplitFile]) -> tuple[str, ...]:
     found: dict[str, bool] = {}
     for file in files:
         for items in file.annotations.values():
-            used.update(file.names.get(item.get("category_id")) for item in items)
+            used.update(file.names.get(_key(item.get("category_id"))) for item in items)
         # Numbers may be text in hand-made files; they keep the order of the file then.
         numbers = all(isinstance(number, int) for number, _, _ in file.categories)
         ordered = sorted(file.categories) if numbers else file.categories

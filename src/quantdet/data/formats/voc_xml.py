@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from quantdet.data.records import FaultError, Problem, fit_box, parse_number
+from quantdet.data.records import FaultError, Problem, fit_box, parse_flag, parse_number
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
 from quantdet.system.atomic import atomic_path
@@ -24,16 +24,20 @@ class Annotation:
         size_hw: (height, width) in pixels; None if neither file nor picture gave one.
         size_in_file: False if the size was taken from the picture.
         objects: those with a usable box, in file order.
-        problems: the faults found.
+        file_name: of the picture, as the file says; "" where it does not.
+        problems: the faults found, and warnings.
     """
 
     size_hw: tuple[int, int] | None = None
     size_in_file: bool = False
     objects: tuple[ObjectAnnotation, ...] = ()
+    file_name: str = ""
     problems: list[Problem] = field(default_factory=list)
 
 
-def parse_annotation(path: Path, size_of_picture: Callable[[], tuple[int, int]]) -> Annotation:
+def parse_annotation(
+    path: Path, size_of_picture: Callable[[], tuple[int, int]], *, clip: bool = False
+) -> Annotation:
     """Read one annotation.
 
     The 1-based inclusive corners become 0-based with exclusive ends: x1 = xmin - 1, x2 = xmax.
@@ -44,10 +48,12 @@ def parse_annotation(path: Path, size_of_picture: Callable[[], tuple[int, int]])
         path: XML file.
         size_of_picture: asked for (height, width) if the file has no ``size``; may raise
             DataError.
+        clip: cut boxes at the border of the picture, however far outside they are.
     """
     result = Annotation()
     try:
         tree = _parse_xml(path)
+        result.file_name = (tree.findtext("filename") or "").strip()
         result.size_hw = _size(tree)
         result.size_in_file = result.size_hw is not None
         if result.size_hw is None:
@@ -58,16 +64,25 @@ def parse_annotation(path: Path, size_of_picture: Callable[[], tuple[int, int]])
     except DataError as error:
         result.problems.append(Problem(path, "no_size", f"names no size, and {error}"))
         return result
-    objects = []
+    result.objects = tuple(_objects(path, tree, result, clip))
+    return result
+
+
+def _objects(
+    path: Path, tree: ET.Element, result: Annotation, clip: bool
+) -> Iterator[ObjectAnnotation]:
     for number, element in enumerate(tree.findall("object"), start=1):
+        name = (element.findtext("name") or "").strip()
+        where = f"object {number} ({name or 'without name'})"
         try:
-            objects.append(_object(element, result.size_hw))
+            found, remark = _object(element, name, result.size_hw or (0, 0), clip)
         except FaultError as fault:
             code, reason = fault.args
-            name = (element.findtext("name") or "").strip() or "without name"
-            result.problems.append(Problem(path, code, f"object {number} ({name}): {reason}"))
-    result.objects = tuple(objects)
-    return result
+            result.problems.append(Problem(path, code, f"{where}: {reason}"))
+            continue
+        if remark:
+            result.problems.append(Problem(path, "box_cut", f"{where}: {remark}", "warning"))
+        yield found
 
 
 def write_annotation(path: Path, sample: Sample, *, folder: str = "") -> None:
@@ -99,7 +114,12 @@ def _write_object(element: ET.Element, item: ObjectAnnotation) -> None:
         ET.SubElement(box, tag).text = f"{value:.10g}"
 
 
-def _parse_xml(path: Path) -> ET.Element:
+def safe_xml(path: Path) -> ET.Element:
+    """Return the root of an XML file.
+
+    Raises:
+        FaultError: missing, not readable, not XML, or with entities.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -110,9 +130,13 @@ def _parse_xml(path: Path) -> ET.Element:
     if any(mark in content for mark in _ENTITY):
         raise FaultError("unsafe_xml", "declares XML entities, which are refused for safety")
     try:
-        tree = ET.fromstring(content)
+        return ET.fromstring(content)
     except (ET.ParseError, ValueError, LookupError) as error:
         raise FaultError("broken_xml", f"not valid XML ({error})") from None
+
+
+def _parse_xml(path: Path) -> ET.Element:
+    tree = safe_xml(path)
     if tree.tag != "annotation":
         raise FaultError("broken_xml", f"not a VOC annotation: the root is <{tree.tag}>")
     return tree
@@ -122,36 +146,38 @@ def _size(tree: ET.Element) -> tuple[int, int] | None:
     size = tree.find("size")
     if size is None:
         return None
-    height, width = (round(_number(size, tag, "0")) for tag in ("height", "width"))
-    return (height, width) if height > 0 and width > 0 else None
+    sides = {child.tag: child.text for child in size}
+    height, width = (_parse(sides.get(tag) or "0", tag, "size") for tag in ("height", "width"))
+    return (round(height), round(width)) if min(height, width) >= 1 else None
 
 
-def _object(element: ET.Element, size_hw: tuple[int, int]) -> ObjectAnnotation:
-    label = (element.findtext("name") or "").strip()
+def _object(
+    element: ET.Element, label: str, size_hw: tuple[int, int], clip: bool
+) -> tuple[ObjectAnnotation, str]:
     if not label:
         raise FaultError("broken_annotation", "has no <name>")
     box = element.find("bndbox")
     if box is None:
         raise FaultError("broken_annotation", "has no <bndbox>")
-    xmin, ymin, xmax, ymax = (_number(box, tag) for tag in _CORNERS)
+    corners = {child.tag: child.text for child in box}
+    xmin, ymin, xmax, ymax = (_parse(corners.get(tag), tag, "bndbox") for tag in _CORNERS)
     if xmin == xmax or ymin == ymax:
         shown = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
         raise FaultError("empty_box", f"the box has no area ({shown})")
-    fitted, code, reason = fit_box((xmin - 1, ymin - 1, xmax, ymax), size_hw)
-    if fitted is None:
-        raise FaultError(code, reason)
-    pose = (element.findtext("pose") or "").strip()
-    return ObjectAnnotation(
+    fitted, remark = fit_box((xmin - 1, ymin - 1, xmax, ymax), size_hw, clip=clip)
+    marks = {child.tag: (child.text or "").strip() for child in element}
+    pose = marks.get("pose", "")
+    found = ObjectAnnotation(
         label,
         fitted,
-        difficult=_number(element, "difficult", "0") != 0,
-        truncated=_number(element, "truncated", "0") != 0,
+        difficult=parse_flag(marks.get("difficult"), "<difficult> is "),
+        truncated=parse_flag(marks.get("truncated"), "<truncated> is "),
         pose="" if pose == "Unspecified" else pose,
     )
+    return found, remark
 
 
-def _number(parent: ET.Element, tag: str, default: str | None = None) -> float:
-    text = (parent.findtext(tag) or "").strip() or default
-    if text is None:
-        raise FaultError("broken_annotation", f"<{parent.tag}> has no <{tag}>")
+def _parse(text: str | None, tag: str, parent: str) -> float:
+    if not text or not text.strip():
+        raise FaultError("broken_annotation", f"<{parent}> has no <{tag}>")
     return parse_number(text, f"<{tag}> is ")

@@ -1,77 +1,106 @@
 """YOLO: one .txt a picture, a line "class cx cy width height" an object, in shares of the picture.
 
-Understood are a ``data.yaml`` with ``names`` and the splits (folders, lists of pictures, or
-several of them), and, without one, a ``classes.txt`` beside pictures or labels. A picture in
-``.../images/...`` has its labels in ``.../labels/...``, any other beside itself. A picture
-without labels is background.
+Understood are a .yaml with ``names`` and the splits (folders, lists of pictures, or several of
+them), as Ultralytics has it; without one, darknet's ``obj.data`` and lists, or folders, with the
+class names in ``obj.names``, ``classes.txt`` or nowhere. A picture in ``.../images/...`` has its
+labels in ``.../labels/...``, any other beside itself, or wherever ``folders.py`` finds them. A
+picture without labels is background, unless none of its split has any.
 
 Source: "Object detection datasets overview: Ultralytics YOLO format"; a line with more than four
-numbers is a polygon (the segmentation format) and gives its bounding box.
+numbers is a polygon (the segmentation format) and gives its bounding box, or has key points
+behind the box if the .yaml says so.
 """
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from quantdet.data.images import IMAGE_SUFFIXES, picture_size
+from quantdet.data.formats.folders import (
+    FileIndex,
+    Tree,
+    is_file,
+    pair_files,
+    place_of,
+    read_tree,
+    settle_loose,
+    split_of_stem,
+)
+from quantdet.data.formats.lists import root_lists, unused_lists
+from quantdet.data.formats.yolo_labels import LabelReader, looks_like_labels
+from quantdet.data.formats.yolo_yaml import (
+    YoloSet,
+    find_yaml,
+    listed_pictures,
+    load_yaml,
+    pictures_in,
+    read_yaml,
+)
+from quantdet.data.images import picture_size
 from quantdet.data.labels import read_label_file
 from quantdet.data.records import (
+    SEARCHED,
     UNSPLIT,
-    FaultError,
     Listing,
     Problem,
+    Reading,
     Record,
-    fit_box,
-    parse_number,
     read_text,
+    with_notes,
 )
 from quantdet.data.sample import ObjectAnnotation, Sample
-from quantdet.errors import DataError, DependencyError
+from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.atomic import write_text
 
-_YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_CLASS_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")
-_SPLITS = {"valid": "val", "validation": "val"}
-# Keys of data.yaml that are no split.
-_OTHER_KEYS = ("names", "nc", "path", "download", "roboflow", "kpt_shape", "flip_idx")
+_CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
+# CVAT's name for the pictures of a task that has no splits.
+_CVAT_FOLDER = "obj_train_data"
+_LOOKED_AT = 20
+# Of these somebody may have no labels: there is something to predict on.
+_MAY_BE_UNLABELLED = ("test",)
 
 
 def is_yolo(root: Path) -> bool:
     """Return whether ``root`` is a YOLO data set, or the .yaml of one."""
-    return _yaml_file(root) is not None or _class_list(root) is not None
+    if find_yaml(root) is not None:
+        return True
+    if not root.is_dir():
+        return False
+    tree = read_tree(root)
+    if not tree.pictures:
+        return False
+    labels = pair_files(tree.pictures, tree.with_suffix(".txt")).annotation_of.values()
+    looked_at = [root / file for file in labels][:_LOOKED_AT]
+    return bool(_class_lists(tree)) or any(map(looks_like_labels, looked_at))
 
 
-def read_yolo(root: Path, progress: Tick = no_tick) -> Listing:
+def read_yolo(root: Path, progress: Tick = no_tick, reading: Reading = SEARCHED) -> Listing:
     """Read every split of a YOLO data set.
 
     Args:
-        root: folder with data.yaml or classes.txt, or the .yaml file.
+        root: folder of the data set, or its .yaml file.
         progress: called with (pictures done, all pictures).
+        reading: where pictures and labels are, if they cannot be found; class names for data
+            without a list of them.
 
     Raises:
-        DataError: no YOLO data, or data.yaml is not usable; the message names file and field.
+        DataError: no YOLO data, the .yaml is not usable, or the boxes are oriented; the message
+            names file and field.
     """
-    file = _yaml_file(root)
-    labels, pictures = _from_yaml(file) if file is not None else _from_class_list(root)
-    total = sum(len(paths) for paths in pictures.values())
-    # One picture may be in several splits; it is read once.
-    known: dict[Path, Record] = {}
-    splits, done = {}, 0
-    for split, paths in pictures.items():
-        folder = _common_folder(paths)
-        records = []
-        for path in paths:
-            if path not in known:
-                known[path] = _record(path, folder, labels)
-            records.append(known[path])
-            done += 1
-            progress(done, total)
-        splits[split] = tuple(records)
-    folder = root if root.is_dir() else root.parent
-    return Listing(folder, splits, labels, tuple(_lone_labels(known)))
+    found = _described(root, reading)
+    labels = LabelReader(found.names or reading.names, found.keypoints, reading.clip)
+    reader = _Reader(found, labels, reading)
+    splits = reader.read(progress)
+    labels.refuse_oriented()
+    if not labels.names:
+        found.notes.append(_guessed_names(found, labels.highest + 1))
+    names = labels.names or [f"class_{number}" for number in range(labels.highest + 1)]
+    notes = (*found.notes, *reader.notes)
+    return with_notes(Listing(found.root, splits, tuple(names), notes=notes))
 
 
 def write_yolo(folder: Path, labels: Sequence[str], splits: Mapping[str, Sequence[Sample]]) -> int:
@@ -79,12 +108,12 @@ def write_yolo(folder: Path, labels: Sequence[str], splits: Mapping[str, Sequenc
 
     The format cannot mark difficult objects: they are left out, as is usual for VOC.
     """
-    yaml = _load_yaml()
+    yaml = load_yaml()
     left_out = 0
     for samples in splits.values():
         for sample in samples:
             lines = [_line(item, sample, labels) for item in sample.objects if not item.difficult]
-            target = _label_path(sample.image_path)
+            target = _usual_path(sample.image_path)
             if not target.is_file():
                 left_out += len(sample.objects) - len(lines)
                 write_text(target, "".join(lines))
@@ -104,127 +133,229 @@ def _line(item: ObjectAnnotation, sample: Sample, labels: Sequence[str]) -> str:
     return f"{labels.index(item.label)} {' '.join(f'{value:.8g}' for value in values)}\n"
 
 
-_Pictures = dict[str, list[Path]]
-
-
-def _yaml_file(root: Path) -> Path | None:
-    if root.is_file():
-        return root if root.suffix in (".yaml", ".yml") else None
-    return next((root / name for name in _YAML_NAMES if (root / name).is_file()), None)
-
-
-def _class_list(root: Path) -> Path | None:
-    return next((root / name for name in _CLASS_LISTS if (root / name).is_file()), None)
-
-
-def _from_yaml(file: Path) -> tuple[tuple[str, ...], _Pictures]:
-    content = _parse(file)
-    labels = _names(file, content.get("names"))
-    folder = file.parent
-    if content.get("path"):
-        # Often the name that a download gives the folder; then the file's own folder is meant.
-        named = (folder / str(content["path"])).expanduser()
-        folder = named if named.is_dir() else folder
-    pictures = {}
-    for key, value in content.items():
-        if key in _OTHER_KEYS or not value:
-            continue
-        parts = value if isinstance(value, list) else [value]
-        found = [path for part in parts for path in _pictures(file, folder, str(key), str(part))]
-        pictures[_SPLITS.get(str(key), str(key))] = list(dict.fromkeys(found))
-    if not pictures:
-        raise DataError(f'{file}: names no split; add "train: images/train" and "val: images/val"')
-    return labels, pictures
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    yaml, text = _load_yaml(), read_text(file, "data.yaml")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f", line {mark.line + 1}"
-        reason = getattr(error, "problem", None) or error
-        raise DataError(f"{file}{line}: not valid YAML ({reason}); correct it") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{file}: holds no keys; expected names, train and val")
-    return content
-
-
-def _load_yaml() -> Any:
-    """Return the module ``yaml``, which a device that only runs models does without."""
-    try:
-        import yaml
-    except ImportError:
-        raise DependencyError(
-            'data.yaml of YOLO data needs PyYAML: pip install "quantdet[evaluate]"'
-        ) from None
-    return yaml
-
-
-def _names(file: Path, names: Any) -> tuple[str, ...]:
-    if isinstance(names, dict):
-        if sorted(names) != [*range(len(names))]:
-            raise DataError(f"{file}: names must be numbered 0, 1, 2, ... without gaps")
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
-        raise DataError(f'{file}: has no class names; add "names: [first, second]"')
-    labels = tuple(str(name).strip() for name in names)
-    twice = sorted({name for name in labels if labels.count(name) > 1})
-    if twice:
-        raise DataError(f"{file}: names has {', '.join(twice)} twice; give each class its own name")
-    return labels
-
-
-def _pictures(file: Path, folder: Path, split: str, value: str) -> list[Path]:
-    target = folder / value
-    if not target.exists() and value.startswith("../"):
-        target = folder / value[3:]  # as Roboflow writes it
-    if target.is_dir():
-        return _in_folder(target)
-    if target.suffix != ".txt" or not target.is_file():
-        raise DataError(
-            f"{file}: {split}: {value} is neither a folder nor a .txt list under {folder}; "
-            "correct the path, or remove the line"
-        )
-    lines = (line.strip() for line in read_text(target, "list of pictures").splitlines())
-    return [target.parent / line for line in lines if line]
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
-
-
-def _from_class_list(root: Path) -> tuple[tuple[str, ...], _Pictures]:
-    file = _class_list(root)
+def _described(root: Path, reading: Reading) -> YoloSet:
+    file = find_yaml(root)
     if file is None:
+        return _from_folders(root, reading)
+    described = read_yaml(file)
+    if described.splits and reading.images is None:
+        described.notes += _unused_lists(described)
+        return described
+    # supervision writes no splits into it
+    found = _from_folders(described.root, reading)
+    found.notes += described.notes
+    return replace(found, names=described.names, keypoints=described.keypoints)
+
+
+def _guessed_names(found: YoloSet, count: int) -> Problem:
+    reason = (
+        f"names no classes: the {count} found are called class_0, class_1, ...; write their names, "
+        "one a line, into classes.txt, or give such a file with --labels"
+    )
+    return Problem(found.root, "class_names_guessed", reason, "warning")
+
+
+def _unused_lists(found: YoloSet) -> Iterator[Problem]:
+    tree = read_tree(found.root)
+    lists = root_lists(tree, FileIndex(found.root, tree.pictures))
+    return unused_lists(lists, found.not_labels, "the .yaml says what the splits are")
+
+
+def _from_folders(root: Path, reading: Reading) -> YoloSet:
+    """Return what there is without a .yaml."""
+    if not root.is_dir():
+        raise DataError(f"{root}: no YOLO data here; expected a folder or a .yaml file")
+    tree = read_tree(root)
+    images = read_tree(root / reading.images) if reading.images else tree
+    if not images.pictures:
         raise DataError(
-            f"{root}: no YOLO data here; expected data.yaml with names, train and val, or "
-            "classes.txt beside pictures and labels"
+            f"{root}: no YOLO data here; expected data.yaml with names, train and val, or pictures "
+            "with .txt labels"
         )
-    folder = root / "images" if (root / "images").is_dir() else root
-    parts = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name != "labels"]
-    splits = {_SPLITS.get(path.name, path.name): _in_folder(path) for path in parts}
-    splits = {name: paths for name, paths in splits.items() if paths}
-    return read_label_file(file), splits or {UNSPLIT: _in_folder(folder)}
+    found = YoloSet(root, {}, _listed_names(tree))
+    found.not_labels = tuple(root / file for file in _class_lists(tree))
+    in_root = root_lists(tree, FileIndex(root, tree.pictures))
+    lists = _lists(tree, in_root)
+    found.not_labels += (*in_root, *lists.values())
+    found.notes += unused_lists(in_root, lists.values(), "another list is of the same split")
+    if reading.images is None and lists:
+        _split_by_lists(found, lists)
+    else:
+        _split_by_folders(found, images)
+    return found
 
 
-def _common_folder(paths: Sequence[Path]) -> Path:
-    """Return the deepest folder that holds all pictures of a split."""
-    parents = list(dict.fromkeys(path.parent for path in paths))
-    if not parents:
-        return Path()
-    folder = parents[0]
-    while not all(parent.is_relative_to(folder) for parent in parents):
-        folder = folder.parent
-    return folder
+def _class_lists(tree: Tree) -> list[str]:
+    """Return the files with class names, that nearest to the root first."""
+    names = [
+        file
+        for file in tree.files
+        if (name := file.rpartition("/")[2].lower()) in _CLASS_LISTS or name.endswith(".names")
+    ]
+    return sorted(names, key=lambda file: file.count("/"))
 
 
-def _label_path(picture: Path) -> Path:
+def _listed_names(tree: Tree) -> tuple[str, ...]:
+    found = {file: read_label_file(tree.root / file) for file in _class_lists(tree)}
+    if len(set(found.values())) > 1:
+        raise DataError(f"{tree.root}: {' and '.join(found)} name other classes; leave one of them")
+    return next(iter(found.values()), ())
+
+
+def _lists(tree: Tree, in_root: Sequence[Path]) -> dict[str, Path]:
+    """Return split → list: those that darknet's obj.data names, and those in the root."""
+    split_of = {path: split_of_stem(path.stem) or path.stem for path in in_root}
+    texts = FileIndex(tree.root, tree.with_suffix(".txt"))
+    for file in tree.with_suffix(".data"):
+        text = read_text(tree.root / file, "darknet's data file")
+        pairs = (line.partition("=") for line in text.splitlines())
+        named = {key.strip(): value.strip() for key, _, value in pairs}
+        for key, split in (("train", "train"), ("valid", "val"), ("test", "test")):
+            name = texts.find(named.get(key, ""))
+            if name:
+                split_of[tree.root / name] = split
+    return {split: path for path, split in split_of.items()}
+
+
+def _split_by_lists(found: YoloSet, lists: Mapping[str, Path]) -> None:
+    index = [FileIndex(found.root, read_tree(found.root).pictures)]
+    for split, file in lists.items():
+        found.splits[split] = list(listed_pictures(file, found.root, index))
+    first = next((path for paths in found.splits.values() for path in paths), Path())
+    if set(lists) == {"train"} and first.parent.name == _CVAT_FOLDER:
+        reason = "is the only list, as CVAT writes it; its pictures are divided anew"
+        found.notes.append(Problem(lists["train"], "no_splits", reason, "warning"))
+        found.splits = {UNSPLIT: found.splits["train"]}
+    used = {path for paths in found.splits.values() for path in paths}
+    left = [path for path in pictures_in(found.root) if path not in used]
+    if left:
+        reason = f"{len(left)} pictures are in no list and are not used, e.g. {left[0].name}"
+        found.notes.append(Problem(found.root, "picture_in_no_list", reason, "warning"))
+
+
+def _split_by_folders(found: YoloSet, images: Tree) -> None:
+    splits: dict[str, list[Path]] = {}
+    for file in images.pictures:
+        splits.setdefault(place_of(file).split or UNSPLIT, []).append(images.root / file)
+    if set(splits) == {"train"} and images.pictures[0].rpartition("/")[0].endswith(_CVAT_FOLDER):
+        splits = {UNSPLIT: splits["train"]}
+    found.splits, notes = settle_loose(splits, found.root)
+    found.notes += notes
+
+
+class _Reader:
+    """Reads each picture's labels once, whatever the number of its splits."""
+
+    def __init__(self, found: YoloSet, labels: LabelReader, reading: Reading) -> None:
+        self._found = found
+        self._labels = labels
+        self.notes: list[Problem] = []
+        pictures = list(dict.fromkeys(p for paths in found.splits.values() for p in paths))
+        self._files = _label_files(found, pictures, reading, self.notes)
+        self._total = len(pictures)
+        self._records: dict[tuple[Path, str], Record] = {}
+
+    def read(self, progress: Tick) -> dict[str, tuple[Record, ...]]:
+        splits = {}
+        for split, pictures in self._found.splits.items():
+            state = self._state(split, pictures)
+            ids = _image_ids(pictures)
+            records = []
+            for picture in pictures:
+                key = (picture, state)
+                if key not in self._records:
+                    self._records[key] = self._record(picture, ids[picture], state)
+                    progress(min(len(self._records), self._total), self._total)
+                records.append(self._records[key])
+            splits[split] = tuple(records)
+        return splits
+
+    def _state(self, split: str, pictures: Sequence[Path]) -> str:
+        """Return "labelled", or what a split is in which no picture has labels."""
+        bare = [picture for picture in pictures if picture not in self._files]
+        if not pictures or len(bare) < len(pictures):
+            self._note_bare_folders(pictures, bare)
+            return "labelled"
+        if split not in _MAY_BE_UNLABELLED:
+            return "lost"
+        reason = f"no picture of split {split!r} has labels; nothing can be measured on it"
+        self.notes.append(Problem(pictures[0].parent, "unlabelled_split", reason, "warning"))
+        return "unlabelled"
+
+    def _note_bare_folders(self, pictures: Sequence[Path], bare: Sequence[Path]) -> None:
+        partly = {picture.parent for picture in pictures if picture in self._files}
+        for folder, count in Counter(picture.parent for picture in bare).items():
+            if folder not in partly:
+                reason = f"none of its {count} pictures has labels; they count as background"
+                note = Problem(folder, "folder_without_labels", reason, "warning")
+                self.notes.append(note)
+
+    def _record(self, picture: Path, image_id: str, state: str) -> Record:
+        file = self._files.get(picture)
+        expected = file or _usual_path(picture)
+        problems: list[Problem] = []
+        size = _size(picture, problems)
+        sample = None
+        if size is not None and state == "lost":
+            reason = f"no label file, nor for any picture of its split; looked for {expected}"
+            problems.append(Problem(picture, "missing_annotation", reason))
+        elif size is not None:
+            objects = () if file is None else tuple(self._labels.read(file, size, problems))
+            sample = Sample(image_id, picture, size, objects, annotated=state == "labelled")
+        return Record(image_id, picture, expected, sample, tuple(problems), False)
+
+
+def _size(picture: Path, problems: list[Problem]) -> tuple[int, int] | None:
+    if not is_file(picture):
+        problems.append(Problem(picture, "missing_picture", "picture not found, but listed"))
+        return None
+    try:
+        return picture_size(picture)
+    except DataError as error:
+        reason = str(error).removeprefix(f"{picture}: ")
+        problems.append(Problem(picture, "broken_picture", reason))
+        return None
+
+
+def _label_files(
+    found: YoloSet, pictures: Sequence[Path], reading: Reading, notes: list[Problem]
+) -> dict[Path, Path]:
+    """Return picture → its label file, for those that have one."""
+    files: dict[Path, Path] = {}
+    if reading.annotations is None:
+        for picture in pictures:
+            usual = (_usual_path(picture), picture.with_suffix(".txt"))
+            file = next((path for path in usual if is_file(path)), None)
+            if file is not None:
+                files[picture] = file
+    root = (found.root / (reading.annotations or "")).resolve()
+    images = (found.root / (reading.images or "")).resolve()
+    taken = set(_resolved((*found.not_labels, *files.values())).values())
+    texts = [file for file in read_tree(root).with_suffix(".txt") if root / file not in taken]
+    bare = {
+        real.relative_to(images).as_posix(): picture
+        for picture, real in _resolved(pictures).items()
+        if picture not in files and real.is_relative_to(images)
+    }
+    pairs = pair_files(bare, texts)
+    files |= {bare[picture]: root / file for picture, file in pairs.annotation_of.items()}
+    notes.extend(_lone_labels(root, pairs.lone, images))
+    return files
+
+
+def _resolved(paths: Iterable[Path]) -> dict[Path, Path]:
+    """Return path → the same without links and "..", in its folders."""
+    folders: dict[Path, Path] = {}
+    found = {}
+    for path in paths:
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        found[path] = folders[path.parent] / path.name
+    return found
+
+
+def _usual_path(picture: Path) -> Path:
+    """Return where Ultralytics looks for the labels of a picture."""
     parts = picture.parts
     if "images" in parts[:-1]:
         last = len(parts) - 2 - parts[-2::-1].index("images")
@@ -232,108 +363,18 @@ def _label_path(picture: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _record(picture: Path, folder: Path, labels: tuple[str, ...]) -> Record:
-    image_id = picture.relative_to(folder).with_suffix("").as_posix()
-    annotation = _label_path(picture)
-    problems: list[Problem] = []
-    sample = None
-    if not picture.is_file():
-        problems.append(Problem(picture, "missing_picture", "picture not found, but listed"))
-    else:
-        try:
-            size = picture_size(picture)
-        except DataError as error:
-            reason = str(error).removeprefix(f"{picture}: ")
-            problems.append(Problem(picture, "broken_picture", reason))
-        else:
-            objects = tuple(_objects(annotation, size, labels, problems))
-            sample = Sample(image_id, picture, size, objects)
-    return Record(image_id, picture, annotation, sample, tuple(problems), False)
+def _lone_labels(root: Path, files: Iterable[str], images: Path) -> Iterator[Problem]:
+    """Yield a note for each label file that nobody knows a picture of."""
+    stems = {file.rpartition("/")[2].rpartition(".")[0] for file in read_tree(images).pictures}
+    for file in files:
+        stem = file.rpartition("/")[2].rpartition(".")[0]
+        if stem not in stems and looks_like_labels(root / file):
+            reason = "there is no picture for these labels; they are not used"
+            yield Problem(root / file, "labels_without_picture", reason, "warning")
 
 
-def _objects(
-    file: Path, size_hw: tuple[int, int], labels: tuple[str, ...], problems: list[Problem]
-) -> Iterator[ObjectAnnotation]:
-    if not file.is_file():
-        return
-    try:
-        lines = read_text(file, "labels").splitlines()
-    except DataError as error:
-        problems.append(Problem(file, "broken_annotation", str(error).removeprefix(f"{file}: ")))
-        return
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield _object(line.split(), size_hw, labels)
-        except FaultError as fault:
-            code, reason = fault.args
-            problems.append(Problem(file, code, f"line {number}: {reason}"))
-
-
-def _object(
-    words: list[str], size_hw: tuple[int, int], labels: tuple[str, ...]
-) -> ObjectAnnotation:
-    label = _label(words[0], labels)
-    values = [_share(word) for word in words[1:]]
-    if len(values) == 4:
-        cx, cy, width, height = values
-        corners = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-    elif len(values) >= 6 and len(values) % 2 == 0:
-        xs, ys = values[0::2], values[1::2]
-        corners = (min(xs), min(ys), max(xs), max(ys))
-    else:
-        raise FaultError(
-            "broken_annotation",
-            f"has {len(values)} numbers behind the class; expected cx cy width height",
-        )
-    height_px, width_px = size_hw
-    box = tuple(
-        share * side
-        for share, side in zip(corners, (width_px, height_px, width_px, height_px), strict=True)
-    )
-    fitted, code, reason = fit_box((box[0], box[1], box[2], box[3]), size_hw)
-    if fitted is None:
-        raise FaultError(code, f"{label}: {reason}")
-    return ObjectAnnotation(label, fitted)
-
-
-def _label(word: str, labels: tuple[str, ...]) -> str:
-    try:
-        number = int(word)
-    except ValueError:
-        raise FaultError("broken_annotation", f"class is not a number: {word!r}") from None
-    if not 0 <= number < len(labels):
-        raise FaultError(
-            "unknown_class",
-            f"class {number} is out of range; names has {len(labels)} classes "
-            f"(0 to {len(labels) - 1})",
-        )
-    return labels[number]
-
-
-def _share(word: str) -> float:
-    value = parse_number(word, "")
-    if not -1.0 <= value <= 2.0:
-        raise FaultError(
-            "box_outside", f"{word} is no share of the picture; coordinates must be from 0 to 1"
-        )
-    return value
-
-
-def _lone_labels(pictures: Iterable[Path]) -> Iterator[Problem]:
-    """Yield a problem for each label file beside those read that nobody knows a picture of."""
-    listed = list(pictures)
-    for folder in dict.fromkeys(picture.parent for picture in listed):
-        stems = {path.stem for path in (*listed, *_in_folder(folder))} | {"classes"}
-        for file in sorted(_label_path(folder / "any").parent.glob("*.txt")):
-            if file.stem not in stems and _has_objects(file):
-                yield Problem(file, "missing_picture", "there is no picture for these labels")
-
-
-def _has_objects(file: Path) -> bool:
-    try:
-        first = file.read_text("utf-8-sig").split(maxsplit=1)
-    except (OSError, UnicodeDecodeError):
-        return False
-    return bool(first) and first[0].isdigit()
+def _image_ids(pictures: Sequence[Path]) -> dict[Path, str]:
+    """Return picture → its path without suffix below the deepest folder that holds them all."""
+    real = _resolved(pictures)
+    common = Path(os.path.commonpath({path.parent for path in real.values()})) if real else Path()
+    return {p: r.relative_to(common).with_suffix("").as_posix() for p, r in real.items()}

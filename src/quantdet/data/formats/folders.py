@@ -1,0 +1,333 @@
+"""What lies in the folder of a data set, and which folders belong together.
+
+Tools agree on pictures and annotations of one name in folders of their own, but neither on the
+names of these folders nor on their order: ``images/train/a.jpg`` with ``labels/train/a.txt``,
+``train/images/a.jpg`` with ``train/Annotations/a.xml``, ``valid/a.jpg`` beside ``valid/a.xml``.
+Without the folders that only say what is in them, all of these are "a" of train or val: the
+:class:`Place` of a file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import takewhile
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
+
+from quantdet.data.images import IMAGE_SUFFIXES
+from quantdet.data.records import UNSPLIT, Problem
+
+_SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "validate", "dev"),
+    "test": ("test", "testing"),
+}
+_SPLIT_OF_WORD = {word: split for split, words in _SPLITS.items() for word in words}
+PICTURE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data")
+ANNOTATION_FOLDERS = (
+    *("annotations", "annotation", "annots", "annot", "anno", "anns", "ann"),
+    *("labels", "label", "xmls", "xml", "txts", "txt", "bboxes"),
+)
+_KIND_FOLDERS = frozenset((*PICTURE_FOLDERS, *ANNOTATION_FOLDERS))
+_DEPTH = 8
+
+
+@lru_cache(maxsize=4096)
+def split_name(word: str) -> str | None:
+    """Return train, val or test if ``word`` is a name of it: Valid → val, train2017 → train."""
+    bare = re.sub(r"[_-]?\d{4}$", "", word.strip().lower())
+    # Darknet's obj_train_data, as CVAT writes it.
+    inner = re.fullmatch(r"obj_(\w+)_data", bare)
+    return _SPLIT_OF_WORD.get(inner.group(1) if inner else bare)
+
+
+def split_of_stem(stem: str) -> str | None:
+    """Return the split that a file is named after: train, autosplit_val, my-test."""
+    return split_name(stem) or split_name(re.split(r"[_.\- ]", stem)[-1])
+
+
+def split_of_annotations(file: str) -> str | None:
+    """Return the split that a file of annotations is of, by its name or its folders."""
+    stem = file.rpartition("/")[2].rpartition(".")[0]
+    first = re.split(r"[_.\- ]", stem)[0]  # as in train_labels
+    return split_of_stem(stem) or place_of(file).split or split_name(first)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file belongs.
+
+    Attributes:
+        split: train, val or test, by the folders above; "" if none of them says so.
+        key: the other folders and the name without suffix, e.g. "farm/cow_1".
+    """
+
+    split: str
+    key: str
+
+    def may_share(self, other: Place) -> bool:
+        """Return whether no folder says that the two are of different splits."""
+        return not (self.split and other.split) or self.split == other.split
+
+
+# Several steps ask for the place of each file.
+@lru_cache(maxsize=1 << 16)
+def place_of(relative: str) -> Place:
+    """Return the place of a file, given its path below the data set with "/"."""
+    *folders, name = relative.split("/")
+    split, kept = "", []
+    for folder in folders:
+        found = split_name(folder)
+        if found is not None:
+            split = found
+        elif folder.lower() not in _KIND_FOLDERS:
+            kept.append(folder)
+    return Place(split, "/".join((*kept, name.rpartition(".")[0] or name)))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files below a folder; hidden ones and what macOS and Windows drop are passed over.
+
+    Attributes:
+        root: the folder.
+        files: paths relative to it, with "/", in order.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+
+    def with_suffix(self, *suffixes: str) -> list[str]:
+        """Return the files of these suffixes (lower case, with the dot)."""
+        return [file for file in self.files if file.lower().endswith(suffixes)]
+
+    @cached_property
+    def pictures(self) -> list[str]:
+        """Relative paths of all pictures."""
+        return self.with_suffix(*IMAGE_SUFFIXES)
+
+
+def read_tree(root: Path) -> Tree:
+    """List the files below ``root``, at most eight folders deep; links are followed."""
+    return Tree(root, tuple(sorted(_walk(str(root), "", ()))))
+
+
+def _walk(folder: str, relative: str, above: tuple[str, ...]) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above or len(above) > _DEPTH:  # a link to a folder above it has no end
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name == "__MACOSX":
+            continue
+        if entry.is_dir():
+            yield from _walk(entry.path, f"{relative}{entry.name}/", (*above, real))
+        elif entry.is_file():
+            yield relative + entry.name
+
+
+_T = TypeVar("_T")
+
+
+def settle_loose(
+    splits: Mapping[str, list[_T]], folder: Path
+) -> tuple[dict[str, list[_T]], list[Problem]]:
+    """Decide about pictures in no folder of a split, where others are in one.
+
+    They are trained on if there is no other training split, else they are not used.
+
+    Args:
+        splits: split → pictures; the loose ones are of the split UNSPLIT.
+        folder: for the note.
+
+    Returns:
+        The splits in order, and notes.
+    """
+    named = {name: splits[name] for name in _SPLITS if name in splits}
+    loose = splits.get(UNSPLIT)
+    if loose is None or not named:
+        return named or dict(splits), []
+    reason = f"{len(loose)} pictures are in no folder called train, val or test"
+    if "train" not in named:
+        note = Problem(folder, "no_train_folder", f"{reason}; they are trained on", "warning")
+        return {"train": loose, **named}, [note]
+    note = Problem(folder, "picture_in_no_split", f"{reason}; they are not used", "warning")
+    return named, [note]
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; a name that none can have is no error."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def clean_name(name: str) -> str:
+    """Return a path as files name it with "/" alone: no backslashes, "./" and "file://".
+
+    "?d=" is in front of the path where Label Studio serves local files.
+    """
+    name = re.sub(r"^\w+://|^.*\?d=", "", name.strip().replace("\\", "/"))
+    return re.sub(r"^(\./)+|/(?=/)|(?<=/)\./", "", name)
+
+
+@dataclass
+class FileIndex:
+    """Finds files by what lists and annotations call them.
+
+    Attributes:
+        root: the folder that ``files`` are relative to.
+        files: relative paths with "/".
+    """
+
+    root: Path
+    files: Sequence[str]
+    _by_name: dict[str, list[str]] = field(init=False, repr=False)
+    _by_stem: dict[str, list[str]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._by_name, self._by_stem = defaultdict(list), defaultdict(list)
+        for file in self.files:
+            name = file.rpartition("/")[2]
+            self._by_name[name].append(file)
+            self._by_stem[name.rpartition(".")[0] or name].append(file)
+        self._known = set(self.files)
+
+    def find(self, name: str, split: str = "") -> str | None:
+        """Return the file called ``name``, or the only one whose path ends most like it.
+
+        Args:
+            name: a path, clean or not. The folders of an absolute one may be those of another
+                machine; those of a relative one must be the file's, or more or fewer in front.
+            split: train, val or test: of two alike, that in a folder of this split is meant.
+        """
+        name = clean_name(name)
+        if name in self._known:
+            return name
+        bare = name.rpartition("/")[2]
+        found = _likest(self._by_name.get(bare, ()), name, split)
+        if found is None and "%" in name:  # as in addresses
+            return _likest(self._by_name.get(unquote(bare), ()), unquote(name), split)
+        return found
+
+    def find_stem(self, name: str, split: str = "") -> str | None:
+        """Return the file called ``name`` with any suffix."""
+        name = clean_name(name)
+        candidates = self._by_stem.get(name.rpartition("/")[2], ())
+        return _likest(candidates, name, split, stems=True)
+
+
+def _likest(candidates: Sequence[str], name: str, split: str, *, stems: bool = False) -> str | None:
+    """Return the candidate with most folders in common with ``name``; None if two have as many."""
+    candidates = [file for file in candidates if _fits(file, name)]
+    if len(candidates) <= 1:
+        return next(iter(candidates), None)
+    bare = [c.rpartition(".")[0] for c in candidates] if stems else candidates
+    ranks = [
+        (_common_tail(text, name), bool(split) and place_of(file).split == split)
+        for file, text in zip(candidates, bare, strict=True)
+    ]
+    best = max(ranks)
+    found = [file for file, rank in zip(candidates, ranks, strict=True) if rank == best]
+    # Pictures of one name side by side differ in the suffix; the earlier suffix counts.
+    if len({file.rpartition(".")[0] for file in found}) > 1:
+        return None
+    return min(found, key=suffix_rank)
+
+
+def _fits(file: str, name: str) -> bool:
+    """Return whether the folders of ``name`` may be those of ``file``."""
+    wanted, place = place_of(f"{name}."), place_of(file)
+    foreign = name.startswith("/") or name[1:2] == ":"
+    if not wanted.may_share(place):
+        return False
+    above, other = (key.rpartition("/")[0] for key in (wanted.key, place.key))
+    return foreign or _is_tail(above, other)
+
+
+def _is_tail(a: str, b: str) -> bool:
+    """Return whether one of two folders is, or ends as, the other."""
+    long, short = sorted((a, b), key=len, reverse=True)
+    return long == short or not short or long.endswith(f"/{short}")
+
+
+def _common_tail(a: str, b: str) -> int:
+    parts = list(zip(reversed(a.split("/")), reversed(b.split("/")), strict=False))
+    return next((n for n, (x, y) in enumerate(parts) if x != y), len(parts))
+
+
+def suffix_rank(file: str) -> int:
+    """Return the position of a picture's suffix in ``IMAGE_SUFFIXES``."""
+    suffix = f".{file.rpartition('.')[2].lower()}"
+    return IMAGE_SUFFIXES.index(suffix) if suffix in IMAGE_SUFFIXES else len(IMAGE_SUFFIXES)
+
+
+def common_prefix(keys: Iterable[str]) -> str:
+    """Return the folders, with "/" behind, that all keys begin with; "" if there are none."""
+    folders = {key.rpartition("/")[0] for key in keys}
+    levels = zip(*(folder.split("/") for folder in folders), strict=False)
+    shared = takewhile(lambda level: len(set(level)) == 1, levels)
+    return "".join(f"{level[0]}/" for level in shared if level[0])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which annotation file belongs to which picture.
+
+    Attributes:
+        annotation_of: picture → annotation.
+        lone: annotations without a picture.
+        rivals: annotations of pictures that have another one → that one.
+    """
+
+    annotation_of: dict[str, str]
+    lone: list[str]
+    rivals: dict[str, str]
+
+
+def pair_files(pictures: Iterable[str], annotations: Iterable[str]) -> Pairs:
+    """Pair pictures and annotations that are called alike, given their relative paths.
+
+    Those at one place belong together. So do those of one name of which one is in fewer folders,
+    as pictures in ``train`` and all annotations in one folder, unless that fits twice.
+    """
+    by_place: dict[Place, str] = {}
+    for file in pictures:
+        by_place.setdefault(place_of(file), file)
+    pairs = Pairs({}, [], {})
+    loose = [file for file in annotations if not _pair(pairs, file, by_place.get(place_of(file)))]
+    bare: dict[str, list[tuple[Place, str]]] = defaultdict(list)
+    for place, file in by_place.items():
+        if file not in pairs.annotation_of:
+            bare[place.key.rpartition("/")[2]].append((place, file))
+    for file in loose:
+        place = place_of(file)
+        fitting = [p for other, p in bare[place.key.rpartition("/")[2]] if _may_be(place, other)]
+        if not _pair(pairs, file, fitting[0] if len(fitting) == 1 else None):
+            pairs.lone.append(file)
+    return pairs
+
+
+def _pair(pairs: Pairs, annotation: str, picture: str | None) -> bool:
+    if picture is None:
+        return False
+    known = pairs.annotation_of.setdefault(picture, annotation)
+    if known != annotation:
+        pairs.rivals[annotation] = known
+    return True
+
+
+def _may_be(a: Place, b: Place) -> bool:
+    if not a.may_share(b):
+        return False
+    return _is_tail(a.key, b.key)
