@@ -79,8 +79,8 @@ def _picture(root):
     path.write_bytes(path.read_bytes() + b"\x00")
 
 
-def _annotation(root, name="b"):
-    path = root / "Annotations" / f"{name}.xml"
+def _annotation(root):
+    path = root / "Annotations" / "b.xml"
     path.write_text(path.read_text().replace("<difficult>0", "<difficult>1"))
 
 
@@ -144,8 +144,8 @@ def test_an_interrupted_training_goes_on_with_its_data_elsewhere(voc, moved, tmp
         with pytest.raises(KeyboardInterrupt):
             pipeline.run_train(config, tmp_path / "run")
     assert started == [voc.root, root]
-    _annotation(root, "a")
-    with pytest.raises(DataError, match="split 'train' has 1 pictures, 1 differ"):
+    _picture(root)
+    with pytest.raises(DataError, match="split 'val' has 1 pictures, 1 differ"):
         pipeline.run_train(config, tmp_path / "run")
 
 
