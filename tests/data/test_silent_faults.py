@@ -28,6 +28,10 @@ def objects(listing, split="train"):
     return sum(len(r.sample.objects) for r in listing.splits[split] if r.sample is not None)
 
 
+def boxes_of(record):
+    return [item.box_xyxy for item in record.sample.objects]
+
+
 def write(name, root):
     LAYOUTS[name].write(root)
     return root
@@ -143,6 +147,44 @@ def test_annotation_of_another_split_is_not_taken(tmp_path):
     listing = read(tmp_path)
     assert [r.image_id for r in listing.splits["test"]] == ["p1", "p8"]
     assert codes(listing)[0] == ["missing_annotation", "missing_picture"]
+
+
+@pytest.mark.parametrize(
+    "name", ["coco of Roboflow", "coco of MediaPipe", "tool VIA by split", "tool Roboflow table"]
+)
+def test_picture_of_another_split_is_not_taken(tmp_path, name):
+    write(name, tmp_path)
+    (gone,) = tmp_path.rglob("p1.jpg")
+    (other,) = tmp_path.rglob("p8.jpg")
+    gone.unlink()
+    for file in (f for f in other.parents[0].parent.rglob("*") if f.is_file()):
+        if "test" in str(file.relative_to(tmp_path)) and file.suffix in (".json", ".csv"):
+            put(file, file.read_text().replace("p8", "p1"))
+    other.rename(other.with_stem("p1"))
+    listing = read(tmp_path)
+    assert codes(listing)[0] == ["missing_picture"]
+    assert [r.image_id for r in listing.splits["train"] if r.problems] == ["p1"]
+    (taken,) = [r for r in listing.splits["test"] if r.image_id == "p1"]
+    assert boxes_of(taken) == [box for _, box in SCENES[8].objects]
+
+
+def test_two_files_may_share_the_pictures_of_one_folder(tmp_path):
+    for scene in SCENES:
+        picture(tmp_path / "train" / f"{scene.name}.jpg", scene)
+    put(tmp_path / "annotations" / "train.json", coco_json(SCENES[:6]))
+    put(tmp_path / "annotations" / "val.json", coco_json(SCENES[6:]))
+    listing = read(tmp_path)
+    assert codes(listing) == ([], [])
+    assert [len(records) for records in listing.splits.values()] == [6, 4]
+
+
+def test_picture_of_another_folder_is_not_taken(tmp_path):
+    for folder in ("cam1", "cam2"):
+        picture(tmp_path / folder / "p1.jpg", SCENES[1])
+    put(tmp_path / "coco.json", coco_json(SCENES[1:2], "cam1/"))
+    assert codes(read(tmp_path)) == ([], [])
+    (tmp_path / "cam1" / "p1.jpg").unlink()
+    assert codes(read(tmp_path))[0] == ["missing_picture"]
 
 
 def test_file_name_in_the_annotation_says_otherwise(tmp_path):

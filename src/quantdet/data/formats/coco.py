@@ -82,9 +82,10 @@ def read_coco(root: Path, progress: Tick = no_tick, reading: Reading = SEARCHED)
     total = sum(len(file.images) for file in parsed.values())
     splits: dict[str, tuple[Record, ...]] = {}
     done = 0
+    found = {split: {path for _, path in file.found} for split, file in parsed.items()}
     for split, file in parsed.items():
         records = []
-        for record in file.records():
+        for record in file.records(found):
             records.append(record)
             done += 1
             progress(done, total)
@@ -166,6 +167,8 @@ class _SplitFile:
         self.categories = self._categories(content.get("categories"), reading.names)
         self.names = {_key(number): name for number, name, _ in self.categories}
         self.notes += _shared_names(path, self.names)
+        self._guessed: set[Path] = set()
+        self.found = [(image, self._find(image.file_name)) for image in self.images]
 
     def _categories(self, found: Any, names: Sequence[str]) -> list[tuple[Any, str, bool]]:
         """Return number and name of each, and whether it may be a mere heading."""
@@ -190,19 +193,33 @@ class _SplitFile:
                 reason = f'{_name(items[0])}: image_id {shown!r} is not in "images"{more}'
                 yield Problem(self.path, "unknown_picture", reason)
 
-    def records(self) -> Iterator[Record]:
-        """Yield a record of each picture, which may have several entries."""
+    def records(self, pictures: Mapping[str, set[Path]]) -> Iterator[Record]:
+        """Yield a record of each picture, which may have several entries.
+
+        Args:
+            pictures: split → those found for it. One that is in the folder of another split, and
+                found for that, too, is not the one that is missing here.
+        """
         entries: dict[Path, list[_Entry]] = {}
         users: dict[str, set[Path]] = {}
-        for image in self.images:
-            path = self.find(image.file_name)
+        for image, found in self.found:
+            other = self._split_of_guess(found)
+            path = found
+            if other != self._split and found in pictures.get(other, ()):
+                path = self._folders[0] / clean_name(image.file_name)
             entries.setdefault(path, []).append(image)
             users.setdefault(image.number, set()).add(path)
         shared = {number for number, paths in users.items() if len(paths) > 1}
         for path, images in entries.items():
             yield self._record(path, images, shared)
 
-    def find(self, file_name: str) -> Path:
+    def _split_of_guess(self, path: Path) -> str:
+        """Return the split whose folder a picture is in that was found by its name alone."""
+        if path not in self._guessed:
+            return self._split
+        return place_of(path.relative_to(self._pictures.root).as_posix()).split
+
+    def _find(self, file_name: str) -> Path:
         """Return the path of a picture, the likeliest one if there is none."""
         name = clean_name(file_name)
         for position, folder in enumerate(self._folders):
@@ -212,7 +229,10 @@ class _SplitFile:
                 self._folders.insert(0, self._folders.pop(position))
                 return path
         found = self._pictures.find(name, self._split)
-        return self._folders[0] / name if found is None else self._pictures.root / found
+        if found is None:
+            return self._folders[0] / name
+        self._guessed.add(self._pictures.root / found)
+        return self._pictures.root / found
 
     def _record(self, path: Path, images: Sequence[_Entry], shared: set[str]) -> Record:
         problems: list[Problem] = []

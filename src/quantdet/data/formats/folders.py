@@ -207,7 +207,8 @@ class FileIndex:
         """Return the file called ``name``, or the only one whose path ends most like it.
 
         Args:
-            name: a path, clean or not; its first folders may be those of another machine.
+            name: a path, clean or not. The folders of an absolute one may be those of another
+                machine; those of a relative one must be the file's, or more or fewer in front.
             split: train, val or test: of two alike, that in a folder of this split is meant.
         """
         name = clean_name(name)
@@ -228,6 +229,7 @@ class FileIndex:
 
 def _likest(candidates: Sequence[str], name: str, split: str, *, stems: bool = False) -> str | None:
     """Return the candidate with most folders in common with ``name``; None if two have as many."""
+    candidates = [file for file in candidates if _fits(file, name)]
     if len(candidates) <= 1:
         return next(iter(candidates), None)
     bare = [c.rpartition(".")[0] for c in candidates] if stems else candidates
@@ -241,6 +243,22 @@ def _likest(candidates: Sequence[str], name: str, split: str, *, stems: bool = F
     if len({file.rpartition(".")[0] for file in found}) > 1:
         return None
     return min(found, key=suffix_rank)
+
+
+def _fits(file: str, name: str) -> bool:
+    """Return whether the folders of ``name`` may be those of ``file``."""
+    wanted, place = place_of(f"{name}."), place_of(file)
+    foreign = name.startswith("/") or name[1:2] == ":"
+    if not wanted.may_share(place):
+        return False
+    above, other = (key.rpartition("/")[0] for key in (wanted.key, place.key))
+    return foreign or _is_tail(above, other)
+
+
+def _is_tail(a: str, b: str) -> bool:
+    """Return whether one of two folders is, or ends as, the other."""
+    long, short = sorted((a, b), key=len, reverse=True)
+    return long == short or not short or long.endswith(f"/{short}")
 
 
 def _common_tail(a: str, b: str) -> int:
@@ -312,5 +330,4 @@ def _pair(pairs: Pairs, annotation: str, picture: str | None) -> bool:
 def _may_be(a: Place, b: Place) -> bool:
     if not a.may_share(b):
         return False
-    long, short = sorted((a.key, b.key), key=len, reverse=True)
-    return long == short or long.endswith(f"/{short}")
+    return _is_tail(a.key, b.key)

@@ -138,6 +138,9 @@ class _Reader:
     def add(self, file: Path, split: str, entry: Entry) -> None:
         split = split_name(entry.split) or split
         name = self.index.find(entry.name, split) or self.index.find_stem(entry.name, split)
+        above = Place(self._place(file).split, "")
+        if name is not None and not above.may_share(place_of(name)):
+            name = None  # the picture of that name in the folder of another split
         path = file.parent / clean_name(entry.name) if name is None else self.index.root / name
         known = self._pictures.setdefault(path, _Found(file, split, entry))
         known.regions += entry.regions
