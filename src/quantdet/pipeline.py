@@ -59,8 +59,8 @@ def run_train(config: Config, out: Path | str, progress: Progress = silent) -> R
     run = _save_config(Run(out), config, contents)
     with _recorded(run, "train") as entry:
         _write_data_facts(run, config, dataset)
-        trained = stage(config, dataset, run.float_dir, progress)
         contents.save(run.pictures_file)
+        trained = stage(config, dataset, run.float_dir, progress)
         entry.update(trained.summary, data_fingerprint=contents.fingerprint)
     return run
 
@@ -71,7 +71,7 @@ def run_qat(run: Run, progress: Progress = silent) -> Run:
     config = run.load_config()
     dataset = _load(config, run)
     if run.pictures_file.exists():
-        _require_same(run, describe_contents(dataset), config.data.root)
+        require_same(run, describe_contents(dataset), config.data.root)
     with _recorded(run, "qat") as entry:
         entry.update(
             stage(config, dataset, run.float_dir / "model.keras", run.qat_dir, progress).summary
@@ -329,15 +329,11 @@ def update_config(
 
 
 def _save_config(run: Run, config: Config, contents: Contents | None) -> Run:
-    """Save a configuration; of other [data] ``contents`` have to be those of training."""
-    moved = contents is not None and run.pictures_file.exists() and run.config_file.exists()
-    if moved and contents is not None and config.data != run.load_config().data:
-        _require_same(run, contents, config.data.root)
-    return Run.create(run.root, config, same_data=moved)
-
-
-def _require_same(run: Run, contents: Contents, root: Path) -> None:
-    require_same(Contents.read(run.pictures_file), contents, root)
+    """Save a configuration; ``contents``, if known, have to be those of training."""
+    same = contents is not None and run.pictures_file.exists() and run.float_dir.exists()
+    if contents is not None and same:
+        require_same(run, contents, config.data.root)
+    return Run.create(run.root, config, same_data=same)
 
 
 def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list[Path]:

@@ -117,14 +117,56 @@ def test_other_data_is_refused_with_what_differs(trained, moved, change, says):
 def test_data_that_changed_where_it_is_is_not_trained_on(trained, voc, monkeypatch):
     monkeypatch.setattr(pipeline, "_training_stages", lambda: (None, None))
     _annotation(voc.root)
-    with pytest.raises(DataError, match=r"not the data that the run was trained with.*'b'"):
+    with pytest.raises(DataError, match=r"not the data that .*run was trained with.*'b'"):
         pipeline.run_qat(trained)
 
 
+def test_data_that_is_named_is_compared_even_where_it_was(trained, voc):
+    _annotation(voc.root)
+    with pytest.raises(DataError, match="another annotation"):
+        pipeline.update_config(trained, data=voc.root)
+
+
+def test_an_interrupted_training_goes_on_with_its_data_elsewhere(voc, moved, tmp_path, monkeypatch):
+    started = []
+
+    def stage(config, dataset, folder, progress):
+        folder.mkdir(exist_ok=True)
+        started.append(config.data.root)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "_training_stages", lambda: (stage, None))
+    monkeypatch.setattr("quantdet.stages.check._unknown_layers", lambda config, classes: ())
+    voc.add("a").add("b", splits=("val",))
+    for place in (lambda: voc.root, moved):
+        root = place()
+        config = load_config(values={"data": {"root": root}})
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.run_train(config, tmp_path / "run")
+    assert started == [voc.root, root]
+    _picture(root)
+    with pytest.raises(DataError, match="split 'val' has 1 pictures, 1 differ"):
+        pipeline.run_train(config, tmp_path / "run")
+
+
+def test_before_anything_is_trained_the_data_may_change(voc, tmp_path, monkeypatch):
+    def stage(config, dataset, folder, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "_training_stages", lambda: (stage, None))
+    monkeypatch.setattr("quantdet.stages.check._unknown_layers", lambda config, classes: ())
+    config = load_config(values={"data": {"root": voc.add("a").root}})
+    for name in "bc":
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.run_train(config, tmp_path / "run")
+        voc.add(name)
+
+
 def test_other_classes_are_told(tmp_path):
-    before, after = Contents(labels=("cat", "dog")), Contents(labels=("cat",))
+    run = Run(tmp_path)
+    Contents(labels=("cat", "dog")).save(run.pictures_file)
     with pytest.raises(DataError, match="the classes were cat, dog and are cat"):
-        require_same(before, after, tmp_path)
+        require_same(run, Contents(labels=("cat",)), tmp_path)
 
 
 def test_pictures_of_one_id_from_two_sources_stay_apart(voc, tmp_path):

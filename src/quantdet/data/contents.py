@@ -11,6 +11,7 @@ from quantdet.data.sample import Dataset, ObjectAnnotation, Sample
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.results.contents import Contents
+from quantdet.runs import Run
 
 
 def describe_contents(
@@ -35,11 +36,11 @@ def describe_contents(
     return Contents(labels=dataset.labels, splits=splits)
 
 
-def require_same(before: Contents, after: Contents, root: Path) -> None:
-    """Refuse other data than before.
+def require_same(run: Run, after: Contents, root: Path) -> None:
+    """Refuse other data than a run was trained with.
 
     Args:
-        before: what a model was trained with.
+        run: after ``train``.
         after: what there is now, perhaps only some of its splits.
         root: where ``after`` was found.
 
@@ -47,6 +48,7 @@ def require_same(before: Contents, after: Contents, root: Path) -> None:
         DataError: it differs; the message says in which split, by how many pictures, and names
             the first.
     """
+    before = Contents.read(run.pictures_file)
     differences = [
         difference
         for split, pictures in after.splits.items()
@@ -57,7 +59,7 @@ def require_same(before: Contents, after: Contents, root: Path) -> None:
         differences.append(f"the classes were {', '.join(before.labels)} and are {shown}")
     if differences:
         raise DataError(
-            f"{root}: is not the data that the run was trained with: {'; '.join(differences)}; "
+            f"{root}: is not the data that {run.root} was trained with: {'; '.join(differences)}; "
             "restore it, name a copy of it with --data, or train anew with another --out"
         )
 
