@@ -9,6 +9,7 @@ from typing import Any
 
 from quantdet.config import Config
 from quantdet.report import tables
+from quantdet.report.fairness import data_checks, training_checks
 from quantdet.report.page import require_libraries, write_page
 from quantdet.report.sections import Missing, Section, Source, make_sections
 from quantdet.report.targets import target_checks
@@ -62,6 +63,8 @@ def collect(run: Run) -> dict[str, Any]:
     view, metrics = find_view(config.model.name), results.metrics
     measured = view if metrics is None else find_view(metrics.task)
     checks = measured.checks(metrics) if metrics else []
+    if metrics is not None:
+        checks += [*training_checks(results.histories), *data_checks(metrics.data)]
     checks += target_checks(results.verified)
     verdict = measured.verdict(metrics) if metrics else None
     stale = list(_stale(results, folder))
