@@ -8,6 +8,7 @@ from typing import Any
 from quantdet.config import Config
 from quantdet.report.classes import class_section
 from quantdet.report.found import found_checks, shown_cells, shown_tile, shown_titles, told_first
+from quantdet.report.plots import difference_chart
 from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import (
     EVALUATE_AGAIN,
@@ -26,6 +27,7 @@ from quantdet.report.verdict import (
 )
 from quantdet.results.figures import COCO, COCO_AP, VOC07, VOC10
 from quantdet.results.metrics import (
+    Counts,
     DetectionDifference,
     DetectionMetrics,
     DetectionVariant,
@@ -89,6 +91,8 @@ class DetectionView:
             "table": accuracy_table(metrics),
             "coco": coco_table(metrics),
             "differences": difference_table(metrics) if metrics.differences else None,
+            "chart": difference_chart(_against_float(metrics), KEEPS),
+            "thresholds": metrics.thresholds,
             "objects": metrics.objects,
             "difficult": metrics.difficult,
         }
@@ -97,7 +101,9 @@ class DetectionView:
         """Return what the template of the classes shows: float and uint8, or what there is."""
         before, after = metrics.variant(*FLOATS), metrics.variant("uint8_tflite")
         shown = [item for item in (before, after) if item is not None] or [metrics.variants[-1]]
-        return class_section([(item.name, item) for item in shown], class_table(shown))
+        paired = metrics.difference("uint8_tflite", *FLOATS)
+        changes = paired.per_class if paired and len(shown) > 1 else None
+        return class_section([(item.name, item) for item in shown], class_table(shown), changes)
 
 
 def accuracy_table(metrics: DetectionMetrics) -> Table:
@@ -181,15 +187,29 @@ def class_table(shown: list[DetectionVariant]) -> Table:
             known = [value for value in values if value is not None]
             change = difference(100 * (known[-1] - known[0])) if len(known) > 1 else NOTHING
             cells.append(Cell(change))
+        counts = shown[-1].by_class.get(label)
+        cells += [Cell(_of(counts, "objects")), Cell(_of(counts, "shown"))]
         rows.append(row(label, f"{figures.objects:,}", *cells))
     header = ["class", "objects", *(f"{item.name} %" for item in shown)]
     if len(shown) > 1:
         header.append("change, points")
+    header += [f"recall of {shown[-1].name} %", "precision %"]
     return Table("VOC07 AP of each class", tuple(header), tuple(rows))
 
 
 def _change(item: DetectionDifference) -> Change:
     return Change(VOC07, item.map_voc07, item.map_voc07_interval)
+
+
+def _of(counts: Counts | None, whole: str) -> str:
+    """Return the share of right ones of what is shown, or of the objects."""
+    number = getattr(counts, whole, None)
+    return percent((counts.right or 0) / number) if counts and number else NOTHING
+
+
+def _against_float(metrics: DetectionMetrics) -> list[tuple[str, Change]]:
+    found = ((item.name, metrics.difference(item.variant, *FLOATS)) for item in metrics.variants)
+    return [(name, _change(change)) for name, change in found if change is not None]
 
 
 def _caution(metrics: DetectionMetrics, after: DetectionVariant) -> str:

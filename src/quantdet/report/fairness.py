@@ -48,7 +48,10 @@ def _gain(key: str, first: Mapping[str, float], last: Mapping[str, float]) -> fl
         return -1.0
     if "loss" not in key:
         return after - before
-    return (before - after) / before if before > 0 and math.isfinite(after) else -1.0
+    if before <= 0 or not math.isfinite(after):
+        return -1.0
+    # Rounded: 1.5 → 1.485 is a hundredth.
+    return round((before - after) / before, 6)
 
 
 def _gain_text(key: str, first: Mapping[str, float], last: Mapping[str, float]) -> Iterator[str]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from quantdet.config import Config
 from quantdet.kinds import LOCALIZER
+from quantdet.report.charts import Chart
 from quantdet.report.found import found_checks, shown_cells, shown_tile, shown_titles, told_first
+from quantdet.report.plots import difference_chart
 from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import (
     EVALUATE_AGAIN,
@@ -26,7 +28,7 @@ from quantdet.report.verdict import (
     size_and_speed,
     tone_of,
 )
-from quantdet.results.figures import CLASS_ACCURACY, FIGURES, HIT_SHARE, MEAN_IOU
+from quantdet.results.figures import CLASS_ACCURACY, FIGURES, HIT_SHARE, MEAN_IOU, Figure
 from quantdet.results.metrics import EndToEnd, LocalizerMetrics, LocalizerVariant
 from quantdet.results.numbers import NOTHING, megabytes, percent, plain
 
@@ -88,7 +90,13 @@ class LocalizerView:
     def sections(self, metrics: LocalizerMetrics) -> dict[str, Any]:
         """Return what the template of the accuracy section shows."""
         base = metrics.variant(*FLOATS) or metrics.variants[0]
-        return {"table": accuracy_table(metrics), "target": metrics.target, "base": base.name}
+        return {
+            "table": accuracy_table(metrics),
+            "charts": _charts(metrics),
+            "thresholds": metrics.thresholds,
+            "target": metrics.target,
+            "base": base.name,
+        }
 
     def classes(self, metrics: LocalizerMetrics) -> None:
         """Return nothing: figures of each class are not measured."""
@@ -125,6 +133,17 @@ def accuracy_table(metrics: LocalizerMetrics) -> Table:
     return Table("Accuracy and size of every form of the model", header, tuple(rows))
 
 
+def _charts(metrics: LocalizerMetrics) -> list[Chart]:
+    """Return the differences against float, a chart for each figure."""
+    compared = [item for item in metrics.variants if metrics.difference(item.variant, *FLOATS)]
+    changes = [(item.name, _changes(metrics, item)) for item in compared]
+    found = (
+        difference_chart([(name, both[number]) for name, both in changes], KEEPS)
+        for number in range(len(FIGURES[LOCALIZER].headline))
+    )
+    return [chart for chart in found if chart is not None]
+
+
 def half_interval(share: float, count: int) -> float:
     """Return half the 95 % interval of a share of ``count`` pictures (Wilson 1927)."""
     z = 1.96
@@ -134,16 +153,17 @@ def half_interval(share: float, count: int) -> float:
 
 def _changes(metrics: LocalizerMetrics, after: LocalizerVariant) -> list[Change]:
     """Return class accuracy and mean IoU against float; earlier files know no intervals."""
-    before = metrics.variant(*FLOATS)
     paired = metrics.difference(after.variant, *FLOATS)
-    return [
-        Change(
-            figure,
-            (figure.value(after) or 0.0) - (figure.value(before) or 0.0),
-            figure.interval(paired),
-        )
-        for figure in FIGURES[LOCALIZER].headline
-    ]
+    changes = []
+    for figure in FIGURES[LOCALIZER].headline:
+        told = figure.value(paired)
+        value = _minus(figure, after, metrics) if told is None else told
+        changes.append(Change(figure, value, figure.interval(paired)))
+    return changes
+
+
+def _minus(figure: Figure, after: LocalizerVariant, metrics: LocalizerMetrics) -> float:
+    return (figure.value(after) or 0.0) - (figure.value(metrics.variant(*FLOATS)) or 0.0)
 
 
 def _caution(row: LocalizerVariant) -> str:
