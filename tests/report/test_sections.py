@@ -49,7 +49,7 @@ def test_look_closer_says_why(tmp_path):
     write_json(run.verify_file, verified(sha256="00" * 32, status="failed"))
     words = report(run).words
     assert "⚠ Look closer" in words
-    assert "Targets: 1 failed, 1 skipped (tflite-micro), wanted none fails." in words
+    assert "Targets: 1 failed, 1 skipped (tflite-micro); wanted: none fails." in words
     assert "The targets were given another model.tflite than the one that is here now" in words
 
 
@@ -89,7 +89,7 @@ def test_layers_data_and_classes(page):
     assert ["train", "20", "1", "500×375", "30", "1.5", "10.0", "20.0", "40"] in page.rows
     drawn = " ".join(values["aria-label"] for values in page.drawings)
     for part in (
-        "Signal to noise of every layer: least signal to noise: layer_11",
+        "Noise, every layer: least signal to noise: layer_11",
         "weights of channels differ most in layer_1: 323 times",
         "train: median 77 pixels",  # 0.4 of 192
         f"AP of each class: best cat 90.0 %, worst {HOSTILE} 70.0 %",

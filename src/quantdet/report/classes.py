@@ -105,7 +105,7 @@ def _changes(
             low, high = item.ap_voc07_interval
             panel.hlines(place, 100 * low, 100 * high, color=TEXT, linewidth=1.4)
         _class_axis(panel, labels)
-        panel.set_xlabel(f"change of VOC07 AP, points{'; line: 95 % interval' if ends else ''}")
+        panel.set_xlabel(f"AP, points{' (line: 95 % interval)' if ends else ''}")
 
     (least, loser), (most, winner) = changes[0], changes[-1]
     text = f"largest fall {loser} {difference(least)}, largest gain {winner} {difference(most)}"

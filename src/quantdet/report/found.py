@@ -75,7 +75,7 @@ def shown_tile(metrics: Metrics[Any, Any], before: Variant | None, after: Varian
     """Return F1 of float beside that of uint8, with precision and recall of uint8."""
     tile = figure_tile(F1, before, after)
     score = f", score ≥ {metrics.thresholds.scores()}" if metrics.thresholds else ""
-    note = ", ".join(f"{item.title} {item.text(after)} %" for item in (PRECISION, RECALL))
+    note = ", ".join(f"{item.title} {item.text(after)}\u00a0%" for item in (PRECISION, RECALL))
     return Tile(f"{F1.title}{score}", tile.before, tile.after, tile.change, note)
 
 
@@ -119,7 +119,7 @@ def _nothing(row: Variant) -> str:
 def _remedy(row: Variant, figure: Figure) -> str:
     if row.shown is None:
         return EVALUATE_AGAIN
-    if figure is RECALL:
+    if figure is RECALL or not row.shown:
         return (
             "Too little is found: look at “Where boxes go wrong”, train longer, annotate more, "
             "or lower predict.score_threshold."

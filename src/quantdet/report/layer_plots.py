@@ -15,7 +15,7 @@ from quantdet.results.numbers import percent, plain
 MOST_LAYERS = 20
 # Quantizing nothing but pixels is exact; the axis ends here.
 _TOP_DB = 70.0
-_WIDTH, _PER_LAYER, _AROUND = 430, 19, 96
+_WIDTH, _PER_LAYER, _AROUND = 430, 21, 96
 _LONGEST_NAME = 26
 # Beyond this, ranges are drawn on a logarithmic scale: one wide layer would flatten the others.
 _LINEAR = 8.0
@@ -61,12 +61,14 @@ def range_drawing(analysis: Analysis) -> Drawing:
         places = range(len(layers))
         low, high = [item.minimum for item in layers], [item.maximum for item in layers]
         bar = {"color": SERIES[0], "alpha": 0.4, "linewidth": 7}
-        panel.hlines(places, low, high, label="the integers'", **bar)
+        panel.hlines(places, low, high, label="range of the integers", **bar)
         seen = [item.seen_minimum for item in layers], [item.seen_maximum for item in layers]
         panel.hlines(places, *seen, color=SERIES[1], linewidth=1.6, label="float values seen")
         panel.set_xscale("symlog", linthresh=_LINEAR, linscale=1.5)
-        inside = [tick for tick in _TICKS if min(low) <= tick <= max(high)]
+        ends = min(*low, *seen[0]), max(*high, *seen[1])
+        inside = [tick for tick in _TICKS if ends[0] <= tick <= ends[1]]
         panel.set_xticks(inside, [f"{tick:g}" for tick in inside])
+        panel.minorticks_off()
         _layer_axis(panel, layers, set())
         panel.set_xlabel("activations")
         panel.figure.legend(loc="outside upper left", ncols=2)
@@ -97,8 +99,8 @@ def weight_drawing(analysis: Analysis) -> Drawing | None:
         panel.set_xlabel("max |w| of channels")
         panel.figure.legend(loc="outside upper left", ncols=2)
 
-    spread, name = max((found.spread, item.layer) for item, found in known)
-    text = f"weights of channels differ most in {name}: {plain(spread, 0)} times"
+    item, widest = max(known, key=lambda pair: pair[1].spread)
+    text = f"weights of channels differ most in {item.layer}: {plain(widest.spread, 0)} times"
     return Drawing(f"Weights, {_which(analysis)}", text, _size(layers), paint)
 
 
@@ -122,11 +124,11 @@ def _shares(panel: Any, layers: Sequence[LayerNoise]) -> None:
         if item.sensitivity is not None:
             at = panel.get_yaxis_transform()
             text = f"{percent(item.sensitivity.share, 0)} %"
-            panel.text(1.02, place, text, transform=at, va="center", fontsize=9, color=SOFT)
+            panel.text(1.02, place, text, transform=at, va="center", fontsize=10.5, color=SOFT)
 
 
 def _layer_axis(panel: Any, layers: Sequence[LayerNoise], hurts: set[str]) -> None:
-    panel.set_yticks(range(len(layers)), [_short(item.layer) for item in layers], fontsize=9)
+    panel.set_yticks(range(len(layers)), [_short(item.layer) for item in layers], fontsize=10.5)
     panel.set_ylim(len(layers) - 0.4, -0.6)
     panel.tick_params(axis="y", labelcolor=TEXT, length=0)
     for item, label in zip(layers, panel.get_yticklabels(), strict=True):
