@@ -24,7 +24,7 @@ LEAST_OBJECTS, LEAST_PICTURES = 100, 30
 """With fewer, a share near one half is uncertain by more than 10 points."""
 _NEEDED = f"{LEAST_OBJECTS} objects in {LEAST_PICTURES} pictures"
 FLOOR = 0.5
-"""Of precision and recall, with their 95 % intervals; guessing one of two classes reaches it."""
+"""Of precision and recall, with their 95 % intervals; guessing one of two classes reaches it, and no more."""
 CLASS_OBJECTS, CLASS_RECALL = 20, 0.2
 """A class with at least so many objects must not be lost; of fewer nothing can be told."""
 _NAMED = 3
@@ -50,7 +50,7 @@ def told_first(verdict: Verdict, row: Variant) -> Verdict:
     if row.recall is None:
         text = "It was not measured what people see at the threshold"
         return replace(verdict, tone=_worse(verdict.tone, "fair"), text=text)
-    if row.recall < FLOOR:
+    if row.recall <= FLOOR:
         text = f"uint8 finds {row.right:,} of {row.objects:,} objects at the score that people see"
         return replace(verdict, tone="bad", text=text)
     if _too_few(row):
@@ -105,9 +105,9 @@ def _floor_check(figure: Figure, name: str, row: Variant) -> Check:
     known = value is not None and bounds is not None
     return Check(
         name,
-        f"at least {percent(FLOOR, 0)} %, with its 95 % interval",
+        f"more than {percent(FLOOR, 0)} %, with its 95 % interval",
         f"{figure.text(row)} % ({figure.between(row)})" if known else _nothing(row),
-        value is not None and bounds is not None and min(value, bounds[0]) >= FLOOR,
+        value is not None and bounds is not None and min(value, bounds[0]) > FLOOR,
         _remedy(row, figure),
     )
 
