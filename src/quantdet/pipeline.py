@@ -331,7 +331,7 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list
 def _thresholds(
     run: Run, config: Config, written: Sequence[Path], progress: Progress
 ) -> Thresholds:
-    """Return the thresholds of the run's product, which all files share (decision 011)."""
+    """Return the thresholds of the run's product, which all files share (decision 013)."""
     from quantdet.evaluate.threshold_choice import choose_thresholds, contract_thresholds
     from quantdet.export.contract import configured, describe_export
 

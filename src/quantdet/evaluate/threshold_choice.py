@@ -1,4 +1,4 @@
-"""The thresholds of a model file, chosen on the validation split by best F1 (decision 011)."""
+"""The thresholds of a model file, chosen on the validation split by best F1 (decision 013)."""
 
 from __future__ import annotations
 

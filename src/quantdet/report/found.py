@@ -24,7 +24,7 @@ LEAST_OBJECTS, LEAST_PICTURES = 100, 30
 """With fewer, a share near one half is uncertain by more than 10 points."""
 _NEEDED = f"{LEAST_OBJECTS} objects in {LEAST_PICTURES} pictures"
 FLOOR = 0.5
-"""Of precision and recall, with their 95 % intervals; guessing one of two classes reaches it, and no more."""
+"""Of precision and recall, with their 95 % intervals; guessing one of two reaches it."""
 CLASS_OBJECTS, CLASS_RECALL = 20, 0.2
 """A class with at least so many objects must not be lost; of fewer nothing can be told."""
 _NAMED = 3
