@@ -16,6 +16,7 @@ from tests.report.made_up_run import (
     complete_detector,
     complete_run,
     detector_metrics,
+    history,
     report,
     verified,
 )
@@ -105,6 +106,25 @@ def test_what_is_missing_names_its_command(tmp_path):
     for command in ("verify", "analyse", "evaluate"):
         assert f": quantdet {command} {run.root}" in words
     assert "This report is not complete" not in words
+
+
+def test_a_curve_needs_three_epochs(tmp_path):
+    run = complete_detector(tmp_path / "r")
+    for folder in ("float/frozen", "float/finetune", "qat/finetune"):
+        write_json(run.root / folder / "history.json", history([1.5, 1.2]))
+    page = report(run)
+    assert not [d for d in page.drawings if d["aria-label"].startswith("loss")]
+    assert page.words.count("Too few epochs for a curve") == 3
+    assert page.row("Float: all layers")[:4] == ["2", "2", "0.6000", "1.2000"]
+
+
+def test_differences_have_a_scale_that_noise_does_not_fill(page):
+    labels = [values["aria-label"] for values in page.drawings]
+    assert "VOC07 mAP: dot and 95 % interval: the uint8_tflite −0.10 points" in " ".join(labels)
+    # The axis of a change of 0.1 points reaches to 5, that of classes from 0 to 100.
+    assert "−4" in page.words
+    (cat,) = [row for row in page.rows if row[0] == "cat" and len(row) == 7]
+    assert cat[-2:] == ["85.0", "100.0"]
 
 
 def test_unfinished_run_has_only_what_it_can_have(tmp_path):

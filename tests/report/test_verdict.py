@@ -168,6 +168,11 @@ def test_what_was_not_measured_does_not_hold(family):
     assert len(failed(family, facts)) >= 3
     facts = changed(sound(family), ("parity", "end_to_end", "kernels"), [])
     assert failed(family, facts)[0].startswith("End to end: same")
+    facts = sound(family)
+    silent = {**facts["parity"]["end_to_end"]["kernels"][0], "kernels": "x", SAME[family]: None}
+    facts["parity"]["end_to_end"]["kernels"] += [silent]
+    (found,) = failed(family, facts)
+    assert found.startswith("End to end: same")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
