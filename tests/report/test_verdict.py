@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from quantdet.kinds import DETECTOR, LOCALIZER
 from quantdet.report.html import all_checks
 from quantdet.report.localizer import LocalizerView, half_interval
-from quantdet.report.verdict import TONES, decide
+from quantdet.report.verdict import TONES, Check, Verdict, decide
 from quantdet.report.views import VIEWS
 from quantdet.results import numbers
 from quantdet.results.folder import Results
@@ -253,6 +254,14 @@ def test_a_file_of_before_the_thresholds_is_not_shipped(family):
     verdict, _, decision = judged(family, facts)
     assert not decision.ship
     assert verdict.text == "It was not measured what people see at the threshold"
+
+
+def test_ship_needs_checks_that_are_met_and_accuracy_that_is_kept():
+    kept, met = Verdict("good", "", "", ""), Check("a", "b", "c", met=True)
+    assert decide(kept, [met], []).ship
+    assert not decide(kept, [], []).ship
+    assert not decide(kept, [met], ["The export ran later."]).ship
+    assert not decide(replace(kept, tone="fair"), [met], []).ship
 
 
 # Path → (worst, best) value around its bound; more is better.

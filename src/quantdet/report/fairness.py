@@ -25,7 +25,7 @@ def training_checks(histories: Mapping[str, Epochs]) -> Iterator[Check]:
         "Training learned, first → kept epoch",
         f"validation loss falls by at least {percent(LEARNED, 0)} %, or mAP rises as much",
         "; ".join(measured) if several and measured else "one epoch cannot tell",
-        several and any(_gain(key, first, last) >= LEARNED for key in _watched(last)),
+        any(_gain(key, first, last) >= LEARNED for key in _watched(last)),
         _MORE,
     )
 
