@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from quantdet import pipeline
 from quantdet.config import load_config
 from quantdet.data.dataset import load_dataset
 from quantdet.data.sample import Dataset
@@ -16,6 +17,7 @@ from quantdet.evaluate.threshold_choice import choose_thresholds, contract_thres
 from quantdet.export.contract import configured
 from quantdet.progress import silent
 from quantdet.results.thresholds import DEFAULT_SCORE, Thresholds
+from quantdet.runs import Run
 from quantdet.runtime.contract import contract_path, load_contract
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.pretrained import pretrained_file
@@ -114,3 +116,15 @@ def test_what_the_user_sets_wins():
 def test_the_packaged_contract_has_its_threshold():
     contract = load_contract(pretrained_file())
     assert contract_thresholds(contract) == Thresholds(score=0.4, chosen="contract")
+
+
+def test_files_that_are_exported_later_take_those_of_the_product(voc, tmp_path):
+    run = Run.create(tmp_path / "run", voc[2])
+    later = [run.export_dir / "model-float16.tflite"]
+    run.export_dir.mkdir()
+    for path in (pretrained_file(), contract_path(pretrained_file())):
+        shutil.copy(path, run.export_dir / path.name.replace("voc-ssd300", "model"))
+    taken = pipeline._thresholds(run, voc[2], later, silent)
+    assert taken == Thresholds(score=0.4, chosen="contract")
+    own = load_config(overrides=["predict.score_threshold=0.3"])
+    assert pipeline._thresholds(run, own, later, silent).chosen == "settings"

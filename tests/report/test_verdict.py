@@ -256,6 +256,14 @@ def test_a_file_of_before_the_thresholds_is_not_shipped(family):
     assert verdict.text == "It was not measured what people see at the threshold"
 
 
+def test_test_pictures_that_chose_the_threshold_are_told():
+    facts = changed(sound(DETECTOR), ("data", "in_validation"), 7)
+    _, checks, decision = judged(DETECTOR, facts)
+    assert decision.ship
+    (check,) = [check for check in checks if check.name.startswith("Test pictures")]
+    assert check.measured == "0; 7 chose the epoch and the threshold, which flatters"
+
+
 def test_ship_needs_checks_that_are_met_and_accuracy_that_is_kept():
     kept, met = Verdict("good", "", "", ""), Check("a", "b", "c", met=True)
     assert decide(kept, [met], []).ship

@@ -73,6 +73,8 @@ def data_checks(data: DataState) -> Iterator[Check]:
         else EVALUATE_AGAIN,
     )
     same = f" ({', '.join(data.examples)})" if data.in_training and data.examples else ""
+    if data.in_validation:
+        same += f"; {data.in_validation:,} chose the epoch and the threshold, which flatters"
     yield Check(
         "Test pictures that are in training, too",
         "none",
