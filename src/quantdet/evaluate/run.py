@@ -137,7 +137,7 @@ def evaluate_run(
 
 def _data_state(run: Run, config: Config, dataset: Dataset, progress: Progress) -> DataState:
     if config.data.train_split not in dataset.splits:
-        return DataState(reason="the training pictures are not here")
+        return DataState(reason="the training pictures are not here, or not readable")
     trained_on = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
     try:
         return data_state(dataset, config.data, trained_on, partial(progress, "check data"))

@@ -130,10 +130,11 @@ def difference_chart(changes: Sequence[tuple[str, Change]], keeps: float) -> Cha
         panel.set_yticks(range(len(known)), [name for name, _ in known])
         panel.set_ylim(len(known) - 0.5, -0.5)
         panel.tick_params(axis="y", labelcolor=TEXT, length=0)
-        panel.set_xlabel(f"change of {figure.title} against float, points")
+        hundred = "" if figure.unit else "100 × "
+        panel.set_xlabel(f"change of {hundred}{figure.title} against float, points")
 
     text = "; ".join(f"{name} {item.text()}" for name, item in known)
-    size = 560, 66 + 30 * len(known)
+    size = 430, 66 + 30 * len(known)
     return draw_chart(Drawing(f"{figure.title}: dot and 95 % interval", text, size, paint))
 
 
