@@ -87,7 +87,7 @@ def test_details_belong_to_the_figures(run):
 def test_report_has_every_section(run):
     page = (run / "report.html").read_text("utf-8")
     for section in ("accuracy", "classes", "errors", "pictures", "layers", "training", "data"):
-        assert f'<h2 id="{section}">' in page
+        assert f'<div class="body" id="{section}">' in page
     # Only what `quantdet verify` makes is not there yet.
     assert page.count('class="todo"') - page.count("the machine was busy") == 1
 
