@@ -239,8 +239,8 @@ class QatConfig(_Section):
 class PredictConfig(_Section):
     """What counts as a detection; written into the contract of the exported file."""
 
-    score_threshold: float = Field(0.5, ge=0, le=1)
-    """Least score of a detection."""
+    score_threshold: float | None = Field(None, ge=0, le=1)
+    """Least score of a detection; left out: the one with the best F1 on the validation split."""
     class_thresholds: dict[str, float] = {}
     """Class = least score, where it differs."""
     nms_iou: float = Field(0.5, gt=0, le=1)

@@ -29,11 +29,13 @@ from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.progress import Progress, silent
 from quantdet.results.contents import Contents
 from quantdet.runs import Run
+from quantdet.runtime.contract import load_contract
 from quantdet.system.quiet import quiet_stderr
 
 if TYPE_CHECKING:
     from quantdet.results.analysis import Analysis
     from quantdet.results.metrics import AnyMetrics, DetectionMetrics
+    from quantdet.results.thresholds import Thresholds
     from quantdet.results.verification import Verification
 
 
@@ -141,11 +143,9 @@ def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = si
     from quantdet.evaluate.run import evaluate_run
 
     config = run.load_config()
-    dataset = _load(config, run, splits=(config.data.test_split,))
-    if not run.data_file.exists():
-        # Of a run trained elsewhere only the test pictures may be here.
-        with suppress(QuantdetError):
-            _write_data_facts(run, config, _load(config, run))
+    dataset = _load_tested(config, run)
+    if config.data.train_split in dataset.splits and not run.data_file.exists():
+        _write_data_facts(run, config, dataset)
     with _recorded(run, "evaluate") as entry:
         metrics = evaluate_run(run, config, dataset, parity_pictures, progress)
         entry["metrics"] = run.metrics_file.name
@@ -346,20 +346,37 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list
     from quantdet.quant.saved import load_keras
 
     load = cache(load_keras)
+    data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
     with _recorded(run, "export") as entry:
         for done, name in enumerate(formats):
             progress("export", done, len(formats))
-            path = _export_one(run, config, name, load)
-            data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
-            contract = write_contract(path, config, labels, data)
+            paths.append(_export_one(run, config, name, load))
+        progress("export", len(formats), len(formats))
+        thresholds = _thresholds(run, config, paths, progress)
+        for name, path in zip(formats, paths, strict=True):
+            contract = write_contract(path, config, labels, data, thresholds)
             entry[name] = {
                 "file": path.name,
                 "bytes": path.stat().st_size,
                 "sha256": contract.sha256,
             }
-            paths.append(path)
-        progress("export", len(formats), len(formats))
     return paths
+
+
+def _thresholds(
+    run: Run, config: Config, written: Sequence[Path], progress: Progress
+) -> Thresholds:
+    """Return the thresholds of the run's product, which all files share (decision 013)."""
+    from quantdet.evaluate.threshold_choice import choose_thresholds, contract_thresholds
+    from quantdet.export.contract import configured, describe_export
+
+    if config.predict.score_threshold is not None:
+        return configured(config.predict)
+    if run.model_file not in written and run.model_file.is_file():
+        return contract_thresholds(load_contract(run.model_file))
+    decides = run.model_file if run.model_file in written else written[0]
+    contract = describe_export(decides, config, _labels(run), "")
+    return choose_thresholds(decides, contract, config, _load(config, run), progress)
 
 
 def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], Any]) -> Path:
@@ -387,6 +404,15 @@ def _load(config: Config, run: Run | None = None, splits: Sequence[str] | None =
         judged, _ = look_at_pictures(judged)
     judged.raise_first()
     return judged.dataset
+
+
+def _load_tested(config: Config, run: Run) -> Dataset:
+    """Load all splits, or the test split: of a run trained elsewhere no more may be here."""
+    with suppress(QuantdetError):
+        whole = _load(config, run)
+        if config.data.test_split in whole.splits:
+            return whole
+    return _load(config, run, splits=(config.data.test_split,))
 
 
 def _test_pictures(run: Run) -> list[Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from quantdet.quant.litert_file import read_litert
+from quantdet.runtime.contract import load_contract
 from quantdet.runtime.detector import Detector
 from tests.e2e.conftest import quantdet, quantdet_here
 
@@ -86,9 +87,32 @@ def test_details_belong_to_the_figures(run):
 def test_report_has_every_section(run):
     page = (run / "report.html").read_text("utf-8")
     for section in ("accuracy", "classes", "errors", "pictures", "layers", "training", "data"):
-        assert f'<h2 id="{section}">' in page
+        assert f'<div class="body" id="{section}">' in page
     # Only what `quantdet verify` makes is not there yet.
     assert page.count('class="todo"') - page.count("the machine was busy") == 1
+
+
+def test_threshold_is_chosen_on_validation_and_shared_by_all_files(run):
+    metrics = json.loads((run / "metrics.json").read_text())
+    chosen = metrics["thresholds"]
+    # One epoch from nothing may find nothing right to choose by, and says so.
+    assert chosen["chosen"] == "validation" or "nothing right is found" in chosen["reason"]
+    for file in sorted((run / "export").glob("*.tflite")):
+        decoder = load_contract(file).decoder
+        assert decoder.score_threshold == chosen["score"]
+        assert decoder.class_thresholds == chosen["per_class"]
+    for row in metrics["variants"]:
+        assert 0 <= row["right"] <= min(row["shown"], row["objects"])
+    quantdet_here("export", run, "--format", "float16")
+    assert load_contract(run / "export" / "model-float16.tflite").decoder == decoder
+
+
+def test_data_are_the_same_and_a_model_that_learned_nothing_is_not_shipped(run):
+    data = json.loads((run / "metrics.json").read_text())["data"]
+    assert (data["unchanged"], data["in_training"]) == (True, 0)
+    page = (run / "report.html").read_text("utf-8")
+    assert "⚠ Look closer" in page
+    assert "✓ Ship" not in page
 
 
 def test_file_is_integer_from_end_to_end(run):

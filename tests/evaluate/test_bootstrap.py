@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quantdet.evaluate.bootstrap import bootstrap_map, picture_draws
+from quantdet.evaluate.bootstrap import bootstrap_ap, picture_draws
 from quantdet.evaluate.mean_ap import match_detections, mean_over_classes, voc07_ap, voc10_ap
 from quantdet.results.intervals import interval, paired_difference
 from tests.evaluate.made_up import LABELS, found, truth
@@ -30,7 +30,7 @@ def _scene(pictures, seed=0, alarms=6):
 def _measured(answers, truths, draws, ap=voc07_ap):
     matches = match_detections(answers, truths, len(LABELS))
     value = float(mean_over_classes(np.array([ap(item)[0] for item in matches])))
-    return value, bootstrap_map(matches, ap, draws)
+    return value, mean_over_classes(bootstrap_ap(matches, ap, draws))
 
 
 def test_draws_are_the_same_every_time_and_keep_the_number():

@@ -16,7 +16,7 @@ from quantdet.data.scenes import generate_scenes
 from quantdet.evaluate.agreement import same_detections
 from quantdet.evaluate.detection import DetectionJudge
 from quantdet.evaluate.foreign import evaluate_file
-from quantdet.evaluate.single_object import single_object_metrics
+from quantdet.evaluate.single_object import SingleObjectJudge, single_object_metrics
 from quantdet.runtime.contract import load_contract
 from quantdet.runtime.pretrained import pretrained_file
 from tests.evaluate.made_up import LABELS, found
@@ -25,13 +25,13 @@ BOX = (0.0, 0.0, 10.0, 10.0)
 FAR = (20.0, 20.0, 38.0, 28.0)
 
 
-def judge_of(pictures, **predict):
+def judge_of(pictures, kind=DetectionJudge, **predict):
     samples = [
         Sample(f"{n:02}", Path("x"), (30, 40), (ObjectAnnotation("ant", BOX),))
         for n in range(pictures)
     ]
     cache = SimpleNamespace(samples=samples, images=np.zeros((pictures, 8, 8, 3), np.uint8))
-    return DetectionJudge(load_config(values={"predict": predict}), LABELS, cache)
+    return kind(load_config(values={"predict": predict}), LABELS, cache)
 
 
 def test_what_uint8_loses_is_negative():
@@ -96,3 +96,36 @@ def test_a_foreign_file_says_which_classes_it_lacks(tmp_path):
     assert found.classes.shared == tuple(n for n in dataset.labels if n in known)
     (row,) = found.variants
     assert row.over_all_classes.map_voc07 <= row.map_voc07
+
+
+def test_what_uint8_loses_of_a_localizer_is_negative():
+    judge = judge_of(10, kind=SingleObjectJudge)
+    right, wrong = found((BOX, 0, 0.9)), found((BOX, 1, 0.9))
+    answers = {"float_keras": [right] * 10, "uint8_tflite": [*[right] * 8, *[wrong] * 2]}
+    judged = judge.judge(answers)
+    (change,) = judged.together["differences"]
+    assert (change["variant"], change["against"]) == ("uint8_tflite", "float_keras")
+    assert change["class_accuracy"] == pytest.approx(-0.2)
+    low, high = change["class_accuracy_interval"]
+    assert low < -0.2 < high < 0.2
+    assert change["mean_iou_interval"] == [0.0, 0.0]
+    row = judged.metrics["uint8_tflite"]
+    assert (row["objects"], row["shown"], row["right"]) == (10, 10, 8)
+
+
+def test_classes_have_intervals_of_their_own():
+    right, wrong = found((BOX, 0, 0.9)), found((FAR, 0, 0.9))
+    answers = {"float_keras": [right] * 10, "uint8_tflite": [*[right] * 8, *[wrong] * 2]}
+    judged = judge_of(10).judge(answers)
+    ant = judged.metrics["uint8_tflite"]["per_class"]["ant"]
+    low, high = ant["ap_voc07_interval"]
+    assert 0 <= low <= ant["ap_voc07"] <= high <= 1
+    assert judged.metrics["uint8_tflite"]["per_class"]["bee"]["ap_voc07_interval"] is None
+    (change,) = judged.together["differences"]
+    assert change["per_class"].keys() == {"ant"}
+    assert change["per_class"]["ant"]["ap_voc07"] == pytest.approx(ant["ap_voc07"] - 1.0, abs=1e-5)
+
+
+def test_nothing_is_not_the_same_as_nothing():
+    assert same_detections([found()], [found()], 0.5) is None
+    assert same_detections([found((BOX, 0, 0.1))], [found((BOX, 0, 0.1))], 0.5) is None

@@ -7,6 +7,7 @@ from PIL import Image
 
 from quantdet.cli.analysis_text import analysis_text
 from quantdet.report.analysis import draw_analysis
+from quantdet.report.layer_plots import MOST_LAYERS, noise_drawing, worst_layers
 from quantdet.results.analysis import Analysis
 
 
@@ -65,8 +66,17 @@ def test_all_layers_by_their_own_noise():
 
 
 @pytest.mark.parametrize(("count", "shares"), [(3, True), (90, True), (90, False), (600, True)])
-def test_picture_grows_with_the_net_within_bounds(tmp_path, count, shares):
+def test_picture_has_room_for_the_names_whatever_the_net(tmp_path, count, shares):
     draw_analysis(made_up(count, shares), tmp_path / "a.png")
     width, height = Image.open(tmp_path / "a.png").size
-    assert 900 <= width <= 3700
-    assert (height > 900) == shares
+    assert width == 860
+    assert height == 2 * (96 + 21 * min(count, MOST_LAYERS))
+
+
+def test_the_worst_layers_are_drawn_in_the_order_of_the_net():
+    analysis = made_up(100)
+    names = [item.layer for item in worst_layers(analysis)]
+    # The one that hurts, then the noisiest: these are the last ones.
+    assert names == ["layer_3", *(f"layer_{number}" for number in range(81, 100))]
+    assert noise_drawing(analysis).title == "Noise, worst 20 of 100 layers"
+    assert noise_drawing(made_up(20)).title == "Noise, every layer"

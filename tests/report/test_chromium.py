@@ -60,6 +60,7 @@ def opened(browser):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_from_outside_and_nothing_beside_the_page(opened, files, name, scheme):
     page = opened(files[name], color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         widest = page.evaluate("document.documentElement.scrollWidth")
@@ -79,6 +80,7 @@ def test_structure(opened, files, name):
     wanted = page.evaluate("[...document.querySelectorAll('nav a')].map(a => a.hash.slice(1))")
     assert wanted
     assert page.evaluate("ids => ids.every(id => document.getElementById(id))", wanted)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert page.evaluate("[...document.images].every(i => i.alt && i.naturalWidth > 0)")
     assert page.evaluate("document.documentElement.lang") == "en"
     assert page.title().endswith(("report", "comparison"))
@@ -137,8 +139,59 @@ def test_keyboard_on_a_narrow_screen(opened, files):
     assert page.evaluate("document.activeElement.parentElement.open")
 
 
+@pytest.mark.parametrize("name", ["whole", "deep", "localizer"])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])
+def test_the_first_screen_says_what_it_is_and_what_to_do(opened, files, name, width, height):
+    page = opened(files[name], width=width)
+    page.set_viewport_size({"width": width, "height": height})
+    step = page.locator(".steps li").first.bounding_box()
+    assert page.locator("#verdict").bounding_box()["y"] < step["y"]
+    assert page.locator(".tiles").bounding_box()["y"] < step["y"]
+    # Its first line, below a name of three lines.
+    assert step["y"] + 24 <= height
+    assert page.evaluate("document.documentElement.scrollHeight") < 2.5 * height
+
+
+def test_a_link_opens_its_section(opened, files):
+    page = opened(files["whole"])
+    table = page.locator("#checks table")
+    assert not table.is_visible()
+    page.locator("#verdict a").click()
+    assert table.is_visible()
+    page.locator("nav a[href='#layers']").click()
+    assert page.locator("#layers .plot").first.is_visible()
+
+
+@pytest.mark.parametrize("name", ["whole", "localizer"])
+def test_every_column_of_the_checks_is_on_a_telephone(opened, files, name):
+    page = opened(files[name], width=390)
+    page.locator("#checks").evaluate("body => body.parentElement.open = true")
+    cells = page.locator("#checks tbody tr > *")
+    boxes = [cell.bounding_box() for cell in cells.all()]
+    assert len(boxes) % 4 == 0
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+    assert page.locator("#checks .scroll").evaluate("e => e.scrollWidth <= e.clientWidth")
+    shown = page.locator("#checks tbody tr").first.inner_text()
+    assert shown.splitlines()[1] == "Test objects"
+    before = "e => getComputedStyle(e, '::before').content"
+    assert page.locator("#checks td[data-title=wanted]").first.evaluate(before) == '"wanted: "'
+
+
+def test_layers_of_a_deep_net_can_be_read(opened, files):
+    for width in (390, 1440):
+        page = opened(files["deep"], width=width)
+        page.locator("#layers").evaluate("body => body.parentElement.open = true")
+        drawn = page.locator("#layers .plot").first
+        names = drawn.locator("text").filter(has_text="layer_")
+        boxes = [name.bounding_box() for name in names.all()]
+        assert len(boxes) == 20
+        assert min(box["height"] for box in boxes) >= 9
+        assert all(b["y"] - a["y"] >= a["height"] for a, b in pairwise(boxes))
+
+
 def test_contents_stay_beside_the_page(opened, files):
     page = opened(files["whole"], width=1440)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.evaluate("window.scrollTo(0, 3000)")
     box = page.locator("nav a").first.bounding_box()
     assert 0 <= box["y"] < 200

@@ -16,6 +16,7 @@ from tests.report.made_up_run import (
     complete_detector,
     complete_run,
     detector_metrics,
+    history,
     report,
     verified,
 )
@@ -49,7 +50,7 @@ def test_look_closer_says_why(tmp_path):
     write_json(run.verify_file, verified(sha256="00" * 32, status="failed"))
     words = report(run).words
     assert "⚠ Look closer" in words
-    assert "Targets: 1 failed, 1 skipped (tflite-micro), wanted none fails." in words
+    assert "Targets: 1 failed, 1 skipped (tflite-micro); wanted: none fails." in words
     assert "The targets were given another model.tflite than the one that is here now" in words
 
 
@@ -89,7 +90,7 @@ def test_layers_data_and_classes(page):
     assert ["train", "20", "1", "500×375", "30", "1.5", "10.0", "20.0", "40"] in page.rows
     drawn = " ".join(values["aria-label"] for values in page.drawings)
     for part in (
-        "Signal to noise of every layer: least signal to noise: layer_11",
+        "Noise, every layer: least signal to noise: layer_11",
         "weights of channels differ most in layer_1: 323 times",
         "train: median 77 pixels",  # 0.4 of 192
         f"AP of each class: best cat 90.0 %, worst {HOSTILE} 70.0 %",
@@ -105,6 +106,25 @@ def test_what_is_missing_names_its_command(tmp_path):
     for command in ("verify", "analyse", "evaluate"):
         assert f": quantdet {command} {run.root}" in words
     assert "This report is not complete" not in words
+
+
+def test_a_curve_needs_three_epochs(tmp_path):
+    run = complete_detector(tmp_path / "r")
+    for folder in ("float/frozen", "float/finetune", "qat/finetune"):
+        write_json(run.root / folder / "history.json", history([1.5, 1.2]))
+    page = report(run)
+    assert not [d for d in page.drawings if d["aria-label"].startswith("loss")]
+    assert page.words.count("Too few epochs for a curve") == 3
+    assert page.row("Float: all layers")[:4] == ["2", "2", "0.6000", "1.2000"]
+
+
+def test_differences_have_a_scale_that_noise_does_not_fill(page):
+    labels = [values["aria-label"] for values in page.drawings]
+    assert "VOC07 mAP: dot and 95 % interval: the uint8_tflite −0.10 points" in " ".join(labels)
+    # The axis of a change of 0.1 points reaches to 5, that of classes from 0 to 100.
+    assert "−4" in page.words
+    (cat,) = [row for row in page.rows if row[0] == "cat" and len(row) == 7]
+    assert cat[-2:] == ["85.0", "100.0"]
 
 
 def test_unfinished_run_has_only_what_it_can_have(tmp_path):

@@ -143,3 +143,14 @@ def test_predict_stays_light(model, tmp_path):
     }
     # Formats that neither the input nor the output has.
     assert not loaded & {"PIL.PngImagePlugin", "PIL.GifImagePlugin", "PIL.BmpImagePlugin"}
+
+
+def test_what_is_tried_as_told_shows_something(quantdet, model):
+    code, out, _ = quantdet("predict", model, "red.png", "--threshold", 1)
+    assert code == 0
+    assert "nothing found, at best red " in out
+    told = out.rsplit("--threshold ", 1)[1].split()[0]
+    assert found(quantdet("predict", model, "red.png", "--threshold", told, "--json")) == [["red"]]
+    # Of a class that was not asked for there is no best score.
+    _, out, _ = quantdet("predict", model, "red.png", "--class", "blue")
+    assert "at best red" not in out

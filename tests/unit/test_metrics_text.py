@@ -48,3 +48,13 @@ def test_kernels(metrics):
     xnnpack = next(line for line in text if line.startswith("xnnpack"))
     assert xnnpack.startswith("xnnpack 60.0 2.25 9 0.0010")
     assert any("99." in line and "layer by layer" in line for line in text)
+
+
+@pytest.mark.parametrize("metrics", [detector(), made_up_metrics()])
+def test_what_people_see(metrics):
+    text = lines(metrics)
+    head = next(number for number, line in enumerate(text) if line.startswith("at score"))
+    assert text[head] == "at score 0.42 (chosen by best F1 on the 160 objects of split “val”):"
+    assert text[head + 1].startswith("model precision % recall % F1 % 95 % interval right shown")
+    uint8 = next(line for line in text[head:] if "uint8_tflite" in line)
+    assert uint8 == "the uint8_tflite 90.0 85.0 87.0 83.0–91.0 170 189 200"

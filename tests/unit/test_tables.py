@@ -6,7 +6,7 @@ import numpy as np
 
 from quantdet.boxes import as_boxes
 from quantdet.cli.tables import predictions_text, table
-from quantdet.detections import Detections
+from quantdet.detections import Detection, Detections
 from quantdet.runtime.predict import Prediction
 
 
@@ -34,3 +34,19 @@ def test_unread_picture_says_why():
     failed = Prediction("a.jpg", error="is truncated")
     assert predictions_text([failed]) == "a.jpg: not read: is truncated"
     assert predictions_text([Prediction("v.mp4", frame=7)]).startswith("v.mp4 #7: nothing found")
+
+
+def test_nothing_shown_says_what_the_best_score_was_and_what_to_try():
+    def empty(name, nearest=None):
+        return Prediction(name, nearest=nearest)
+
+    animal = Detection("animal", 0, 0.1139, (0.0, 0.0, 1.0, 1.0))
+    lines = predictions_text([empty("a.jpg", animal), empty("b.jpg")]).splitlines()
+    assert lines[0].startswith("a.jpg: nothing found, at best animal 11.4 %")
+    assert lines[1].startswith("b.jpg: nothing found (")
+    # Rounded down: with it the best one is shown.
+    assert lines[2] == (
+        "nothing reached the threshold in 2 of 2; the best score there was 11.4 %, "
+        "try --threshold 0.113"
+    )
+    assert len(predictions_text([empty("b.jpg")]).splitlines()) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantdet.cli.tables import table
 from quantdet.kinds import DETECTOR, KINDS, find_family
-from quantdet.results.figures import COCO_AP, FIGURES, VOC07, VOC10, FamilyFigures
+from quantdet.results.figures import COCO_AP, F1, FIGURES, SHOWN, VOC07, VOC10, FamilyFigures
 from quantdet.results.metrics import AnyMetrics, DetectionMetrics, Parity, Variant
 from quantdet.results.numbers import megabytes, percent, plain
 
@@ -15,6 +15,7 @@ def metrics_table(metrics: AnyMetrics) -> str:
     parts = [
         f"{metrics.variants[0].pictures} pictures of split {metrics.split!r}",
         _accuracy_text(metrics, figures),
+        _shown_text(metrics),
         *_detection_texts(metrics),
         "" if metrics.parity is None else _parity_text(metrics.parity, figures),
     ]
@@ -47,6 +48,25 @@ def _accuracy_text(metrics: AnyMetrics, figures: FamilyFigures) -> str:
     titles = (first.header, "95 % interval", *(figure.header for figure in rest))
     header = ("model", *titles, "MB", "ms, 1 thr", "ms, 2 thr")
     return table(header, [cells(row) for row in metrics.variants])
+
+
+def _shown_text(metrics: AnyMetrics) -> str:
+    """Return what people see at the threshold that they get."""
+    thresholds = metrics.thresholds
+    if thresholds is None:
+        return ""
+    rows = [
+        (
+            row.name,
+            *(figure.text(row) for figure in SHOWN),
+            F1.between(row),
+            *(plain(count, 0) for count in (row.right, row.shown, row.objects)),
+        )
+        for row in metrics.variants
+    ]
+    titles = (*(figure.header for figure in SHOWN), "95 % interval", "right", "shown", "objects")
+    head = f"\nat score {thresholds.scores()} ({thresholds.describe()}):\n"
+    return head + table(("model", *titles), rows)
 
 
 def _detection_texts(metrics: AnyMetrics) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -59,11 +60,31 @@ def predictions_text(results: Sequence[Any]) -> str:
         if len(objects) > 1:
             lines += [f"{where}: {len(objects)} objects {time}", *(f"  {text}" for text in objects)]
         else:
-            lines.append(f"{where}: {objects[0] if objects else 'nothing found'} {time}")
+            lines.append(f"{where}: {objects[0] if objects else _nothing(result)} {time}")
     failed = sum(bool(result.error) for result in results)
     if failed and len(results) > 1:
         lines.append(f"{failed} of {len(results)} could not be read")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_below(results)])
+
+
+def _nothing(result: Any) -> str:
+    if result.nearest is None:
+        return "nothing found"
+    return f"nothing found, at best {result.nearest.label} {100 * result.nearest.score:.3g} %"
+
+
+def _below(results: Sequence[Any]) -> list[str]:
+    """Return what to try where nothing reached the threshold."""
+    empty = [item for item in results if not item.error and not len(item.detections)]
+    scores = [item.nearest.score for item in empty if item.nearest is not None]
+    if not scores:
+        return []
+    # Rounded down, so that the best one is shown.
+    lower = math.floor(1000 * max(scores)) / 1000
+    return [
+        f"nothing reached the threshold in {len(empty)} of {len(results)}; the best score there "
+        f"was {100 * max(scores):.3g} %, try --threshold {lower:.3g}"
+    ]
 
 
 def models_text(found: Sequence[dict[str, Any]]) -> str:

@@ -20,12 +20,12 @@ def same_detections(
     first: Sequence[Detections],
     second: Sequence[Detections],
     threshold: float | NDArray[np.floating],
-) -> float:
+) -> float | None:
     """Return the share of detections that the other model has too, 0 to 1.
 
     A detection with ``score >= threshold`` is there too if the other model has one of the same
-    class, whatever its score, with IoU >= 0.9. Asked both ways, of all pictures together; 1 where
-    neither model has any.
+    class, whatever its score, with IoU >= 0.9. Asked both ways, of all pictures together; None
+    where neither model shows any: nothing is no agreement.
 
     Args:
         first: detections of each picture by one model, not cut by any threshold.
@@ -37,7 +37,7 @@ def same_detections(
         met += _met(a.above(threshold), b)
         met += _met(b.above(threshold), a)
     same, shown = met.tolist()
-    return float(same / shown) if shown else 1.0
+    return float(same / shown) if shown else None
 
 
 def _met(shown: Detections, others: Detections) -> tuple[int, int]:

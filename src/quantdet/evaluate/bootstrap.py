@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quantdet.evaluate.mean_ap import ApFunction, ClassMatches, Counts, Floats, mean_over_classes
+from quantdet.evaluate.mean_ap import ApFunction, ClassMatches, Counts, Floats
 from quantdet.progress import Tick, no_tick
 from quantdet.results.intervals import CONFIDENCE
 from quantdet.results.part import Bootstrap
@@ -44,15 +44,15 @@ def picture_draws(pictures: int, resamples: int = RESAMPLES, seed: int = SEED) -
     return rng.multinomial(pictures, np.full(pictures, 1 / pictures), size=resamples)
 
 
-def bootstrap_map(
+def bootstrap_ap(
     matches: Sequence[ClassMatches],
     average_precision: ApFunction,
     draws: Counts,
     progress: Tick = no_tick,
 ) -> Floats:
-    """Return the mean AP of every draw, shape (draws,).
+    """Return the AP of every class in every draw, shape (classes, draws).
 
-    Classes of which a draw has no object are left out of its mean; NaN where it has none at all.
+    NaN where a draw has no object of a class.
 
     Args:
         matches: of each class.
@@ -63,6 +63,6 @@ def bootstrap_map(
     found = []
     for start in range(0, len(draws), _CHUNK):
         chunk = draws[start : start + _CHUNK]
-        found.append(mean_over_classes(np.stack([average_precision(m, chunk) for m in matches])))
+        found.append(np.stack([average_precision(m, chunk) for m in matches]))
         progress(start + len(chunk), len(draws))
-    return np.concatenate(found)
+    return np.concatenate(found, axis=1)

@@ -43,7 +43,7 @@ def describe_details(
     """
     return Details(
         pictures=len(test.samples),
-        test_fingerprint=_fingerprint(test),
+        test_fingerprint=test_fingerprint(test),
         labels=test.labels,
         thresholds=dict(zip(test.labels, lowest.tolist(), strict=True)),
         bootstrap=describe_bootstrap(),
@@ -75,7 +75,8 @@ def _plain(values: NDArray[np.float64]) -> tuple[float | None, ...]:
     return tuple(None if np.isnan(v) else round(v, _DIGITS) for v in values.tolist())
 
 
-def _fingerprint(test: EvaluationSet) -> str:
+def test_fingerprint(test: EvaluationSet) -> str:
+    """Return a digest of pictures, by their ids, and of what is annotated in them."""
     content = [
         [
             sample.image_id,

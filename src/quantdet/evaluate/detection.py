@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.config import Config
 from quantdet.data.cache import ImageCache
 from quantdet.detections import Detections
-from quantdet.errors import DataError
 from quantdet.evaluate.agreement import same_detections
-from quantdet.evaluate.bootstrap import bootstrap_map, describe_bootstrap, picture_draws
+from quantdet.evaluate.at_threshold import Shown, count_shown
+from quantdet.evaluate.bootstrap import bootstrap_ap, describe_bootstrap, picture_draws
 from quantdet.evaluate.coco_metrics import coco_metrics
 from quantdet.evaluate.error_types import error_costs, picture_errors
-from quantdet.evaluate.judge import EvaluationSet, Figures, Judged
+from quantdet.evaluate.judge import (
+    EvaluationSet,
+    Figures,
+    Judged,
+    NothingToFindError,
+    compared_variants,
+    configured_thresholds,
+)
 from quantdet.evaluate.mean_ap import (
     AP_KINDS,
+    ClassMatches,
     Counts,
     Floats,
     match_detections,
@@ -28,9 +37,6 @@ from quantdet.evaluate.mean_ap import (
 )
 from quantdet.evaluate.truth import Truth, truth_of
 from quantdet.results.intervals import Interval, interval, paired_difference
-
-BASELINES = (("float_keras", "float_tflite"), ("ptq_tflite",))
-"""The first of each group that is measured is compared with all variants after it."""
 
 _DIGITS = 6
 _CURVE_DIGITS = 3
@@ -43,7 +49,9 @@ class Accuracy:
     Attributes:
         labels: class names.
         per_class: name of an AP (a key of ``AP_KINDS``) → AP of each class, NaN without objects.
-        drawn: name → mean AP of each bootstrap draw.
+        drawn: name → AP of each class in each bootstrap draw, shape (classes, draws).
+        shown: what people see.
+        draws: of the pictures.
         precision: (classes, levels), best precision from each of ``RECALL_LEVELS`` on.
         objects: (classes,), objects that are not difficult.
         coco: COCO's figures.
@@ -53,6 +61,8 @@ class Accuracy:
     labels: tuple[str, ...]
     per_class: Mapping[str, Floats]
     drawn: Mapping[str, Floats]
+    shown: Shown
+    draws: Counts
     precision: Floats
     objects: Counts
     coco: Mapping[str, float | None]
@@ -62,11 +72,15 @@ class Accuracy:
         """Return the mean over classes of an AP."""
         return float(mean_over_classes(self.per_class[kind]))
 
+    def drawn_mean(self, kind: str) -> Floats:
+        """Return the same of each bootstrap draw."""
+        return mean_over_classes(self.drawn[kind])
+
     def summary(self) -> dict[str, Any]:
         """Return the means, JSON-ready: shares from 0 to 1, None for "no object"."""
         found: dict[str, Any] = {}
-        for kind, drawn in self.drawn.items():
-            between = interval(self.mean(kind), drawn, within=(0.0, 1.0))
+        for kind in self.drawn:
+            between = interval(self.mean(kind), self.drawn_mean(kind), within=(0.0, 1.0))
             found |= _with_interval(f"map_{kind}", between)
         found["coco"] = {
             key: None if v is None else round(v, _DIGITS) for key, v in self.coco.items()
@@ -75,33 +89,42 @@ class Accuracy:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summary with the figures of each class, JSON-ready."""
-        per_class = {
-            label: {
-                "objects": int(self.objects[i]),
-                **{f"ap_{kind}": _plain(values[i]) for kind, values in self.per_class.items()},
-                "precision": [_plain(value, _CURVE_DIGITS) for value in self.precision[i]],
-            }
-            for i, label in enumerate(self.labels)
+        """Return the summary, what people see, and the figures of each class, JSON-ready."""
+        per_class = {label: self._of_class(place) for place, label in enumerate(self.labels)}
+        return {
+            **self.summary(),
+            **self.shown.summary(self.draws, self.labels),
+            "per_class": per_class,
         }
-        return {**self.summary(), "per_class": per_class}
+
+    def _of_class(self, place: int) -> dict[str, Any]:
+        return {
+            "objects": int(self.objects[place]),
+            **{f"ap_{kind}": _plain(values[place]) for kind, values in self.per_class.items()},
+            **_class_figure(self.per_class["voc07"][place], self.drawn["voc07"][place]),
+            "precision": [_plain(value, _CURVE_DIGITS) for value in self.precision[place]],
+        }
 
 
 def measure(
-    answers: Sequence[Detections], truths: Sequence[Truth], labels: tuple[str, ...], draws: Counts
+    answers: Sequence[Detections],
+    truths: Sequence[Truth],
+    lowest: Mapping[str, float],
+    draws: Counts,
 ) -> Accuracy:
     """Return the accuracy of one model.
 
     Args:
         answers: detections of each picture, best first, not cut by a threshold; class ids into
-            ``labels``.
+            the labels.
         truths: annotated objects of each picture.
-        labels: class names.
+        lowest: label → lowest score that people see, in the order of class ids.
         draws: of ``bootstrap.picture_draws``.
 
     Raises:
         DependencyError: the library for COCO's figures is not installed.
     """
+    labels = tuple(lowest)
     matches = match_detections(answers, truths, len(labels))
     errors = [picture_errors(found, truth) for found, truth in zip(answers, truths, strict=True)]
     return Accuracy(
@@ -109,7 +132,9 @@ def measure(
         per_class={
             kind: np.array([ap(item, None)[0] for item in matches]) for kind, ap in AP_KINDS.items()
         },
-        drawn={kind: bootstrap_map(matches, ap, draws) for kind, ap in AP_KINDS.items()},
+        drawn={kind: bootstrap_ap(matches, ap, draws) for kind, ap in AP_KINDS.items()},
+        shown=count_shown(matches, np.array([*lowest.values()], np.float64)),
+        draws=draws,
         precision=np.stack([precision_at_recall(item) for item in matches]),
         objects=np.array([item.objects.sum() for item in matches]),
         coco=coco_metrics(answers, truths, len(labels)),
@@ -120,30 +145,41 @@ def measure(
 class DetectionJudge:
     """The judge of detectors of many objects."""
 
-    def __init__(self, config: Config, labels: tuple[str, ...], cache: ImageCache) -> None:
+    def __init__(
+        self,
+        config: Config,
+        labels: tuple[str, ...],
+        cache: ImageCache,
+        lowest: NDArray[np.float64] | None = None,
+    ) -> None:
         truths = [truth_of(sample, labels) for sample in cache.samples]
         self.test = EvaluationSet(labels, cache.samples, cache.images, truths)
         self.facts = detection_facts(truths, config.data.test_split)
-        own = config.predict.class_thresholds
-        lowest = [own.get(label, config.predict.score_threshold) for label in labels]
-        self._thresholds = np.array(lowest, np.float64)
+        self._lowest = configured_thresholds(config.predict, labels) if lowest is None else lowest
 
     def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
         """Return the figures of each variant, and their differences on the same pictures."""
         draws = picture_draws(len(self.test.truths))
+        lowest = dict(zip(self.test.labels, self._lowest.tolist(), strict=True))
         found = {
-            variant: measure(detections, self.test.truths, self.test.labels, draws)
+            variant: measure(detections, self.test.truths, lowest, draws)
             for variant, detections in answers.items()
         }
         count = {"pictures": len(self.test.truths)}
         return Judged(
             {variant: {**count, **item.to_dict()} for variant, item in found.items()},
-            {"differences": list(_differences(found))},
             {
-                variant: {f"map_{kind}": values for kind, values in item.drawn.items()}
-                for variant, item in found.items()
+                "differences": [
+                    {"variant": a, "against": b, **_difference(found[a], found[b])}
+                    for a, b in compared_variants(list(found))
+                ]
             },
+            {variant: _draws(item) for variant, item in found.items()},
         )
+
+    def matches(self, answers: Sequence[Detections]) -> list[ClassMatches]:
+        """Return which answers are right, class by class."""
+        return match_detections(answers, self.test.truths, len(self.test.labels))
 
     def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
         """Return the share of same detections, and the mAP of ``answers``."""
@@ -151,7 +187,7 @@ class DetectionJudge:
         matches = match_detections(answers, truths, len(self.test.labels))
         values = np.array([AP_KINDS["voc07"](item, None)[0] for item in matches])
         return {
-            "same_detections": same_detections(answers, reference, self._thresholds),
+            "same_detections": same_detections(answers, reference, self._lowest),
             "map_voc07": _plain(float(mean_over_classes(values))),
         }
 
@@ -160,11 +196,11 @@ def detection_facts(truths: Sequence[Truth], split: str) -> dict[str, Any]:
     """Return what a detector is asked for, JSON-ready.
 
     Raises:
-        DataError: for nothing: no picture has an object that counts.
+        NothingToFindError: for nothing: no picture has an object that counts.
     """
     objects = int(sum((~truth.difficult).sum() for truth in truths))
     if not objects:
-        raise DataError(
+        raise NothingToFindError(
             f"split {split!r}: none of {len(truths)} pictures has an object of the model's classes "
             "that is not difficult, so nothing can be measured; choose another split"
         )
@@ -176,24 +212,36 @@ def detection_facts(truths: Sequence[Truth], split: str) -> dict[str, Any]:
     }
 
 
-def _differences(found: Mapping[str, Accuracy]) -> Iterator[dict[str, Any]]:
-    order = list(found)
-    for group in BASELINES:
-        against = next((name for name in group if name in found), None)
-        if against is not None:
-            for variant in order[order.index(against) + 1 :]:
-                change = _difference(found[variant], found[against])
-                yield {"variant": variant, "against": against, **change}
+def _draws(item: Accuracy) -> dict[str, Floats]:
+    means = {f"map_{kind}": item.drawn_mean(kind) for kind in item.drawn}
+    return means | {"f1": item.shown.drawn(item.draws)["f1"]}
 
 
 def _difference(after: Accuracy, before: Accuracy) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind in after.drawn:
         change = paired_difference(
-            (after.mean(kind), after.drawn[kind]), (before.mean(kind), before.drawn[kind])
+            (after.mean(kind), after.drawn_mean(kind)), (before.mean(kind), before.drawn_mean(kind))
         )
         found |= _with_interval(f"map_{kind}", change)
+    found["per_class"] = {
+        label: _class_figure(value, drawn, lowest=-1.0)
+        for label, value, drawn in zip(
+            after.labels,
+            after.per_class["voc07"] - before.per_class["voc07"],
+            after.drawn["voc07"] - before.drawn["voc07"],
+            strict=True,
+        )
+        if not math.isnan(value)
+    }
     return found
+
+
+def _class_figure(value: float, drawn: Floats, lowest: float = 0.0) -> dict[str, Any]:
+    """Return the AP of a class, or a difference, with its interval; None without objects."""
+    if math.isnan(value):
+        return {"ap_voc07": None, "ap_voc07_interval": None}
+    return _with_interval("ap_voc07", interval(value, drawn, within=(lowest, 1.0)))
 
 
 def _with_interval(name: str, figure: Interval) -> dict[str, Any]:

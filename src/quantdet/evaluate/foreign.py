@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from quantdet.data.sample import Dataset
@@ -9,10 +10,12 @@ from quantdet.errors import DataError
 from quantdet.evaluate.bootstrap import picture_draws
 from quantdet.evaluate.detection import detection_facts, measure
 from quantdet.evaluate.latency import host
+from quantdet.evaluate.threshold_choice import contract_thresholds
 from quantdet.evaluate.truth import restrict, translate, truth_of
 from quantdet.progress import Tick, no_tick
 from quantdet.results.metrics import DetectionMetrics
 from quantdet.runtime.detector import Detector
+from quantdet.runtime.thresholds import label_thresholds
 
 
 def evaluate_file(
@@ -59,8 +62,14 @@ def evaluate_file(
         answers.append(detector.predict(sample.image_path, threshold=0.0))
         progress(done, len(samples))
     draws = picture_draws(len(samples))
+    lowest = dict(zip(detector.labels, label_thresholds(detector.contract).tolist(), strict=True))
     own, whole = (
-        measure([translate(found, labels) for found in answers], right, labels, draws)
+        measure(
+            [translate(found, labels) for found in answers],
+            right,
+            {label: lowest.get(label, math.inf) for label in labels},
+            draws,
+        )
         for labels, right in ((shared, asked), (dataset.labels, truths))
     )
     row = {
@@ -83,6 +92,7 @@ def evaluate_file(
                 "data_lacks": [label for label in detector.labels if label not in shared],
             },
             "host": host(),
+            "thresholds": contract_thresholds(detector.contract),
             "variants": [row],
         }
     )

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantdet.config import PredictConfig
 from quantdet.data.sample import Sample
 from quantdet.detections import Detections
+from quantdet.errors import DataError
+from quantdet.evaluate.mean_ap import ClassMatches
 from quantdet.evaluate.truth import Truth
+from quantdet.results.thresholds import DEFAULT_SCORE
+
+BASELINES = (("float_keras", "float_tflite"), ("ptq_tflite",))
+"""The first of each group that is measured is compared with all variants after it."""
 
 Figures = dict[str, float | None]
 """Name → figure, JSON-ready; None where there is nothing to measure."""
+
+
+class NothingToFindError(DataError):
+    """The pictures hold no object that counts."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,9 @@ class Judge(Protocol):
             answers: variant → detections of each picture, best first, not cut by a threshold.
         """
 
+    def matches(self, answers: Sequence[Detections]) -> list[ClassMatches]:
+        """Return which answers are right, class by class."""
+
     def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
         """Return how far ``answers`` are those of ``reference``, and how good they are.
 
@@ -80,3 +94,17 @@ class Judge(Protocol):
             answers: of the first pictures of the test set.
             reference: of the same pictures.
         """
+
+
+def configured_thresholds(predict: PredictConfig, labels: Sequence[str]) -> NDArray[np.float64]:
+    """Return the lowest score shown of each label, shape (labels,), as far as it is configured."""
+    common = DEFAULT_SCORE if predict.score_threshold is None else predict.score_threshold
+    return np.array([predict.class_thresholds.get(label, common) for label in labels], np.float64)
+
+
+def compared_variants(measured: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (variant, baseline) of all that are compared, see :data:`BASELINES`."""
+    for group in BASELINES:
+        against = next((name for name in group if name in measured), None)
+        if against is not None:
+            yield from ((name, against) for name in measured[measured.index(against) + 1 :])

@@ -15,6 +15,7 @@ from quantdet.data.cache import build_cache
 from quantdet.data.sample import Dataset
 from quantdet.detections import Detections
 from quantdet.errors import DataError, DependencyError, ModelError
+from quantdet.evaluate.data_state import data_state
 from quantdet.evaluate.details import describe_details
 from quantdet.evaluate.end_to_end import (
     Outputs,
@@ -34,12 +35,13 @@ from quantdet.evaluate.predictors import (
     keras_predictor,
 )
 from quantdet.evaluate.tasks import find_judge
+from quantdet.evaluate.threshold_choice import contract_thresholds
 from quantdet.kinds import find_family
 from quantdet.progress import Progress, silent
 from quantdet.quant.exact import ExactModel
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.saved import load_keras
-from quantdet.results.metrics import METRICS, AnyMetrics
+from quantdet.results.metrics import METRICS, AnyMetrics, DataState
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
@@ -74,17 +76,25 @@ def evaluate_run(
     Accuracy is what the model's judge (:data:`quantdet.evaluate.tasks.JUDGES`) says. A few test
     pictures are drawn into ``examples/`` of the run, with the truth beside the answers.
 
+    Args:
+        run: what exists in it is measured.
+        config: of the run.
+        dataset: with the test split, and with the others as far as they are at hand.
+        parity_pictures: pictures for the parity checks; 0 leaves them out.
+        progress: called with (phase, done, total).
+
     Raises:
         ModelError: the run holds no model at all.
         DataError: no test picture has anything to find.
         DependencyError: a library that measures is not installed.
     """
-    judge = _judge(config, dataset, progress)
     present = {key: run.root / file for key, (file, _) in VARIANTS.items()}
     present = {key: path for key, path in present.items() if path.is_file()}
     if not present:
         raise ModelError(f"{run.root}: nothing to measure; run `quantdet train` and `export`")
-    contract = _any_contract(run)
+    contract = _shipped_contract(run)
+    lowest = label_thresholds(contract)
+    judge = _judge(config, dataset, lowest, progress)
     load = cache(load_keras)
     answers = {
         key: _answers(_predictor(path, contract, load), judge.test, VARIANTS[key][1], progress)
@@ -96,6 +106,8 @@ def evaluate_run(
         "split": config.data.test_split,
         **judge.facts,
         "host": host(),
+        "thresholds": contract_thresholds(contract),
+        "data": _data_state(run, config, dataset, progress),
         "variants": [
             {
                 "variant": key,
@@ -116,7 +128,6 @@ def evaluate_run(
         if parity_pictures and len(present) > 1:
             models = load(run.qat_dir / "model.keras"), load(run.float_dir / "model.keras")
             content["parity"] = _parity(run.model_file, models, judge, parity_pictures, progress)
-    lowest = label_thresholds(contract)
     describe_details(judge.test, answers, judged, lowest).save(run.details_file)
     metrics = METRICS[find_family(config.model.name)].build(content)
     metrics.save(run.metrics_file)
@@ -124,7 +135,19 @@ def evaluate_run(
     return metrics
 
 
-def _judge(config: Config, dataset: Dataset, progress: Progress) -> Judge:
+def _data_state(run: Run, config: Config, dataset: Dataset, progress: Progress) -> DataState:
+    if config.data.train_split not in dataset.splits:
+        return DataState(reason="the training pictures are not here, or not readable")
+    trained_on = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
+    try:
+        return data_state(dataset, config.data, trained_on, partial(progress, "check data"))
+    except DataError as error:
+        return DataState(reason=str(error))
+
+
+def _judge(
+    config: Config, dataset: Dataset, lowest: NDArray[np.float64], progress: Progress
+) -> Judge:
     split = config.data.test_split
     samples = [sample for sample in dataset.splits[split] if sample.annotated]
     if not samples:
@@ -139,11 +162,13 @@ def _judge(config: Config, dataset: Dataset, progress: Progress) -> Judge:
         partial(progress, f"decode {split}"),
         skip_bad=config.data.skip_bad,
     )
-    return find_judge(config, dataset.labels, cache)
+    return find_judge(config, dataset.labels, cache, lowest)
 
 
-def _any_contract(run: Run) -> Contract:
-    for file in sorted(run.export_dir.glob("*.tflite")):
+def _shipped_contract(run: Run) -> Contract:
+    """Return the contract of the product, or of another file as long as there is none."""
+    files = sorted(run.export_dir.glob("*.tflite"), key=lambda path: path != run.model_file)
+    for file in files:
         contract = load_contract(file)
         # Keras models give raw outputs, which a file that decodes itself does not describe.
         if contract.decoder.kind != "post_processed":

@@ -14,13 +14,22 @@ from quantdet.config import Config
 from quantdet.data.cache import ImageCache
 from quantdet.data.selection import single_object_targets
 from quantdet.detections import Detections
-from quantdet.errors import DataError
-from quantdet.evaluate.bootstrap import picture_draws
-from quantdet.evaluate.judge import EvaluationSet, Figures, Judged
+from quantdet.evaluate.at_threshold import count_shown
+from quantdet.evaluate.bootstrap import describe_bootstrap, picture_draws
+from quantdet.evaluate.judge import (
+    EvaluationSet,
+    Figures,
+    Judged,
+    NothingToFindError,
+    compared_variants,
+    configured_thresholds,
+)
+from quantdet.evaluate.mean_ap import ClassMatches, Counts, match_detections
 from quantdet.evaluate.truth import Truth
-from quantdet.results.intervals import interval
+from quantdet.results.intervals import Interval, interval, paired_difference
 
 HIT_IOU = 0.5
+_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -49,10 +58,16 @@ class SingleObjectMetrics:
 class SingleObjectJudge:
     """The judge of model "localizer": one answer to each picture that has a target."""
 
-    def __init__(self, config: Config, labels: tuple[str, ...], cache: ImageCache) -> None:
+    def __init__(
+        self,
+        config: Config,
+        labels: tuple[str, ...],
+        cache: ImageCache,
+        lowest: NDArray[np.float64] | None = None,
+    ) -> None:
         targets = single_object_targets(cache.samples, labels, config.target)
         if not len(targets.indices):
-            raise DataError(
+            raise NothingToFindError(
                 f"split {config.data.test_split!r}: [target] leaves no object in any of "
                 f"{len(cache.samples)} pictures; set target.skip_difficult or "
                 "target.skip_truncated to false"
@@ -68,7 +83,8 @@ class SingleObjectJudge:
             )
         ]
         self.test = EvaluationSet(labels, targets.samples, cache.images[targets.indices], truths)
-        self.facts = {"target": config.target.model_dump()}
+        self.facts = {"target": config.target.model_dump(), "bootstrap": describe_bootstrap()}
+        self._lowest = configured_thresholds(config.predict, labels) if lowest is None else lowest
 
     def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
         """Return the metrics of each variant, with intervals of the bootstrap over pictures."""
@@ -85,9 +101,22 @@ class SingleObjectJudge:
             }
             for name, values in drawn[variant].items():
                 between = interval(figures[name], values, within=(0.0, 1.0))
-                figures[f"{name}_interval"] = [round(between.low, 6), round(between.high, 6)]
-            metrics[variant] = figures
-        return Judged(metrics, drawn=drawn)
+                figures[f"{name}_interval"] = _bounds(between)
+            metrics[variant] = figures | self._shown(found, draws)
+        changes = [
+            {"variant": a, "against": b, **_difference(metrics, drawn, (a, b))}
+            for a, b in compared_variants(list(answers))
+        ]
+        return Judged(metrics, {"differences": changes}, drawn)
+
+    def matches(self, answers: Sequence[Detections]) -> list[ClassMatches]:
+        """Return which answers are right, class by class."""
+        return match_detections(answers, self.test.truths, len(self.test.labels), HIT_IOU)
+
+    def _shown(self, found: Sequence[Detections], draws: Counts) -> dict[str, Any]:
+        """Return what people see; of each picture one answer counts."""
+        best = [item[:1] for item in found]
+        return count_shown(self.matches(best), self._lowest).summary(draws, self.test.labels)
 
     def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
         """Return how often both name the same class, and how often ``answers`` is right."""
@@ -140,3 +169,21 @@ def _classes(answers: Sequence[Detections]) -> NDArray[np.int64]:
 def _targets(truths: Sequence[Truth]) -> tuple[Boxes, NDArray[np.int64]]:
     boxes = np.concatenate([truth.boxes_xyxy for truth in truths])
     return boxes, np.concatenate([truth.class_ids for truth in truths])
+
+
+def _difference(
+    metrics: Mapping[str, Mapping[str, Any]],
+    drawn: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    pair: tuple[str, str],
+) -> dict[str, Any]:
+    """Return (variant, baseline)'s paired differences, JSON-ready."""
+    found: dict[str, Any] = {}
+    for name in drawn[pair[0]]:
+        after, before = ((metrics[key][name], drawn[key][name]) for key in pair)
+        change = paired_difference(after, before)
+        found |= {name: round(change.value, _DIGITS), f"{name}_interval": _bounds(change)}
+    return found
+
+
+def _bounds(figure: Interval) -> list[float]:
+    return [round(figure.low, _DIGITS), round(figure.high, _DIGITS)]

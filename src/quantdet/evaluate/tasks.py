@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quantdet.config import Config
 from quantdet.data.cache import ImageCache
 from quantdet.evaluate.detection import DetectionJudge
@@ -14,18 +17,28 @@ from quantdet.evaluate.judge import Judge
 from quantdet.evaluate.single_object import SingleObjectJudge
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 
-JUDGES: dict[str, Callable[[Config, tuple[str, ...], ImageCache], Judge]] = {
+_Lowest = NDArray[np.float64]
+
+JUDGES: dict[str, Callable[[Config, tuple[str, ...], ImageCache, _Lowest | None], Judge]] = {
     LOCALIZER: SingleObjectJudge,
     DETECTOR: DetectionJudge,
 }
-"""Family → judge ``(config, labels, decoded test pictures)``."""
+"""Family → judge ``(config, labels, decoded pictures, lowest scores shown)``."""
 
 
-def find_judge(config: Config, labels: tuple[str, ...], cache: ImageCache) -> Judge:
+def find_judge(
+    config: Config, labels: tuple[str, ...], cache: ImageCache, lowest: _Lowest | None = None
+) -> Judge:
     """Return the judge of a configured model.
+
+    Args:
+        config: of the run.
+        labels: class names.
+        cache: decoded pictures.
+        lowest: (labels,), lowest score that people see; None takes that of the configuration.
 
     Raises:
         ConfigError: unknown model.
-        DataError: no test picture has anything to find.
+        NothingToFindError: no picture has an object that counts.
     """
-    return JUDGES[find_family(config.model.name)](config, labels, cache)
+    return JUDGES[find_family(config.model.name)](config, labels, cache, lowest)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from quantdet.config import Config
+from quantdet.config import Config, PredictConfig
 from quantdet.errors import ExportError
 from quantdet.export.metadata import embed_contract
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.models.ssd import find_layout, ssd_anchors
 from quantdet.quant.litert_file import FileGraph, FileTensor, read_litert
+from quantdet.results.thresholds import DEFAULT_SCORE, Thresholds
 from quantdet.runtime.contract import (
     Contract,
     DecoderSpec,
@@ -23,14 +24,12 @@ _MAX_DETECTIONS = 100
 
 def _localizer(config: Config) -> tuple[DecoderSpec, int | None]:
     kind, background = {"global": ("single_box", 0), "grid": ("grid", None)}[config.model.head]
-    return DecoderSpec(kind=kind, score_threshold=config.predict.score_threshold), background
+    return DecoderSpec(kind=kind), background
 
 
 def _ssd(config: Config) -> tuple[DecoderSpec, int | None]:
     spec = DecoderSpec(
         kind="ssd",
-        score_threshold=config.predict.score_threshold,
-        class_thresholds=config.predict.class_thresholds,
         max_detections=_MAX_DETECTIONS,
         nms_iou=config.predict.nms_iou,
         anchors=ssd_anchors(config.model),
@@ -46,14 +45,51 @@ DECODERS: dict[str, Callable[[Config], tuple[DecoderSpec, int | None]]] = {
 """Family → how its outputs are decoded, and the index of background among the scores."""
 
 
+def configured(predict: PredictConfig) -> Thresholds:
+    """Return the thresholds of a configuration; a default where it leaves them to validation."""
+    score, own = predict.score_threshold, predict.class_thresholds
+    if score is not None:
+        return Thresholds(score=score, per_class=own, chosen="settings")
+    return Thresholds(score=DEFAULT_SCORE, per_class=own, chosen="default")
+
+
 def write_contract(
-    model_file: Path, config: Config, labels: tuple[str, ...], data_fingerprint: str
+    model_file: Path,
+    config: Config,
+    labels: tuple[str, ...],
+    data_fingerprint: str,
+    thresholds: Thresholds | None = None,
 ) -> Contract:
     """Write the contract of an exported detector, beside the file and into its metadata.
+
+    Args:
+        model_file: the detector.
+        config: of the run.
+        labels: class names.
+        data_fingerprint: of the training data.
+        thresholds: lowest scores that people see; None takes those of the configuration.
 
     Raises:
         ExportError: the file lacks an output called "boxes" or "scores".
         ModelError: labels or anchors do not fit the outputs.
+    """
+    contract = describe_export(model_file, config, labels, data_fingerprint)
+    chosen = thresholds or configured(config.predict)
+    decoder = contract.decoder.model_copy(
+        update={"score_threshold": chosen.score, "class_thresholds": dict(chosen.per_class)}
+    )
+    facts = {"thresholds": chosen.model_dump(mode="json")}
+    complete = contract.model_copy(update={"decoder": decoder, "metrics": facts})
+    return embed_contract(model_file, complete)
+
+
+def describe_export(
+    model_file: Path, config: Config, labels: tuple[str, ...], data_fingerprint: str
+) -> Contract:
+    """Return the contract of an exported detector, without thresholds. Nothing is written.
+
+    Raises:
+        ExportError: the file lacks an output called "boxes" or "scores".
     """
     file = read_litert(model_file)
     for name in ("boxes", "scores"):
@@ -62,7 +98,7 @@ def write_contract(
     ((input_name, input_index),) = file.inputs.items()
     tensor = file.tensors[input_index]
     decoder, background = DECODERS[find_family(config.model.name)](config)
-    contract = Contract(
+    return Contract(
         task=config.model.name,
         input=InputSpec(
             tensor=_spec(input_name, tensor), size_hw=(tensor.shape[1], tensor.shape[2])
@@ -74,7 +110,6 @@ def write_contract(
         background_index=background,
         data_fingerprint=data_fingerprint,
     )
-    return embed_contract(model_file, contract)
 
 
 def _output(file: FileGraph, name: str) -> TensorSpec:

@@ -1,4 +1,4 @@
-"""``analysis.json`` as a picture: noise of every layer, in the order of the net."""
+"""``analysis.json`` as a picture: noise of the layers that hurt most."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quantdet.results.analysis import Analysis
 
 
 def draw_analysis(analysis: Analysis, path: Path) -> None:
-    """Draw each layer's own and accumulated SQNR, and its share of the noise at the outputs.
+    """Draw own and accumulated SQNR of the worst layers, and their share of the output's noise.
 
     Args:
         analysis: of a run.

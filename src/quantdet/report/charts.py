@@ -19,7 +19,7 @@ from typing import Any
 from quantdet.system.atomic import atomic_path
 
 # As in report.css.
-TEXT, SOFT, GRID, HURTS = "#1b2330", "#566173", "#d8dee8", "#b3261e"
+TEXT, SOFT, GRID, HURTS, BAND = "#1b2330", "#566173", "#d8dee8", "#b3261e", "#c3d8f5"
 SERIES = ("#0067a5", "#c04e00", "#007a59", "#9c4a80", "#6b6b00", "#4f46c8")
 """Colours of lines, told apart by colour-blind people; ``STYLES`` goes with them."""
 STYLES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (8, 3)), (0, (3, 1, 1, 1)))
@@ -30,6 +30,7 @@ VARIABLES = {
     SOFT: "soft",
     GRID: "line",
     HURTS: "bad",
+    BAND: "bar",
     **{color: f"s{number}" for number, color in enumerate(SERIES, start=1)},
 }
 """Colour → its variable in report.css."""
@@ -70,15 +71,13 @@ class Drawing:
         title: what stands above it.
         text: what it shows, in words.
         size: width and height in pixels, at which its letters have the size of small print.
-        paint: gets the matplotlib panel; with ``panels``, the list of them.
-        panels: heights of several panels below each other, on one x axis.
+        paint: gets the matplotlib panel.
     """
 
     title: str
     text: str
     size: tuple[int, int]
     paint: Callable[[Any], None]
-    panels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,7 @@ def _save(drawing: Drawing, target: Any, **options: Any) -> None:
         width, height = drawing.size
         figure = Figure(figsize=(width / _PER_INCH, height / _PER_INCH), layout="constrained")
         FigureCanvasAgg(figure)
-        heights = drawing.panels or (1,)
-        rows = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
-        drawing.paint(list(rows[:, 0]) if drawing.panels else rows[0, 0])
+        drawing.paint(figure.subplots())
         with warnings.catch_warnings():
             # In a page, letters that matplotlib's own font lacks are drawn by the browser's.
             warnings.filterwarnings("ignore", message="Glyph .* missing")

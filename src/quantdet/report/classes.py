@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quantdet.report.charts import MARKERS, SERIES, SOFT, TEXT, Chart, Drawing, draw_chart
-from quantdet.report.plots import SMALL, line_style
+from quantdet.report.charts import BAND, MARKERS, SERIES, SOFT, TEXT, Chart, Drawing, draw_chart
+from quantdet.report.plots import SMALL, difference_axis, line_style
 from quantdet.report.tables import Table
-from quantdet.results.metrics import DetectionVariant
+from quantdet.results.metrics import ClassDifference, DetectionVariant
 from quantdet.results.numbers import difference, percent
 
 Models = Sequence[tuple[str, DetectionVariant]]
 """Name and figures of each; at least one."""
 
 
-def class_section(models: Models, table: Table) -> dict[str, Any]:
-    """Return what the section shows: ``table``, and charts of the same figures."""
+def class_section(
+    models: Models, table: Table, changes: Mapping[str, ClassDifference] | None = None
+) -> dict[str, Any]:
+    """Return what the section shows: ``table``, and charts of the same figures.
+
+    Args:
+        models: name and figures of each; at least one.
+        table: of the same.
+        changes: label → difference of the last two, with its paired interval; None: not known.
+    """
+    two = len(models) == 2
     return {
         "names": [name for name, _ in models],
         "dots": _dots(models),
-        "changes": _changes(models[0][1], models[1][1]) if len(models) == 2 else None,
+        "changes": _changes(models[0][1], models[1][1], changes or {}) if two else None,
         "table": table,
         "curves": _curves(models),
     }
@@ -44,12 +53,17 @@ def _dots(models: Models) -> Chart | None:
         for place, label in enumerate(labels):
             values = [100 * item[label] for _, item in known if label in item]
             panel.plot([min(values), max(values)], [place] * 2, color=SOFT, linewidth=1.2)
+        for place, label in enumerate(labels):
+            bounds = models[-1][1].per_class[label].ap_voc07_interval
+            if bounds:
+                panel.hlines(place, *(100 * end for end in bounds), color=BAND, linewidth=8)
         for number, (name, item) in enumerate(known):
             places = [place for place, label in enumerate(labels) if label in item]
             values = [100 * item[labels[place]] for place in places]
             panel.plot(values, places, linestyle="", label=name, alpha=0.9, **_dot(number))
         _class_axis(panel, labels)
-        panel.set_xlabel("VOC07 AP, %")
+        panel.set_xlim(-2, 102)
+        panel.set_xlabel(f"VOC07 AP, %{_band(models[-1])}")
         panel.figure.legend(loc="outside upper left", ncols=min(len(known), 3))
 
     best, worst = labels[-1], labels[0]
@@ -62,7 +76,16 @@ def _dot(number: int) -> dict[str, Any]:
     return {"color": SERIES[number], "marker": MARKERS[number], "markersize": 7}
 
 
-def _changes(first: DetectionVariant, second: DetectionVariant) -> Chart | None:
+def _band(model: tuple[str, DetectionVariant]) -> str:
+    known = any(item.ap_voc07_interval for item in model[1].per_class.values())
+    return f"; band: 95 % interval of {model[0]}" if known else ""
+
+
+def _changes(
+    first: DetectionVariant,
+    second: DetectionVariant,
+    paired: Mapping[str, ClassDifference],
+) -> Chart | None:
     """Return the change of each class's AP in points, the largest loss first."""
     before, after = _known(first), _known(second)
     changes = sorted(
@@ -73,10 +96,16 @@ def _changes(first: DetectionVariant, second: DetectionVariant) -> Chart | None:
 
     def paint(panel: Any) -> None:
         values = [value for value, _ in reversed(changes)]
+        labels = [label for _, label in reversed(changes)]
+        ends = {place: paired[label] for place, label in enumerate(labels) if label in paired}
+        reach = [100 * end for item in ends.values() for end in item.ap_voc07_interval]
+        difference_axis(panel, [*values, *reach])
         panel.barh(range(len(values)), values, color=SERIES[0], height=0.62)
-        panel.axvline(0, color=SOFT, linewidth=1)
-        _class_axis(panel, [label for _, label in reversed(changes)])
-        panel.set_xlabel("change of VOC07 AP, points")
+        for place, item in ends.items():
+            low, high = item.ap_voc07_interval
+            panel.hlines(place, 100 * low, 100 * high, color=TEXT, linewidth=1.4)
+        _class_axis(panel, labels)
+        panel.set_xlabel(f"AP, points{' (line: 95 % interval)' if ends else ''}")
 
     (least, loser), (most, winner) = changes[0], changes[-1]
     text = f"largest fall {loser} {difference(least)}, largest gain {winner} {difference(most)}"

@@ -112,7 +112,8 @@ def _training(compared: Sequence[Compared]) -> Iterator[Section]:
     charts = []
     for folder, title in ordered({name for item in compared for name in item.results.histories}):
         found = [(item.name, item.results.histories.get(folder)) for item in compared]
-        charts.append(overlaid_losses(title, found))
+        chart = overlaid_losses(title, found)
+        charts += [chart] if chart else []
     if charts:
         text = "Losses have one scale only where data, classes and distillation are the same."
         names = [item.name for item in compared]

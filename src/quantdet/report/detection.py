@@ -7,35 +7,38 @@ from typing import Any
 
 from quantdet.config import Config
 from quantdet.report.classes import class_section
+from quantdet.report.found import found_checks, shown_cells, shown_tile, shown_titles, told_first
+from quantdet.report.plots import difference_chart
 from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import (
+    EVALUATE_AGAIN,
     FLOATS,
+    NOT_MEASURED,
+    Change,
     Check,
     Tile,
-    Tone,
     Verdict,
+    accuracy_checks,
+    accuracy_verdict,
     figure_tile,
     file_checks,
     size_and_speed,
+    tone_of,
 )
 from quantdet.results.figures import COCO, COCO_AP, VOC07, VOC10
-from quantdet.results.metrics import DetectionMetrics, DetectionVariant, Difference, EndToEnd
+from quantdet.results.metrics import (
+    Counts,
+    DetectionDifference,
+    DetectionMetrics,
+    DetectionVariant,
+    EndToEnd,
+)
 from quantdet.results.numbers import NOTHING, difference, megabytes, percent
 
 # Largest loss from float to uint8, in points of VOC07 mAP.
 KEEPS = 0.3
 # End to end: least share of detections that a kernel set has in common with the simulation.
 SAME_DETECTIONS = 0.9
-
-_SENTENCES: dict[Tone, str] = {
-    "good": "uint8 keeps the accuracy of float",
-    "fair": "uint8 may lose a little accuracy",
-    "bad": "uint8 loses accuracy",
-}
-_RULE = (
-    f"“Keeps”: VOC07 mAP falls by at most {KEEPS} points. “May lose a little”: it falls by more, "
-    "but the 95 % interval of the difference on the same pictures reaches 0."
-)
 
 
 class DetectionView:
@@ -57,9 +60,8 @@ class DetectionView:
         change = metrics.difference("uint8_tflite", *FLOATS)
         if after is None or change is None:
             return None
-        tone = tone_of(change)
-        text = f"{_SENTENCES[tone]}: {VOC07.title} {_change(change)}"
-        return Verdict(tone, text, _RULE, _caution(metrics, after))
+        verdict = accuracy_verdict([_change(change)], KEEPS, _caution(metrics, after))
+        return told_first(verdict, after)
 
     def tiles(self, metrics: DetectionMetrics) -> list[Tile]:
         """Return accuracy, size and speed of uint8 beside float."""
@@ -67,15 +69,21 @@ class DetectionView:
         if after is None:
             return []
         return [
+            shown_tile(metrics, before, after),
             figure_tile(VOC07, before, after),
             figure_tile(COCO_AP, before, after),
             *size_and_speed(metrics, after),
         ]
 
     def checks(self, metrics: DetectionMetrics) -> list[Check]:
-        """Return what must hold before a model is shipped, as far as it was measured."""
-        found = [*_accuracy_checks(metrics), *file_checks(metrics)]
-        return found + list(_kernel_checks(metrics.parity.end_to_end)) if metrics.parity else found
+        """Return what must hold before a model is shipped."""
+        whole = metrics.parity.end_to_end if metrics.parity else None
+        return [
+            *found_checks(metrics),
+            *_accuracy_checks(metrics),
+            *file_checks(metrics),
+            _kernel_check(whole),
+        ]
 
     def sections(self, metrics: DetectionMetrics) -> dict[str, Any]:
         """Return what the template of the accuracy section shows."""
@@ -83,6 +91,8 @@ class DetectionView:
             "table": accuracy_table(metrics),
             "coco": coco_table(metrics),
             "differences": difference_table(metrics) if metrics.differences else None,
+            "chart": difference_chart(_against_float(metrics), KEEPS),
+            "thresholds": metrics.thresholds,
             "objects": metrics.objects,
             "difficult": metrics.difficult,
         }
@@ -91,14 +101,9 @@ class DetectionView:
         """Return what the template of the classes shows: float and uint8, or what there is."""
         before, after = metrics.variant(*FLOATS), metrics.variant("uint8_tflite")
         shown = [item for item in (before, after) if item is not None] or [metrics.variants[-1]]
-        return class_section([(item.name, item) for item in shown], class_table(shown))
-
-
-def tone_of(change: Difference) -> Tone:
-    """Return how bad a difference of VOC07 mAP is; a gain is good."""
-    if round(100 * change.map_voc07, 2) >= -KEEPS:
-        return "good"
-    return "fair" if change.map_voc07_interval[1] >= 0 else "bad"
+        paired = metrics.difference("uint8_tflite", *FLOATS)
+        changes = paired.per_class if paired and len(shown) > 1 else None
+        return class_section([(item.name, item) for item in shown], class_table(shown), changes)
 
 
 def accuracy_table(metrics: DetectionMetrics) -> Table:
@@ -107,11 +112,14 @@ def accuracy_table(metrics: DetectionMetrics) -> Table:
     for item in metrics.variants:
         change = metrics.difference(item.variant, *FLOATS)
         points = (
-            Cell(VOC07.change(change.map_voc07), tone=tone_of(change)) if change else Cell(NOTHING)
+            Cell(VOC07.change(change.map_voc07), tone=tone_of(_change(change), KEEPS))
+            if change
+            else Cell(NOTHING)
         )
         rows.append(
             row(
                 item.name,
+                *shown_cells(item),
                 VOC07.text(item),
                 VOC07.between(item),
                 points,
@@ -122,7 +130,7 @@ def accuracy_table(metrics: DetectionMetrics) -> Table:
             )
         )
     header = (
-        *("model", VOC07.header, "95 % interval", "change, points"),
+        *("model", *shown_titles(), VOC07.header, "95 % interval", "change, points"),
         *(VOC10.header, "95 % interval", "MB"),
     )
     return Table("Mean average precision and size of every form of the model", header, tuple(rows))
@@ -179,18 +187,29 @@ def class_table(shown: list[DetectionVariant]) -> Table:
             known = [value for value in values if value is not None]
             change = difference(100 * (known[-1] - known[0])) if len(known) > 1 else NOTHING
             cells.append(Cell(change))
+        counts = shown[-1].by_class.get(label)
+        cells += [Cell(_of(counts, "objects")), Cell(_of(counts, "shown"))]
         rows.append(row(label, f"{figures.objects:,}", *cells))
     header = ["class", "objects", *(f"{item.name} %" for item in shown)]
     if len(shown) > 1:
         header.append("change, points")
+    header += [f"recall of {shown[-1].name} %", "precision %"]
     return Table("VOC07 AP of each class", tuple(header), tuple(rows))
 
 
-def _change(item: Difference) -> str:
-    return (
-        f"{VOC07.change(item.map_voc07)} points (95 % interval "
-        f"{VOC07.changes(item.map_voc07_interval)})"
-    )
+def _change(item: DetectionDifference) -> Change:
+    return Change(VOC07, item.map_voc07, item.map_voc07_interval)
+
+
+def _of(counts: Counts | None, whole: str) -> str:
+    """Return the share of right ones of what is shown, or of the objects."""
+    number = getattr(counts, whole, None)
+    return percent((counts.right or 0) / number) if counts and number else NOTHING
+
+
+def _against_float(metrics: DetectionMetrics) -> list[tuple[str, Change]]:
+    found = ((item.name, metrics.difference(item.variant, *FLOATS)) for item in metrics.variants)
+    return [(name, _change(change)) for name, change in found if change is not None]
 
 
 def _caution(metrics: DetectionMetrics, after: DetectionVariant) -> str:
@@ -204,33 +223,31 @@ def _caution(metrics: DetectionMetrics, after: DetectionVariant) -> str:
 def _accuracy_checks(metrics: DetectionMetrics) -> Iterator[Check]:
     change = metrics.difference("uint8_tflite", *FLOATS)
     if change is not None:
-        yield Check(
-            f"{VOC07.title}, float → uint8",
-            f"falls by at most {KEEPS} points, or the interval reaches 0",
-            _change(change),
-            tone_of(change) != "bad",
-        )
+        yield from accuracy_checks([_change(change)], KEEPS)
     change = metrics.difference("uint8_tflite", "ptq_tflite")
     if change is not None:
         yield Check(
             f"{VOC07.title}, converter's PTQ → uint8",
             "does not fall, or the interval reaches 0",
-            _change(change),
+            _change(change).text(),
             change.map_voc07 >= 0 or change.map_voc07_interval[1] >= 0,
+            "Ship the converter's file, or train the quantized model longer (qat.epochs).",
         )
 
 
-def _kernel_checks(whole: EndToEnd) -> Iterator[Check]:
-    same = [
-        (item.same_detections, item.kernels)
-        for item in whole.kernels
-        if item.same_detections is not None
+def _kernel_check(whole: EndToEnd | None) -> Check:
+    rows = whole.kernels if whole else ()
+    known = [
+        (item.same_detections, item.kernels) for item in rows if item.same_detections is not None
     ]
-    if same:
-        share, kernels = min(same)
-        yield Check(
-            "End to end: same detections as training simulated, every kernel set",
-            f"at least {percent(SAME_DETECTIONS, 0)} %",
-            f"{percent(share)} % ({kernels}, {whole.pictures} pictures)",
-            share >= SAME_DETECTIONS,
-        )
+    share, kernels = min(known, default=(0.0, ""))
+    nothing = "no kernel set shows a box, so there is nothing to compare" if rows else NOT_MEASURED
+    return Check(
+        "End to end: same detections as training simulated, every kernel set",
+        f"at least {percent(SAME_DETECTIONS, 0)} %",
+        f"{percent(share)} % ({kernels}, {whole.pictures} pictures)"
+        if whole and known
+        else nothing,
+        len(known) == len(rows) > 0 and share >= SAME_DETECTIONS,
+        "See Parity: which kernel set differs, and in which layer." if rows else EVALUATE_AGAIN,
+    )

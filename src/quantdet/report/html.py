@@ -9,11 +9,12 @@ from typing import Any
 
 from quantdet.config import Config
 from quantdet.report import tables
+from quantdet.report.fairness import data_checks, training_checks
 from quantdet.report.page import require_libraries, write_page
 from quantdet.report.sections import Missing, Section, Source, make_sections
 from quantdet.report.targets import target_checks
-from quantdet.report.verdict import Decision, Verdict, decide
-from quantdet.report.views import find_view
+from quantdet.report.verdict import Check, Decision, Verdict, decide
+from quantdet.report.views import View, find_view
 from quantdet.results.folder import Results, read_results
 from quantdet.results.stages import STAGES, outdated, unfinished
 from quantdet.runs import Run
@@ -61,12 +62,12 @@ def collect(run: Run) -> dict[str, Any]:
     folder = shlex.quote(str(run.root))
     view, metrics = find_view(config.model.name), results.metrics
     measured = view if metrics is None else find_view(metrics.task)
-    checks = measured.checks(metrics) if metrics else []
-    checks += target_checks(results.verified)
+    checks = all_checks(measured, results)
     verdict = measured.verdict(metrics) if metrics else None
     stale = list(_stale(results, folder))
     source = Source(run, folder, config, results, measured, checks)
     sections = [*make_sections(source), _again(config, results)]
+    decision = _decide(verdict, source, stale)
     return {
         "name": run_name(run),
         "date": max((stage.written for stage in results.stages.values()), default="")[:10],
@@ -75,7 +76,8 @@ def collect(run: Run) -> dict[str, Any]:
         "labels": results.train.identity.labels if results.train else (),
         "architecture": view.architecture(config),
         "verdict": verdict,
-        "decision": _decide(verdict, source, stale),
+        "decision": decision,
+        "steps": list(_steps(run, folder, results, decision)),
         "tiles": measured.tiles(metrics) if metrics else [],
         "missing": _missing(run, results, folder),
         "notes": results.notes,
@@ -84,10 +86,41 @@ def collect(run: Run) -> dict[str, Any]:
     }
 
 
+def all_checks(view: View, results: Results) -> list[Check]:
+    """Return what must hold before the model of a run is shipped.
+
+    Args:
+        view: of what was measured.
+        results: of the run.
+    """
+    metrics = results.metrics
+    found = [*target_checks(results.verified)]
+    if metrics is None:
+        return found
+    fair = [*training_checks(results.histories), *data_checks(metrics.data)]
+    return [*view.checks(metrics), *fair, *found]
+
+
 def _decide(verdict: Verdict | None, source: Source, stale: list[Missing]) -> Decision | None:
     if verdict is None:
         return None
     return decide(verdict, source.checks, [f"{item.what}." for item in stale])
+
+
+def _steps(run: Run, folder: str, results: Results, decision: Decision | None) -> Iterator[Missing]:
+    """Yield what to do next: what remedies a failed check, or how the file is used."""
+    if decision is None:
+        return
+    if not decision.ship:
+        yield from (Missing(text, "") for text in decision.remedies)
+        return
+    if results.verified is None:
+        yield Missing(
+            "Take the file through the targets of this machine:", f"quantdet verify {folder}"
+        )
+    yield Missing("Look at pictures of your own:", f"quantdet predict {folder} PICTURE…")
+    model = shlex.quote(str(run.model_file))
+    yield Missing("Give a program the file; its contract is in it and beside it:", model)
 
 
 def missing_stages(run: Run, results: Results) -> Iterator[Missing]:

@@ -1,39 +1,48 @@
-"""Charts of ``analysis.json``: noise and ranges of every layer, in the order of the net."""
+"""Charts of ``analysis.json``: noise and ranges of the layers that quantization hurts most.
+
+A net has a hundred layers; a page has room for the names of twenty. The others are in the table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from quantdet.report.charts import HURTS, SERIES, SOFT, Drawing
-from quantdet.results.analysis import Analysis, LayerNoise, WeightFigures
+from quantdet.report.charts import HURTS, SERIES, SOFT, TEXT, Drawing
+from quantdet.results.analysis import Analysis, LayerNoise
 from quantdet.results.numbers import percent, plain
 
+MOST_LAYERS = 20
 # Quantizing nothing but pixels is exact; the axis ends here.
 _TOP_DB = 70.0
-_PER_LAYER = 11
-_LEAST_WIDTH, _MOST_WIDTH = 640, 1850
-# All names fit below a net of so many layers; of larger ones only those that hurt are named.
-_MOST_NAMES = 160
+_WIDTH, _PER_LAYER, _AROUND = 430, 21, 96
+_LONGEST_NAME = 26
 # Beyond this, ranges are drawn on a logarithmic scale: one wide layer would flatten the others.
 _LINEAR = 8.0
-_TICKS = (-1000, -300, -100, -30, -10, -5, 0, 5, 10, 30, 100, 300, 1000)
+_TICKS = (-1000, -100, -30, -8, 0, 8, 30, 100, 1000)
+
+
+def worst_layers(analysis: Analysis) -> list[LayerNoise]:
+    """Return the layers that hurt most, at most :data:`MOST_LAYERS`, in the order of the net."""
+    worst = {id(item) for item in analysis.worst_first()[:MOST_LAYERS]}
+    return [item for item in analysis.layers if id(item) in worst]
 
 
 def noise_drawing(analysis: Analysis) -> Drawing:
-    """Return each layer's own and accumulated SQNR, and its share of the noise at the outputs."""
-    layers = analysis.layers
+    """Return own and accumulated SQNR of the worst layers, and their share of the noise."""
+    layers = worst_layers(analysis)
     hurts = {finding.layer for finding in analysis.findings}
-    shares = [100 * item.sensitivity.share for item in layers if item.sensitivity]
-    measured = len(shares) == len(layers)
 
-    def paint(panels: Any) -> None:
-        _draw_noise(panels[0], layers, hurts)
-        if measured:
-            colors = [HURTS if item.layer in hurts else SERIES[0] for item in layers]
-            panels[1].bar(range(len(layers)), shares, color=colors, width=0.75)
-            panels[1].set_ylabel("share of noise\nat outputs, %")
-        _name_layers(panels, layers, hurts)
+    def paint(panel: Any) -> None:
+        accumulated = [min(item.sqnr_db, _TOP_DB) for item in layers]
+        panel.plot(accumulated, range(len(layers)), **_mark(SOFT, "|"), label="all noise up to it")
+        own = [min(item.sqnr_own_db, _TOP_DB) for item in layers]
+        panel.plot(own, range(len(layers)), **_mark(SERIES[0], "o"), label="its own noise")
+        _mark_hurts(panel, layers, own, hurts)
+        _shares(panel, layers)
+        _layer_axis(panel, layers, hurts)
+        panel.set_xlabel("signal / noise, dB (more is better)")
+        panel.figure.legend(loc="outside upper left", ncols=2)
 
     text = "least signal to noise: " + ", ".join(
         f"{item.layer} {plain(item.sqnr_own_db, 1)} dB"
@@ -41,102 +50,102 @@ def noise_drawing(analysis: Analysis) -> Drawing:
     )
     if hurts:
         text += f"; layers that hurt: {', '.join(sorted(hurts))}"
-    heights = (2, 1) if measured else (1,)
-    size = _width(layers), 230 + 130 * len(heights)
-    return Drawing("Signal to noise of every layer", text, size, paint, heights)
+    return Drawing(f"Noise, {_which(analysis)}", text, _size(layers), paint)
 
 
-def ranges_drawing(analysis: Analysis) -> Drawing:
-    """Return the range of each layer's integers beside the values seen, and of its weights."""
-    layers = analysis.layers
-    weighted = [
-        (place, item.weights)
-        for place, item in enumerate(layers)
-        if item.weights is not None and item.weights.largest
-    ]
+def range_drawing(analysis: Analysis) -> Drawing:
+    """Return the range of each layer's integers beside the values seen."""
+    layers = worst_layers(analysis)
 
-    def paint(panels: Any) -> None:
-        _draw_activations(panels[0], layers)
-        if weighted:
-            _draw_weights(panels[1], dict(weighted))
-        _name_layers(panels, layers, set())
+    def paint(panel: Any) -> None:
+        places = range(len(layers))
+        low, high = [item.minimum for item in layers], [item.maximum for item in layers]
+        bar = {"color": SERIES[0], "alpha": 0.4, "linewidth": 7}
+        panel.hlines(places, low, high, label="range of the integers", **bar)
+        seen = [item.seen_minimum for item in layers], [item.seen_maximum for item in layers]
+        panel.hlines(places, *seen, color=SERIES[1], linewidth=1.6, label="float values seen")
+        panel.set_xscale("symlog", linthresh=_LINEAR, linscale=1.5)
+        ends = min(*low, *seen[0]), max(*high, *seen[1])
+        inside = [tick for tick in _TICKS if ends[0] <= tick <= ends[1]]
+        panel.set_xticks(inside, [f"{tick:g}" for tick in inside])
+        panel.minorticks_off()
+        _layer_axis(panel, layers, set())
+        panel.set_xlabel("activations")
+        panel.figure.legend(loc="outside upper left", ncols=2)
 
     clipped = max(layers, key=lambda item: item.clipped)
     text = f"most is clipped in {clipped.layer}: {percent(clipped.clipped, 3)} % of its values"
-    spread = max(weighted, key=lambda item: item[1].spread, default=None)
-    if spread is not None:
-        place, weights = spread
-        name = layers[place].layer
-        text += f"; weights of channels differ most in {name}: {plain(weights.spread, 0)} times"
-    heights = (3, 2) if weighted else (1,)
-    size = _width(layers), 200 + 150 * len(heights)
-    return Drawing("Ranges of every layer", text, size, paint, heights)
+    return Drawing(f"Ranges, {_which(analysis)}", text, _size(layers), paint)
 
 
-def _draw_noise(panel: Any, layers: Sequence[LayerNoise], hurts: set[str]) -> None:
-    accumulated = [min(item.sqnr_db, _TOP_DB) for item in layers]
-    panel.plot(range(len(layers)), accumulated, color=SOFT, label="all noise up to here")
-    own = {place: min(item.sqnr_own_db, _TOP_DB) for place, item in enumerate(layers)}
-    _dots(panel, own, SERIES[0], "o", "noise of this layer alone")
-    worst = {place: own[place] for place, item in enumerate(layers) if item.layer in hurts}
-    if worst:
-        _dots(panel, worst, HURTS, "X", "layers that hurt")
-    panel.set_ylabel("signal / noise, dB\n(more is better)")
-    panel.figure.legend(loc="outside upper left", ncols=3)
+def weight_drawing(analysis: Analysis) -> Drawing | None:
+    """Return the largest weight of the widest and of the narrowest channel; None without any."""
+    weighted = [(item, item.weights) for item in worst_layers(analysis) if item.weights]
+    known = [(item, found) for item, found in weighted if found.largest]
+    if not known:
+        return None
+    layers = [item for item, _ in known]
+
+    def paint(panel: Any) -> None:
+        most = [found.largest or 0.0 for _, found in known]
+        least = [found.smallest or 0.0 for _, found in known]
+        panel.hlines(range(len(known)), least, most, color=SERIES[0], linewidth=2)
+        panel.plot(most, range(len(known)), **_mark(SERIES[0], "o"), label="largest")
+        panel.plot(least, range(len(known)), **_mark(SERIES[1], "D"), label="smallest")
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.minorticks_off()
+        _layer_axis(panel, layers, set())
+        panel.set_xlabel("max |w| of channels")
+        panel.figure.legend(loc="outside upper left", ncols=2)
+
+    item, widest = max(known, key=lambda pair: pair[1].spread)
+    text = f"weights of channels differ most in {item.layer}: {plain(widest.spread, 0)} times"
+    return Drawing(f"Weights, {_which(analysis)}", text, _size(layers), paint)
 
 
-def _draw_activations(panel: Any, layers: Sequence[LayerNoise]) -> None:
-    places = range(len(layers))
-    low, high = [item.minimum for item in layers], [item.maximum for item in layers]
-    bar = {"color": SERIES[0], "alpha": 0.4, "linewidth": 6}
-    panel.vlines(places, low, high, label="range of the integers", **bar)
-    seen = [item.seen_minimum for item in layers], [item.seen_maximum for item in layers]
-    panel.vlines(places, *seen, color=SERIES[1], linewidth=1.6, label="float values seen")
-    panel.set_yscale("symlog", linthresh=_LINEAR, linscale=1.5)
-    inside = [tick for tick in _TICKS if min(low) <= tick <= max(high)]
-    panel.set_yticks(inside, [f"{tick:g}" for tick in inside])
-    panel.set_ylabel("activations")
-    panel.figure.legend(*panel.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+def _which(analysis: Analysis) -> str:
+    count = len(analysis.layers)
+    return f"worst {MOST_LAYERS} of {count} layers" if count > MOST_LAYERS else "every layer"
 
 
-def _draw_weights(panel: Any, weighted: Mapping[int, WeightFigures]) -> None:
-    most = {place: item.largest or 0.0 for place, item in weighted.items()}
-    least = {place: item.smallest or 0.0 for place, item in weighted.items()}
-    bounds = list(least.values()), list(most.values())
-    panel.vlines(list(most), *bounds, color=SERIES[0], linewidth=2)
-    _dots(panel, most, SERIES[0], "o", "largest")
-    _dots(panel, least, SERIES[1], "D", "smallest")
-    panel.set_yscale("log")
-    panel.yaxis.set_major_formatter("{x:g}")
-    panel.minorticks_off()
-    panel.set_ylabel("max |w| of channels")
+def _mark_hurts(
+    panel: Any, layers: Sequence[LayerNoise], own: Sequence[float], hurts: set[str]
+) -> None:
+    places = [place for place, item in enumerate(layers) if item.layer in hurts]
+    if places:
+        values = [own[place] for place in places]
+        panel.plot(values, places, **_mark(HURTS, "X"), label="layers that hurt")
 
 
-def _dots(panel: Any, points: Mapping[int, float], color: str, marker: str, label: str) -> None:
-    panel.plot(
-        list(points),
-        list(points.values()),
-        linestyle="",
-        marker=marker,
-        markersize=5,
-        color=color,
-        label=label,
-    )
+def _shares(panel: Any, layers: Sequence[LayerNoise]) -> None:
+    """Write each layer's share of the noise at the outputs at the right edge."""
+    for place, item in enumerate(layers):
+        if item.sensitivity is not None:
+            at = panel.get_yaxis_transform()
+            text = f"{percent(item.sensitivity.share, 0)} %"
+            panel.text(1.02, place, text, transform=at, va="center", fontsize=10.5, color=SOFT)
 
 
-def _width(layers: Sequence[LayerNoise]) -> int:
-    return min(max(_LEAST_WIDTH, 90 + _PER_LAYER * len(layers)), _MOST_WIDTH)
-
-
-def _name_layers(panels: Any, layers: Sequence[LayerNoise], hurts: set[str]) -> None:
-    for panel in panels:
-        panel.set_xlim(-0.8, len(layers) - 0.2)
-    names = [item.layer for item in layers]
-    shown = [
-        place for place, name in enumerate(names) if len(names) <= _MOST_NAMES or name in hurts
-    ]
-    panels[-1].set_xticks(shown, [names[place] for place in shown], rotation=90, fontsize=9)
-    for label in panels[-1].get_xticklabels():
-        if label.get_text() in hurts:
+def _layer_axis(panel: Any, layers: Sequence[LayerNoise], hurts: set[str]) -> None:
+    panel.set_yticks(range(len(layers)), [_short(item.layer) for item in layers], fontsize=10.5)
+    panel.set_ylim(len(layers) - 0.4, -0.6)
+    panel.tick_params(axis="y", labelcolor=TEXT, length=0)
+    for item, label in zip(layers, panel.get_yticklabels(), strict=True):
+        if item.layer in hurts:
             label.set_color(HURTS)
             label.set_fontweight("bold")
+
+
+def _short(name: str) -> str:
+    """Return a name that leaves room for the drawing; its end tells layers apart."""
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
+
+
+def _mark(color: str, marker: str) -> dict[str, Any]:
+    wide = {"markersize": 9, "markeredgewidth": 2} if marker == "|" else {"markersize": 5}
+    return {"color": color, "marker": marker, "linestyle": "", **wide}
+
+
+def _size(layers: Sequence[LayerNoise]) -> tuple[int, int]:
+    return _WIDTH, _AROUND + _PER_LAYER * len(layers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quantdet.report.charts import draw_chart
-from quantdet.report.layer_plots import noise_drawing, ranges_drawing
+from quantdet.report.layer_plots import noise_drawing, range_drawing, weight_drawing
 from quantdet.report.tables import Table, row
 from quantdet.results.analysis import Analysis, LayerNoise
 from quantdet.results.numbers import EXACT_DB, NOTHING, percent, plain
@@ -13,10 +13,12 @@ from quantdet.results.numbers import EXACT_DB, NOTHING, percent, plain
 
 def layer_section(analysis: Analysis) -> dict[str, Any]:
     """Return what the section shows."""
+    weights = weight_drawing(analysis)
     return {
         "analysis": analysis,
         "noise": draw_chart(noise_drawing(analysis)),
-        "ranges": draw_chart(ranges_drawing(analysis)),
+        "ranges": draw_chart(range_drawing(analysis)),
+        "weights": draw_chart(weights) if weights else None,
         "table": noise_table(analysis),
     }
 

@@ -8,35 +8,34 @@ from typing import Any
 
 from quantdet.config import Config
 from quantdet.kinds import LOCALIZER
+from quantdet.report.charts import Chart
+from quantdet.report.found import found_checks, shown_cells, shown_tile, shown_titles, told_first
+from quantdet.report.plots import difference_chart
 from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import (
+    EVALUATE_AGAIN,
     FLOATS,
+    NOT_MEASURED,
+    REPORT_DEFECT,
+    Change,
     Check,
     Tile,
-    Tone,
     Verdict,
+    accuracy_checks,
+    accuracy_verdict,
     figure_tile,
     file_checks,
     size_and_speed,
+    tone_of,
 )
-from quantdet.results.figures import CLASS_ACCURACY, FIGURES, HIT_SHARE, MEAN_IOU
+from quantdet.results.figures import CLASS_ACCURACY, FIGURES, HIT_SHARE, MEAN_IOU, Figure
 from quantdet.results.metrics import EndToEnd, LocalizerMetrics, LocalizerVariant
-from quantdet.results.numbers import NOTHING, difference, megabytes, percent, plain
+from quantdet.results.numbers import NOTHING, megabytes, percent, plain
 
 # Largest loss from float to uint8, in points of class accuracy and of 100 × mean IoU.
-KEEPS, LOSES_A_LITTLE = 0.5, 2.0
+KEEPS = 0.5
 # End to end, every kernel set against fake-quantized Keras.
 SAME_CLASS, KERNEL_SPREAD = 0.98, 0.5
-
-_SENTENCES: dict[Tone, str] = {
-    "good": "uint8 keeps the accuracy of float",
-    "fair": "uint8 loses a little accuracy",
-    "bad": "uint8 loses accuracy",
-}
-_RULE = (
-    "“Keeps”: neither class accuracy nor 100 × mean IoU falls by more than "
-    f"{KEEPS} points. “Loses a little”: by no more than {LOSES_A_LITTLE:g}."
-)
 
 
 class LocalizerView:
@@ -63,13 +62,8 @@ class LocalizerView:
         before, after = metrics.variant(*FLOATS), metrics.variant("uint8_tflite")
         if before is None or after is None:
             return None
-        changes = _changes(before, after)
-        tone = tone_of(min(changes))
-        text = (
-            f"{_SENTENCES[tone]}: class accuracy {difference(changes[0])} points, "
-            f"mean IoU {difference(changes[1] / 100, 3)}"
-        )
-        return Verdict(tone, text, _RULE, _caution(after))
+        verdict = accuracy_verdict(_changes(metrics, after), KEEPS, _caution(after))
+        return told_first(verdict, after)
 
     def tiles(self, metrics: LocalizerMetrics) -> list[Tile]:
         """Return accuracy, box, size and speed of uint8 beside float."""
@@ -78,29 +72,34 @@ class LocalizerView:
             return []
         before = metrics.variant(*FLOATS)
         return [
+            shown_tile(metrics, before, after),
             *(figure_tile(figure, before, after) for figure in FIGURES[LOCALIZER].headline),
             *size_and_speed(metrics, after),
         ]
 
     def checks(self, metrics: LocalizerMetrics) -> list[Check]:
-        """Return what must hold before a model is shipped, as far as it was measured."""
-        found = [*_accuracy_checks(metrics), *file_checks(metrics)]
-        return found + list(_kernel_checks(metrics.parity.end_to_end)) if metrics.parity else found
+        """Return what must hold before a model is shipped."""
+        whole = metrics.parity.end_to_end if metrics.parity else None
+        return [
+            *found_checks(metrics),
+            *_accuracy_checks(metrics),
+            *file_checks(metrics),
+            *_kernel_checks(whole),
+        ]
 
     def sections(self, metrics: LocalizerMetrics) -> dict[str, Any]:
         """Return what the template of the accuracy section shows."""
         base = metrics.variant(*FLOATS) or metrics.variants[0]
-        return {"table": accuracy_table(metrics), "target": metrics.target, "base": base.name}
+        return {
+            "table": accuracy_table(metrics),
+            "charts": _charts(metrics),
+            "thresholds": metrics.thresholds,
+            "target": metrics.target,
+            "base": base.name,
+        }
 
     def classes(self, metrics: LocalizerMetrics) -> None:
         """Return nothing: figures of each class are not measured."""
-
-
-def tone_of(change: float) -> Tone:
-    """Return how bad a change in points is; a gain is good."""
-    if change >= -KEEPS:
-        return "good"
-    return "fair" if change >= -LOSES_A_LITTLE else "bad"
 
 
 def accuracy_table(metrics: LocalizerMetrics) -> Table:
@@ -110,14 +109,14 @@ def accuracy_table(metrics: LocalizerMetrics) -> Table:
     for item in metrics.variants:
         changes = [Cell(NOTHING), Cell(NOTHING)]
         if base is not None and item is not base:
-            points, overlap = _changes(base, item)
             changes = [
-                Cell(difference(points), tone=tone_of(points)),
-                Cell(difference(overlap / 100, 3), tone=tone_of(overlap)),
+                Cell(change.figure.change(change.value), tone=tone_of(change, KEEPS))
+                for change in _changes(metrics, item)
             ]
         rows.append(
             row(
                 item.name,
+                *shown_cells(item),
                 CLASS_ACCURACY.text(item),
                 changes[0],
                 MEAN_IOU.text(item),
@@ -128,10 +127,21 @@ def accuracy_table(metrics: LocalizerMetrics) -> Table:
             )
         )
     header = (
-        *("model", CLASS_ACCURACY.header, "change, points"),
+        *("model", *shown_titles(), CLASS_ACCURACY.header, "change, points"),
         *(MEAN_IOU.header, "change", HIT_SHARE.header, "MB"),
     )
     return Table("Accuracy and size of every form of the model", header, tuple(rows))
+
+
+def _charts(metrics: LocalizerMetrics) -> list[Chart]:
+    """Return the differences against float, a chart for each figure."""
+    compared = [item for item in metrics.variants if metrics.difference(item.variant, *FLOATS)]
+    changes = [(item.name, _changes(metrics, item)) for item in compared]
+    found = (
+        difference_chart([(name, both[number]) for name, both in changes], KEEPS)
+        for number in range(len(FIGURES[LOCALIZER].headline))
+    )
+    return [chart for chart in found if chart is not None]
 
 
 def half_interval(share: float, count: int) -> float:
@@ -141,12 +151,19 @@ def half_interval(share: float, count: int) -> float:
     return z * spread / (1 + z * z / count)
 
 
-def _changes(before: LocalizerVariant, after: LocalizerVariant) -> tuple[float, float]:
-    """Return (class accuracy, mean IoU) in points, rounded as they are printed."""
-    return (
-        round(100 * (after.class_accuracy - before.class_accuracy), 2),
-        round(100 * (after.mean_iou - before.mean_iou), 2),
-    )
+def _changes(metrics: LocalizerMetrics, after: LocalizerVariant) -> list[Change]:
+    """Return class accuracy and mean IoU against float; earlier files know no intervals."""
+    paired = metrics.difference(after.variant, *FLOATS)
+    changes = []
+    for figure in FIGURES[LOCALIZER].headline:
+        told = figure.value(paired)
+        value = _minus(figure, after, metrics) if told is None else told
+        changes.append(Change(figure, value, figure.interval(paired)))
+    return changes
+
+
+def _minus(figure: Figure, after: LocalizerVariant, metrics: LocalizerMetrics) -> float:
+    return (figure.value(after) or 0.0) - (figure.value(metrics.variant(*FLOATS)) or 0.0)
 
 
 def _caution(row: LocalizerVariant) -> str:
@@ -164,37 +181,36 @@ def _accuracy_checks(metrics: LocalizerMetrics) -> Iterator[Check]:
     if after is None:
         return
     if before is not None:
-        names = ("Class accuracy, float → uint8", "Mean IoU × 100, float → uint8")
-        for name, change in zip(names, _changes(before, after), strict=True):
-            measured = f"{difference(change)} points"
-            yield Check(name, f"falls by at most {KEEPS} points", measured, change >= -KEEPS)
-    if after.ordered_share is not None:
-        yield Check(
-            "Boxes with left ≤ right and top ≤ bottom",
-            "100 %",
-            f"{percent(after.ordered_share)} %",
-            after.ordered_share >= 1,
-        )
+        yield from accuracy_checks(_changes(metrics, after), KEEPS)
+    ordered = after.ordered_share
+    yield Check(
+        "Boxes with left ≤ right and top ≤ bottom",
+        "100 %",
+        f"{percent(ordered)} %" if ordered is not None else NOT_MEASURED,
+        ordered is not None and ordered >= 1,
+        EVALUATE_AGAIN if ordered is None else REPORT_DEFECT,
+    )
 
 
-def _kernel_checks(whole: EndToEnd) -> Iterator[Check]:
-    same = [
-        (item.same_class, item.kernels) for item in whole.kernels if item.same_class is not None
-    ]
-    if same:
-        share, kernels = min(same)
-        yield Check(
-            "End to end: same class as training simulated, every kernel set",
-            f"at least {percent(SAME_CLASS, 0)} % of pictures",
-            f"{percent(share)} % ({kernels}, {whole.pictures} pictures)",
-            share >= SAME_CLASS,
-        )
-    accuracies = [item.class_accuracy for item in whole.kernels if item.class_accuracy is not None]
-    if len(accuracies) > 1:
-        spread = round(100 * (max(accuracies) - min(accuracies)), 2)
-        yield Check(
-            "End to end: class accuracy of best and worst kernel set",
-            f"at most {KERNEL_SPREAD} points apart",
-            f"{plain(spread, 2)} points ({whole.pictures} pictures)",
-            spread <= KERNEL_SPREAD,
-        )
+def _kernel_checks(whole: EndToEnd | None) -> Iterator[Check]:
+    rows = whole.kernels if whole else ()
+    remedy = "See Parity: which kernel set differs, and in which layer." if rows else EVALUATE_AGAIN
+    pictures = f"{whole.pictures} pictures" if whole else ""
+    same = [(item.same_class, item.kernels) for item in rows if item.same_class is not None]
+    share, kernels = min(same, default=(0.0, ""))
+    yield Check(
+        "End to end: same class as training simulated, every kernel set",
+        f"at least {percent(SAME_CLASS, 0)} % of pictures",
+        f"{percent(share)} % ({kernels}, {pictures})" if same else NOT_MEASURED,
+        len(same) == len(rows) > 0 and share >= SAME_CLASS,
+        remedy,
+    )
+    right = [item.class_accuracy for item in rows if item.class_accuracy is not None]
+    spread = round(100 * (max(right) - min(right)), 2) if right else None
+    yield Check(
+        "End to end: class accuracy of best and worst kernel set",
+        f"at most {KERNEL_SPREAD} points apart",
+        f"{plain(spread, 2)} points ({pictures})" if right else NOT_MEASURED,
+        spread is not None and spread <= KERNEL_SPREAD,
+        remedy,
+    )

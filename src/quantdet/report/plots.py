@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quantdet.report.charts import MARKERS, SERIES, SOFT, STYLES, Chart, Drawing, draw_chart
+from quantdet.report.charts import (
+    MARKERS,
+    SERIES,
+    SOFT,
+    STYLES,
+    TEXT,
+    Chart,
+    Drawing,
+    draw_chart,
+)
+from quantdet.report.verdict import Change
 from quantdet.results.data import DataFacts
 from quantdet.results.history import Epochs
 from quantdet.results.numbers import plain
@@ -13,12 +23,21 @@ from quantdet.results.numbers import plain
 _NOT_CURVES = ("epoch", "seconds", "learning_rate")
 SMALL = (250, 200)
 """Size of charts that stand beside each other."""
+# Two points are no curve.
+LEAST_EPOCHS = 3
 # So few epochs are marked one by one.
 _FEW_EPOCHS = 40
+# Points that a chart of differences shows at least to either side: noise must not look large.
+LEAST_POINTS = 5.0
 
 
 def learning_curves(epochs: Epochs) -> list[Chart]:
-    """Return a chart for each loss and metric: training, validation, the epoch that was kept."""
+    """Return a chart for each loss and metric: training, validation, the epoch that was kept.
+
+    None of fewer than :data:`LEAST_EPOCHS`.
+    """
+    if len(epochs.rows) < LEAST_EPOCHS:
+        return []
     names = [
         name for name in epochs.rows[0] if name not in _NOT_CURVES and not name.startswith("val_")
     ]
@@ -57,11 +76,13 @@ def _from_to(values: Sequence[Any]) -> str:
     return f"{plain(values[0], 4)} → {plain(values[-1], 4)}"
 
 
-def overlaid_losses(title: str, runs: Sequence[tuple[str, Epochs | None]]) -> Chart:
+def overlaid_losses(title: str, runs: Sequence[tuple[str, Epochs | None]]) -> Chart | None:
     """Return the validation losses of a phase of several runs; training losses without those.
 
-    A run without the phase, None, keeps its colour free.
+    A run without the phase, None, keeps its colour free. None where all are too short for a line.
     """
+    if max(len(epochs.rows) if epochs else 0 for _, epochs in runs) < LEAST_EPOCHS:
+        return None
     lines = [
         (name, [row.get("val_loss", row.get("loss", float("nan"))) for row in epochs.rows])
         if epochs
@@ -77,6 +98,44 @@ def overlaid_losses(title: str, runs: Sequence[tuple[str, Epochs | None]]) -> Ch
 
     text = "; ".join(f"{name} {_from_to(values)}" for name, values in lines if values)
     return draw_chart(Drawing(title, text, SMALL, paint))
+
+
+def difference_axis(panel: Any, ends: Sequence[float]) -> None:
+    """Scale the x axis of differences in points: 0 in the middle, and not too small a range."""
+    most = max(LEAST_POINTS, 1.08 * max(map(abs, ends), default=0.0))
+    panel.set_xlim(-most, most)
+    panel.axvline(0, color=SOFT, linewidth=1)
+
+
+def difference_chart(changes: Sequence[tuple[str, Change]], keeps: float) -> Chart | None:
+    """Return differences with their intervals on one scale, those that "keep" shaded.
+
+    Args:
+        changes: name of a model → its difference; all of one figure.
+        keeps: points that it may fall by.
+    """
+    known = [(name, item) for name, item in changes if item.bounds is not None]
+    if not known:
+        return None
+    figure = known[0][1].figure
+
+    def paint(panel: Any) -> None:
+        ends = [100 * end for _, item in known for end in (*(item.bounds or ()), item.value)]
+        difference_axis(panel, ends)
+        panel.axvspan(-keeps, keeps, color=SERIES[2], alpha=0.15, linewidth=0)
+        for place, (_, item) in enumerate(known):
+            low, high = (100 * end for end in item.bounds or ())
+            panel.hlines(place, low, high, color=SERIES[0], linewidth=2.4)
+            panel.plot(100 * item.value, place, marker="o", color=SERIES[0], markersize=7)
+        panel.set_yticks(range(len(known)), [name for name, _ in known])
+        panel.set_ylim(len(known) - 0.5, -0.5)
+        panel.tick_params(axis="y", labelcolor=TEXT, length=0)
+        hundred = "" if figure.unit else "100 × "
+        panel.set_xlabel(f"change of {hundred}{figure.title} against float, points")
+
+    text = "; ".join(f"{name} {item.text()}" for name, item in known)
+    size = 430, 66 + 30 * len(known)
+    return draw_chart(Drawing(f"{figure.title}: dot and 95 % interval", text, size, paint))
 
 
 def box_sizes(data: DataFacts, input_size: int) -> Chart | None:

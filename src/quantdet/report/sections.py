@@ -50,6 +50,7 @@ class Section:
         data: what the template shows; empty: nothing but ``missing``.
         missing: what is not there yet.
         template: in ``templates/sections``; "": called as the id.
+        gist: a few words beside the heading.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Section:
     data: dict[str, Any] = field(default_factory=dict)
     missing: Missing | None = None
     template: str = ""
+    gist: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def _measured(source: Source) -> Iterator[Section]:
     if metrics is None:
         return
     if source.checks:
-        yield Section("checks", "Checks", {"checks": source.checks})
+        failed = sum(not check.met for check in source.checks)
+        gist = f"{failed} of {len(source.checks)} not met" if failed else "all met"
+        yield Section("checks", "Checks", {"checks": source.checks}, gist=gist)
     yield _targets(source)
     tested = {"split": metrics.split, "pictures": metrics.variants[0].pictures}
     accuracy = {**tested, **source.view.sections(metrics)}

@@ -64,7 +64,7 @@ def row(*cells: str | Cell, main: bool = False, first: bool = False) -> Row:
     return Row(made, main, first)
 
 
-def latency_table(metrics: Metrics[Any]) -> Table:
+def latency_table(metrics: Metrics[Any, Any]) -> Table:
     """Return times grouped by setting, so that models are compared like with like."""
     names = {row.variant: row.name for row in metrics.variants}
     slowest = max((row.median_ms for row in metrics.latency), default=1.0)
@@ -145,7 +145,7 @@ def kernel_table(whole: EndToEnd, agreement: Sequence[Figure]) -> Table:
     return Table(f"End to end on {whole.pictures} pictures", header, tuple(rows), texts=2)
 
 
-def operator_table(metrics: Metrics[Any]) -> Table:
+def operator_table(metrics: Metrics[Any, Any]) -> Table:
     """Return how often each operator is in the integer file."""
     most = max(metrics.operators.values(), default=1)
     ordered = sorted(metrics.operators.items(), key=lambda item: -item[1])

@@ -95,7 +95,8 @@ def target_checks(verified: Verification | None) -> Iterator[Check]:
         measured = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
         failed = [item.target for item in verified.targets if item.status == "failed"]
         names = f" ({', '.join(failed)})" if failed else ""
-        yield Check("Targets", "none fails", measured + names, not failed)
+        remedy = "See Targets: what failed, and why."
+        yield Check("Targets", "none fails", measured + names, not failed, remedy)
 
 
 def _latency(item: TargetResult) -> str:

@@ -97,6 +97,13 @@ MEAN_IOU = Figure("mean_iou", "mean IoU", unit="", digits=3)
 HIT_SHARE = Figure("hit_share", "right class and IoU ≥ 0.5")
 
 
+PRECISION = Figure("precision", "precision")
+RECALL = Figure("recall", "recall")
+F1 = Figure("f1", "F1")
+SHOWN = (PRECISION, RECALL, F1)
+"""At the threshold that people get, of every family."""
+
+
 @dataclass(frozen=True)
 class FamilyFigures:
     """The figures of one family of models.

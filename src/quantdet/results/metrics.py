@@ -10,6 +10,7 @@ from pydantic import Field
 from quantdet.config import TargetConfig
 from quantdet.kinds import DEFAULT_KIND, DETECTOR, LOCALIZER
 from quantdet.results.part import Bootstrap, Bounds, Host, Part, ResultFile
+from quantdet.results.thresholds import Thresholds
 
 
 class ClassFigures(Part):
@@ -17,11 +18,32 @@ class ClassFigures(Part):
 
     objects: int
     ap_voc07: float | None
+    ap_voc07_interval: Bounds | None = None
     ap_voc10: float | None = None
     precision: tuple[float | None, ...] = ()
 
 
-class Variant(Part):
+class Counts(Part):
+    """What people see: ``shown`` reach their threshold, ``right`` of them, of ``objects``."""
+
+    objects: int | None = None
+    shown: int | None = None
+    right: int | None = None
+
+
+class Shown(Counts):
+    """What people see, see ``evaluate.at_threshold``; shares are 0 to 1, None of nothing."""
+
+    by_class: Mapping[str, Counts] = {}
+    precision: float | None = None
+    precision_interval: Bounds | None = None
+    recall: float | None = None
+    recall_interval: Bounds | None = None
+    f1: float | None = None
+    f1_interval: Bounds | None = None
+
+
+class Variant(Shown):
     """One form of the model."""
 
     variant: str
@@ -72,10 +94,32 @@ class Difference(Part):
 
     variant: str
     against: str
+
+
+class LocalizerDifference(Difference):
+    """Of single-object models."""
+
+    class_accuracy: float
+    class_accuracy_interval: Bounds
+    mean_iou: float
+    mean_iou_interval: Bounds
+
+
+class ClassDifference(Part):
+    """Of one class."""
+
+    ap_voc07: float
+    ap_voc07_interval: Bounds
+
+
+class DetectionDifference(Difference):
+    """Of detectors."""
+
     map_voc07: float
     map_voc07_interval: Bounds
     map_voc10: float
     map_voc10_interval: Bounds
+    per_class: Mapping[str, ClassDifference] = {}
 
 
 class Latency(Part):
@@ -151,16 +195,41 @@ class Parity(Part):
     skipped: Mapping[str, str] = {}
 
 
+class DataState(Part):
+    """Whether the test is a fair one.
+
+    Attributes:
+        unchanged: whether the data set is the one that was trained on; None: not known.
+        in_training: test pictures that are among the training pictures, too; None: not known.
+        in_validation: likewise among those that chose epoch and threshold.
+        examples: a few of these, "test id = training id".
+        reason: why something is not known.
+    """
+
+    unchanged: bool | None = None
+    in_training: int | None = None
+    in_validation: int | None = None
+    examples: tuple[str, ...] = ()
+    reason: str = ""
+
+
 _Variant = TypeVar("_Variant", bound=Variant)
+_Difference = TypeVar("_Difference", bound=Difference)
 
 
-class Metrics(ResultFile, Generic[_Variant]):
-    """``metrics.json``: what it holds for every task."""
+class Metrics(ResultFile, Generic[_Variant, _Difference]):
+    """``metrics.json``: what it holds for every task. Layout 1 knew nothing of thresholds."""
+
+    LAYOUT = 2
 
     task: str = DEFAULT_KIND
     split: str
     host: Host = Host()
+    bootstrap: Bootstrap | None = None
+    thresholds: Thresholds | None = None
+    data: DataState = DataState()
     variants: tuple[_Variant, ...] = Field(min_length=1)
+    differences: tuple[_Difference, ...] = ()
     latency: tuple[Latency, ...] = ()
     operators: Mapping[str, int] = {}
     float_tensors: int | None = None
@@ -171,8 +240,13 @@ class Metrics(ResultFile, Generic[_Variant]):
         by_name = {row.variant: row for row in self.variants}
         return next((by_name[name] for name in names if name in by_name), None)
 
+    def difference(self, variant: str, *against: str) -> _Difference | None:
+        """Return ``variant`` against the first of ``against`` that it was compared with."""
+        found = {row.against: row for row in self.differences if row.variant == variant}
+        return next((found[name] for name in against if name in found), None)
 
-class LocalizerMetrics(Metrics[LocalizerVariant]):
+
+class LocalizerMetrics(Metrics[LocalizerVariant, LocalizerDifference]):
     """Of a single-object model."""
 
     target: TargetConfig = TargetConfig()
@@ -186,20 +260,13 @@ class SharedClasses(Part):
     data_lacks: tuple[str, ...] = ()
 
 
-class DetectionMetrics(Metrics[DetectionVariant]):
+class DetectionMetrics(Metrics[DetectionVariant, DetectionDifference]):
     """Of a detector; ``classes`` is told of files made elsewhere."""
 
     pictures: int | None = None
     objects: int = 0
     difficult: int = 0
-    bootstrap: Bootstrap | None = None
     classes: SharedClasses | None = None
-    differences: tuple[Difference, ...] = ()
-
-    def difference(self, variant: str, *against: str) -> Difference | None:
-        """Return ``variant`` against the first of ``against`` that it was compared with."""
-        found = {row.against: row for row in self.differences if row.variant == variant}
-        return next((found[name] for name in against if name in found), None)
 
 
 AnyMetrics = LocalizerMetrics | DetectionMetrics

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.detections import Detections
+from quantdet.detections import Detection, Detections
 from quantdet.errors import ConfigError, DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.detector import Detector
@@ -38,6 +38,7 @@ class Prediction:
         size_hw: of the upright picture, in pixels.
         inference_ms: time LiteRT took.
         detections: above the threshold.
+        nearest: the best below it where nothing is above; None for nothing at all.
         error: why the picture could not be read; everything else is empty then.
     """
 
@@ -47,6 +48,7 @@ class Prediction:
     size_hw: tuple[int, int] = (0, 0)
     inference_ms: float = 0.0
     detections: Detections = Detections.empty()  # noqa: RUF009 - frozen, so it can be shared
+    nearest: Detection | None = None
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -199,7 +201,8 @@ class _Job:
     def _look(
         self, source: Source, number: int, image: NDArray[np.uint8], target: Path | None
     ) -> Prediction:
-        detections = self.detector.predict(image, self.threshold)
+        found = self.detector.predict(image, threshold=0.0)
+        detections = found.above(self.detector.lowest_scores(self.threshold))
         return Prediction(
             source=source.name,
             frame=None if source.kind == "picture" else number,
@@ -207,6 +210,7 @@ class _Job:
             size_hw=(image.shape[0], image.shape[1]),
             inference_ms=self.detector.last_inference_ms,
             detections=detections,
+            nearest=found[0] if len(found) and not len(detections) else None,
         )
 
 

@@ -96,10 +96,7 @@ class Subject:
 
     def same_as_expected(self, found: list[Detections]) -> float | None:
         """Return the same for what was found in each picture, not cut by a threshold."""
-        lowest = label_thresholds(self.contract)
-        if not any(len(item.above(lowest)) for item in (*found, *self._found)):
-            return None
-        return same_detections(found, self._found, lowest)
+        return same_detections(found, self._found, label_thresholds(self.contract))
 
     @cached_property
     def _found(self) -> list[Detections]:
