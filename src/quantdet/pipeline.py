@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -27,48 +27,72 @@ from quantdet.errors import ConfigError, DataError, DependencyError, ModelError,
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
+from quantdet.system.log import written_log
 from quantdet.system.quiet import quiet_stderr
 
 if TYPE_CHECKING:
+    from keras.callbacks import Callback
+
     from quantdet.results.analysis import Analysis
     from quantdet.results.metrics import AnyMetrics, DetectionMetrics
     from quantdet.results.verification import Verification
+    from quantdet.train.task import Watch
 
 
+_log = logging.getLogger(__name__)
 VERIFY_PICTURES = 50
 FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
 _PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
 
 
-def run_train(config: Config, out: Path | str, progress: Progress = silent) -> Run:
+def run_train(
+    config: Config,
+    out: Path | str,
+    progress: Progress = silent,
+    *,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
     """Train the float model of ``config`` into the run folder ``out``.
+
+    What happens is written to ``train.log`` there, and to the logger ``quantdet``.
+
+    Args:
+        config: the whole configuration.
+        out: run folder to make, or to resume.
+        progress: called with (phase, done, total).
+        callbacks: Keras callbacks. Each phase is one ``fit`` for them; ``logs`` holds the losses
+            and, where it was measured, ``val_map``.
 
     Raises:
         QuantdetError: configuration, data, weights or folder are wrong; the message says which.
     """
     out = Path(out)
     stage = _training_stages()[0]
+    from quantdet.stages.announce import describe_training
     from quantdet.stages.check import check_config
 
     dataset = _load(config)
     check_config(config, dataset)
     run = Run.create(out, config)
-    with _recorded(run, "train") as entry:
+    with _recorded(run, "train") as entry, written_log(run.log_file):
+        _log.info("%s", describe_training(config, dataset.labels))
         _write_data_facts(run, config, dataset)
-        trained = stage(config, dataset, run.float_dir, progress)
+        watch = _watch(config, dataset, progress, callbacks)
+        trained = stage(config, dataset, run.float_dir, watch)
         entry.update(trained.summary, data_fingerprint=fingerprint(dataset))
     return run
 
 
-def run_qat(run: Run, progress: Progress = silent) -> Run:
-    """Quantize and fine-tune the float model of a run."""
+def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callback] = ()) -> Run:
+    """Quantize and fine-tune the float model of a run; arguments as in :func:`run_train`."""
     stage = _training_stages()[1]
     config = run.load_config()
     dataset = _load(config, run)
-    with _recorded(run, "qat") as entry:
-        entry.update(
-            stage(config, dataset, run.float_dir / "model.keras", run.qat_dir, progress).summary
-        )
+    with _recorded(run, "qat") as entry, written_log(run.log_file):
+        _log.info("Quantizing: %d epochs of training behind calibration", config.qat.epochs)
+        watch = _watch(config, dataset, progress, callbacks)
+        source = run.float_dir / "model.keras"
+        entry.update(stage(config, dataset, source, run.qat_dir, watch).summary)
     return run
 
 
@@ -292,13 +316,20 @@ def run_all(config: Config, out: Path | str, progress: Progress = silent) -> Run
     return run
 
 
-def update_config(run: Run, overrides: Sequence[str]) -> None:
+def update_config(
+    run: Run, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> None:
     """Change sections of a run's configuration that later stages read, and save it.
+
+    Args:
+        run: after ``train``.
+        overrides: ``section.key=value`` strings.
+        values: nested mapping with the last word.
 
     Raises:
         ConfigError: the change would touch what the float model was trained with.
     """
-    Run.create(run.root, load_config(run.config_file, overrides=overrides))
+    Run.create(run.root, load_config(run.config_file, overrides=overrides, values=values))
 
 
 def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list[Path]:
@@ -374,6 +405,25 @@ def _labels(run: Run) -> tuple[str, ...]:
     if "labels" not in identity:
         raise ModelError(f"{run.root}: has no trained model; run `quantdet train` first")
     return tuple(identity["labels"])
+
+
+def _watch(
+    config: Config, dataset: Dataset, progress: Progress, callbacks: Sequence[Callback]
+) -> Watch:
+    """Return who looks on while a stage trains.
+
+    Raises:
+        ConfigError: what is given is no Keras callback.
+    """
+    import keras
+
+    from quantdet.stages.validate import find_validator
+    from quantdet.train.task import Watch
+
+    for item in callbacks:
+        if not isinstance(item, keras.callbacks.Callback):
+            raise ConfigError(f"callbacks: {item!r} is no keras.callbacks.Callback")
+    return Watch(progress, partial(find_validator, config, dataset.labels), tuple(callbacks))
 
 
 def _training_stages() -> tuple[Callable[..., Any], Callable[..., Any]]:
