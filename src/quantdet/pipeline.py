@@ -28,6 +28,7 @@ from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
 from quantdet.system.log import written_log
+from quantdet.system.memory import release_memory
 from quantdet.system.quiet import quiet_stderr
 
 if TYPE_CHECKING:
@@ -451,6 +452,7 @@ def _recorded(run: Run, stage: str) -> Iterator[dict[str, Any]]:
     entry: dict[str, Any] = {}
     start = time.perf_counter()
     yield entry
+    release_memory()
     entry["seconds"] = round(time.perf_counter() - start, 2)
     entry["versions"] = versions()
     run.record(stage, entry)

@@ -54,9 +54,7 @@ def outputs(model, task):
 def test_result_is_saved_loaded_and_not_made_again(tmp_path, dataset, config, head, monkeypatch):
     settings = config(model={"head": head})
     seen = []
-    first = train_float(
-        settings, dataset, tmp_path / "out", Watch(lambda *now: seen.append(now))
-    )
+    first = train_float(settings, dataset, tmp_path / "out", Watch(lambda *now: seen.append(now)))
     assert {name for name, *_ in seen} == {
         "decode train",
         "decode val",

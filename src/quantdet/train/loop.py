@@ -19,6 +19,7 @@ import numpy as np
 
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.memory import release_memory
 from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses
 from quantdet.train.checkpoint import Checkpoints
@@ -68,6 +69,9 @@ def fit(
         history = _train(session, history, progress)
         if worker is not model:
             copy_variables(worker, model)
+        # The step with its buffers belongs to the compiled model.
+        worker.train_function = worker.test_function = worker.predict_function = None
+        release_memory()
     checkpoints.restore_best(model, history)
     history.save(folder)
     draw_curves(history, folder / "curves.png")
