@@ -11,6 +11,7 @@ The result of a finished stage is loaded, not made again.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +47,7 @@ TASKS: dict[str, Callable[[Config, Dataset, Progress], PictureTask]] = {
 }
 """Family → how a data set becomes its training task."""
 
+_log = logging.getLogger(__name__)
 # How the names of layers behind the backbone start.
 _HEAD_LAYERS = ("box_", "extra_", "bbox_", "head_")
 
@@ -99,6 +101,7 @@ def train_float(
     identity = _identity(config, dataset, task, weights)
     finished = _load_finished(out_dir, identity)
     if finished is not None:
+        _log.info("trained already: %s", out_dir / "model.keras")
         return finished
     keras.utils.set_random_seed(config.train.seed)
     model = build_model(config.model, len(dataset.labels), weights)

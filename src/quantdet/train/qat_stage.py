@@ -90,6 +90,7 @@ def train_qat(
     }
     finished = _load_finished(out_dir, identity)
     if finished is not None:
+        _log.info("quantized already: %s", out_dir / "model.keras")
         return finished
     keras.utils.set_random_seed(config.qat.seed)
     floats = load_keras(float_file)

@@ -204,7 +204,7 @@ class _Clock:
     """Seconds of an epoch and of its training part."""
 
     def __init__(self) -> None:
-        self._start = self._epoch = self._trained = 0.0
+        self._start = self._first_end = self._epoch = self._trained = 0.0
         self._epochs = 0
         self._stepped = False
 
@@ -234,4 +234,8 @@ class _Clock:
         return max(self._trained, 1e-9)
 
     def mean_epoch(self) -> float:
-        return self.since_start() / max(self._epochs, 1)
+        """Return the mean of the epochs, without the first, which compiles, once there are more."""
+        if self._epochs == 1:
+            self._first_end = time.perf_counter()
+            return self.since_start()
+        return (time.perf_counter() - self._first_end) / (self._epochs - 1)
