@@ -1,4 +1,4 @@
-"""Train, and follow it in MLflow, in a folder: `mlflow ui --backend-store-uri FOLDER` shows it.
+"""Train, and follow it in MLflow, in a folder: `mlflow ui --backend-store-uri OUT/mlruns` shows it.
 
 pip install mlflow
 python examples/track_mlflow.py --data MYDATA --out runs/mine --set train.finetune_epochs=20
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 from pathlib import Path
 
 import keras
@@ -25,6 +26,8 @@ def main() -> None:
     arguments = parser.parse_args()
     values = {"data": {"root": arguments.data}}
     config = load_config(preset=arguments.preset, overrides=arguments.overrides, values=values)
+    # MLflow 3 prefers a database, and wants to be told that a folder is meant.
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow.set_tracking_uri((arguments.out / "mlruns").resolve().as_uri())
     mlflow.set_experiment("quantdet")
     with mlflow.start_run(run_name=arguments.out.name):
