@@ -7,7 +7,7 @@ a preset shipped with quantdet, a TOML file, ``--set section.key=value``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +17,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from quantdet.errors import ConfigError
-from quantdet.kinds import DEFAULT_KIND, KINDS, size_problem
+from quantdet.kinds import DEFAULT_KIND, DETECTOR, KINDS, size_problem
 from quantdet.presets import preset_names, preset_text
 from quantdet.system.atomic import write_text
 
@@ -27,9 +27,11 @@ else:
     import tomli as tomllib
 
 
+DEFAULT_PRESET = "ssd"
+"""What the command line trains where nothing else is said."""
+
 # (what the user knows it by, nested values)
 _Layer = tuple[str, Mapping[str, Any]]
-_ABSENT = object()
 
 
 class _Section(BaseModel):
@@ -154,7 +156,7 @@ class TrainConfig(_Section):
     epochs: int = Field(10, ge=0)
     """Epochs of the head alone, on features that are computed once, without augmentation."""
     batch_size: int = Field(32, ge=1)
-    """Pictures per step; of quantization-aware training, too."""
+    """Pictures per step; of quantization-aware training, too, unless `qat.batch_size` says more."""
     optimizer: Literal["adam", "adamw"] = "adam"
     """Of both phases, and of quantization-aware training."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -188,11 +190,32 @@ class TrainConfig(_Section):
     class_head_rate: float = Field(1.0, ge=0)
     """Factor on the learning rate of the class heads of a detector."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch counts: the one with the lowest validation loss, or the last."""
+    """Which epoch counts: the best on the validation split, or the last. Of a detector the best is
+    the last epoch whose mean AP is within one standard error of the highest; of a localizer the one
+    with the lowest loss. With `ema` it is the averages that are validated and kept."""
+    validate_every: int = Field(5, ge=0)
+    """Epochs from one measurement of a detector's mean AP on the validation split to the next, in
+    quantization-aware training, too; the last epoch is always measured. 0: losses only."""
+    patience: int = Field(0, ge=0)
+    """Early stopping: epochs without a better validation after which a phase ends; 0: never. Takes
+    `keep = "best"`. With `schedule = "cosine"` the rate has not fallen to zero by then."""
+    min_steps: int = Field(0, ge=0)
+    """Least steps of a phase: few pictures get more epochs. A file, `--set` or option that says how
+    many epochs there are sets both bounds to 0, unless it says them, too."""
+    max_steps: int = Field(0, ge=0)
+    """Most steps of a phase: very many pictures get fewer epochs, at least one; 0: no limit."""
     seed: int = 0
     """Of initial weights, order and augmentation."""
     mixed_precision: bool = False
     """Compute in bfloat16; variables stay float32."""
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> TrainConfig:
+        if self.patience and self.keep == "last":
+            raise ValueError("patience waits for the best epoch, but keep is 'last'; set keep best")
+        if self.max_steps and self.max_steps < self.min_steps:
+            raise ValueError(f"max_steps {self.max_steps} is below min_steps {self.min_steps}")
+        return self
 
 
 class QatConfig(_Section):
@@ -215,6 +238,8 @@ class QatConfig(_Section):
     """Training pictures to calibrate with."""
     epochs: int = Field(5, ge=0)
     """Epochs of training; 0 is post-training quantization."""
+    batch_size: int = Field(0, ge=0)
+    """Pictures per step; 0: as in `train.batch_size`."""
     learning_rate: float = Field(1e-5, gt=0)
     """Highest rate of the weights."""
     range_learning_rate: float = Field(1e-3, gt=0)
@@ -339,10 +364,20 @@ def _layers(
     layers: list[_Layer] = []
     if preset is not None:
         layers.append((f"preset {preset}", _read_preset(preset)))
+    own: list[_Layer] = []
     if file is not None:
-        layers.append((str(file), _read_toml(file)))
-    layers += [(f"--set {override}", _parse_override(override)) for override in overrides]
-    return [*layers, ("option", values or {})]
+        own.append((str(file), _read_toml(file)))
+    own += [(f"--set {override}", _parse_override(override)) for override in overrides]
+    own.append(("option", values or {}))
+    return [*layers, *_unbounded(own), *own]
+
+
+def _unbounded(layers: Sequence[_Layer]) -> Iterator[_Layer]:
+    """Yield the layer that lifts a preset's bounds: who says how many epochs means them."""
+    for name, layer in layers:
+        if any(_sets(layer, ("train", key)) for key in ("epochs", "finetune_epochs")):
+            yield f"epochs given by {name}", {"train": {"min_steps": 0, "max_steps": 0}}
+            return
 
 
 def _resolve(layers: Sequence[_Layer]) -> Config:
@@ -353,6 +388,28 @@ def _resolve(layers: Sequence[_Layer]) -> Config:
         return Config.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(_explain(error, layers)) from None
+
+
+def default_preset(
+    file: Path | str | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> str | None:
+    """Return what the command line takes without ``--preset``: the detector of all objects.
+
+    A file that names its model stands alone, and so does a localizer: None.
+
+    Args and Raises are those of :func:`load_config`.
+    """
+    if file is not None and _sets(_read_toml(Path(file)), ("model", "name")):
+        return None
+    layers = _layers(None, None, overrides, values)
+    named = [layer["model"]["name"] for _, layer in layers if _sets(layer, ("model", "name"))]
+    if not named:
+        return DEFAULT_PRESET
+    kind = KINDS.get(str(named[-1]))
+    return DEFAULT_PRESET if kind is not None and kind.family == DETECTOR else None
 
 
 def _read_preset(name: str) -> dict[str, Any]:
@@ -383,7 +440,8 @@ def _parse_override(text: str) -> dict[str, Any]:
     path, equals, raw = text.partition("=")
     keys = path.strip().split(".")
     if not equals or len(keys) != 2 or not all(keys):
-        raise ConfigError(f"--set {text}: expected section.key=value, e.g. train.epochs=20")
+        hint = _suggestion(f"train.{path.strip()}") if equals and "." not in path else ""
+        raise ConfigError(f"--set {text}: expected section.key=value, e.g. train.epochs=20{hint}")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
@@ -400,24 +458,49 @@ def _explain(error: ValidationError, layers: Sequence[_Layer]) -> str:
         key = ".".join(str(part) for part in item["loc"])
         origin = _origin(item["loc"], layers)
         if item["type"] == "extra_forbidden":
-            known = _siblings(item["loc"])
-            near = get_close_matches(str(item["loc"][-1]), known, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
+            hint, known = _suggestion(key), _siblings(item["loc"])
             lines.append(f"{origin}unknown key {key!r}{hint}; known there: {', '.join(known)}")
         else:
             lines.append(f"{origin}{key}: {item['msg']} (got {item['input']!r})")
     return "; ".join(lines)
 
 
+def _suggestion(key: str) -> str:
+    """Return ", did you mean …?" with the nearest of all sections and keys; "" if none is near."""
+    if "." not in key:
+        near = get_close_matches(key, list(Config.model_fields), n=1)
+    else:
+        near = get_close_matches(key, _all_keys(), n=1)
+        # e.g. model.batch_size: the right key in the wrong section
+        near = [
+            known for known in _all_keys() if known.endswith(f".{key.rsplit('.', maxsplit=1)[-1]}")
+        ] or near
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _all_keys() -> list[str]:
+    return [
+        f"{section}.{key}"
+        for section in Config.model_fields
+        for key in type(getattr(Config(), section)).model_fields
+    ]
+
+
 def _origin(location: tuple[int | str, ...], layers: Sequence[_Layer]) -> str:
     """Return "NAME: " of the last layer that sets the key at ``location``."""
     for name, layer in reversed(layers):
-        value: Any = layer
-        for part in location[:2]:
-            value = value.get(str(part), _ABSENT) if isinstance(value, Mapping) else _ABSENT
-        if value is not _ABSENT:
+        if _sets(layer, location[:2]):
             return f"{name}: " if name else ""
     return ""
+
+
+def _sets(layer: Mapping[str, Any], location: tuple[int | str, ...]) -> bool:
+    value: Any = layer
+    for part in location:
+        if not isinstance(value, Mapping) or str(part) not in value:
+            return False
+        value = value[str(part)]
+    return True
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -30,28 +30,50 @@ from quantdet.progress import Progress, silent
 from quantdet.results.contents import Contents
 from quantdet.runs import Run
 from quantdet.runtime.contract import load_contract
+from quantdet.system.log import written_log
+from quantdet.system.memory import release_memory
 from quantdet.system.quiet import quiet_stderr
 
 if TYPE_CHECKING:
+    from keras.callbacks import Callback
+
     from quantdet.results.analysis import Analysis
     from quantdet.results.metrics import AnyMetrics, DetectionMetrics
     from quantdet.results.thresholds import Thresholds
     from quantdet.results.verification import Verification
+    from quantdet.train.task import Watch
 
 
+_log = logging.getLogger(__name__)
 VERIFY_PICTURES = 50
 FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
 _PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
 
 
-def run_train(config: Config, out: Path | str, progress: Progress = silent) -> Run:
+def run_train(
+    config: Config,
+    out: Path | str,
+    progress: Progress = silent,
+    *,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
     """Train the float model of ``config`` into the run folder ``out``.
+
+    What happens is written to ``train.log`` there, and to the logger ``quantdet``.
+
+    Args:
+        config: the whole configuration.
+        out: run folder to make, or to resume.
+        progress: called with (phase, done, total).
+        callbacks: Keras callbacks. Each phase is one ``fit`` for them; ``logs`` holds the losses
+            and, where it was measured, ``val_map``.
 
     Raises:
         QuantdetError: configuration, data, weights or folder are wrong; the message says which.
     """
     out = Path(out)
     stage = _training_stages()[0]
+    from quantdet.stages.announce import describe_training
     from quantdet.stages.check import check_config
 
     judged, digests = judge_training(config, progress=progress)
@@ -59,25 +81,28 @@ def run_train(config: Config, out: Path | str, progress: Progress = silent) -> R
     check_config(config, dataset)
     contents = describe_contents(dataset, digests)
     run = _save_config(Run(out), config, contents)
-    with _recorded(run, "train") as entry:
+    with _recorded(run, "train") as entry, written_log(run.log_file):
+        _log.info("%s", describe_training(config, dataset.labels))
         _write_data_facts(run, config, dataset)
         contents.save(run.pictures_file)
-        trained = stage(config, dataset, run.float_dir, progress)
+        watch = _watch(config, dataset, progress, callbacks)
+        trained = stage(config, dataset, run.float_dir, watch)
         entry.update(trained.summary, data_fingerprint=contents.fingerprint)
     return run
 
 
-def run_qat(run: Run, progress: Progress = silent) -> Run:
-    """Quantize and fine-tune the float model of a run."""
+def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callback] = ()) -> Run:
+    """Quantize and fine-tune the float model of a run; arguments as in :func:`run_train`."""
     stage = _training_stages()[1]
     config = run.load_config()
     dataset = _load(config, run)
     if run.pictures_file.exists():
         require_same(run, describe_contents(dataset), config.data.root)
-    with _recorded(run, "qat") as entry:
-        entry.update(
-            stage(config, dataset, run.float_dir / "model.keras", run.qat_dir, progress).summary
-        )
+    with _recorded(run, "qat") as entry, written_log(run.log_file):
+        _log.info("Quantizing: %d epochs of training behind calibration", config.qat.epochs)
+        watch = _watch(config, dataset, progress, callbacks)
+        source = run.float_dir / "model.keras"
+        entry.update(stage(config, dataset, source, run.qat_dir, watch).summary)
     return run
 
 
@@ -304,6 +329,7 @@ def update_config(
     overrides: Sequence[str] = (),
     data: Path | str | None = None,
     splits: Sequence[str] | None = None,
+    values: Mapping[str, Any] | None = None,
 ) -> None:
     """Change sections of a run's configuration that later stages read, and save it.
 
@@ -315,13 +341,14 @@ def update_config(
         overrides: ``section.key=value`` strings.
         data: where the data set is now; None: where it was.
         splits: those that have to be there; None: all of training.
+        values: nested mapping with the last word.
 
     Raises:
         ConfigError: the change would touch what the float model was trained with.
         DataError: the data differs; the message says in what.
     """
-    values = None if data is None else {"data": {"root": data}}
-    config = load_config(run.config_file, overrides=overrides, values=values)
+    moved = {} if data is None else {"data": {"root": data}}
+    config = load_config(run.config_file, overrides=overrides, values={**(values or {}), **moved})
     contents = None
     if data is not None or config.data != run.load_config().data:
         contents = describe_contents(_load(config, run, splits))
@@ -434,6 +461,25 @@ def _labels(run: Run) -> tuple[str, ...]:
     return tuple(identity["labels"])
 
 
+def _watch(
+    config: Config, dataset: Dataset, progress: Progress, callbacks: Sequence[Callback]
+) -> Watch:
+    """Return who looks on while a stage trains.
+
+    Raises:
+        ConfigError: what is given is no Keras callback.
+    """
+    import keras
+
+    from quantdet.stages.validate import find_validator
+    from quantdet.train.task import Watch
+
+    for item in callbacks:
+        if not isinstance(item, keras.callbacks.Callback):
+            raise ConfigError(f"callbacks: {item!r} is no keras.callbacks.Callback")
+    return Watch(progress, partial(find_validator, config, dataset.labels), tuple(callbacks))
+
+
 def _training_stages() -> tuple[Callable[..., Any], Callable[..., Any]]:
     _import_keras_quietly()
     try:
@@ -459,6 +505,7 @@ def _recorded(run: Run, stage: str) -> Iterator[dict[str, Any]]:
     entry: dict[str, Any] = {}
     start = time.perf_counter()
     yield entry
+    release_memory()
     entry["seconds"] = round(time.perf_counter() - start, 2)
     entry["versions"] = versions()
     run.record(stage, entry)

@@ -1,6 +1,6 @@
 """A run is a folder; this module knows what lies where in it.
 
-runs/NAME/{config.toml, manifest.json, data.json, pictures.json, float/, qat/, export/,
+runs/NAME/{config.toml, manifest.json, train.log, data.json, pictures.json, float/, qat/, export/,
 metrics.json, details.json, examples/, analysis.json, analysis.png, verify.json, report.html}
 """
 
@@ -35,6 +35,11 @@ class Run:
     def manifest_file(self) -> Path:
         """What each stage did: status, seconds, versions."""
         return self.root / "manifest.json"
+
+    @property
+    def log_file(self) -> Path:
+        """What training said: a line per epoch."""
+        return self.root / "train.log"
 
     @property
     def float_dir(self) -> Path:

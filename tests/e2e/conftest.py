@@ -16,6 +16,7 @@ from quantdet.cli import main
 from quantdet.data.scenes import generate_scenes
 
 TINY = (
+    "model.name=localizer",
     "model.input_size=64",
     "model.width=0.35",
     "model.weights=none",

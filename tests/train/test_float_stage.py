@@ -18,6 +18,7 @@ from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task, freeze_before, train_float
 from quantdet.train.pictures import Vary
 from quantdet.train.qat_stage import train_qat
+from quantdet.train.task import Watch
 
 HEADS = ("global", "grid")
 
@@ -53,7 +54,7 @@ def outputs(model, task):
 def test_result_is_saved_loaded_and_not_made_again(tmp_path, dataset, config, head, monkeypatch):
     settings = config(model={"head": head})
     seen = []
-    first = train_float(settings, dataset, tmp_path / "out", lambda *now: seen.append(now))
+    first = train_float(settings, dataset, tmp_path / "out", Watch(lambda *now: seen.append(now)))
     assert {name for name, *_ in seen} == {
         "decode train",
         "decode val",
@@ -169,7 +170,7 @@ def test_stage_resumes_to_the_same_result(tmp_path, dataset, config):
                 raise Killed
 
         with pytest.raises(Killed):
-            train_float(settings, dataset, tmp_path / "cut", progress)
+            train_float(settings, dataset, tmp_path / "cut", Watch(progress))
     resumed = train_float(settings, dataset, tmp_path / "cut")
     for old, new in zip(whole.model.variables, resumed.model.variables, strict=True):
         np.testing.assert_array_equal(old, new)

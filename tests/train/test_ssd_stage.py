@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ from quantdet.quant.prepare import prepare_qat
 from quantdet.runtime.decode import decode
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.engine import Engine
+from quantdet.stages.validate import find_validator
 from quantdet.train.balance import repeated_rows
 from quantdet.train.distill import (
     FollowTeacher,
@@ -30,7 +32,9 @@ from quantdet.train.distill import (
     with_teacher,
 )
 from quantdet.train.float_stage import build_task, train_float
+from quantdet.train.history import MAP
 from quantdet.train.qat_stage import train_qat
+from quantdet.train.task import Watch
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +52,9 @@ def trained(tmp_path_factory, tiny_backbone):
             "qat": {"epochs": 1, "distill": 0.9, "learning_rate": 1e-5, "calibration_images": 8},
         },
     )
-    result = train_float(config, dataset, root / "float")
-    quantized = train_qat(config, dataset, root / "float" / "model.keras", root / "qat")
+    watch = Watch(find_validator=partial(find_validator, config, dataset.labels))
+    result = train_float(config, dataset, root / "float", watch)
+    quantized = train_qat(config, dataset, root / "float" / "model.keras", root / "qat", watch)
     file = export_integer(quantized.model, root / "model.tflite")
     contract = write_contract(file, config, dataset.labels, "")
     return config, dataset, result, quantized, file, contract
@@ -58,13 +63,14 @@ def trained(tmp_path_factory, tiny_backbone):
 def test_float_result(trained):
     _, _, result, *_ = trained
     assert list(result.phases) == ["finetune"]
-    assert result.phases["finetune"].monitor == "last"
-    assert result.phases["finetune"].best_epoch == 2
+    assert result.phases["finetune"].monitor == MAP
+    assert MAP in result.phases["finetune"].rows[-1]
     assert not [x for x in result.model.layers if isinstance(x, keras.layers.BatchNormalization)]
 
 
 def test_quantization_keeps_the_better_of_calibration_and_training(trained):
     summary = trained[3].summary
+    assert summary["monitor"] == "val_loss"  # decision 005
     better = min(summary["loss_calibrated"], summary["loss_trained"])
     kept = "trained" if better < summary["loss_calibrated"] else "calibrated"
     assert summary["kept"] == kept

@@ -184,5 +184,31 @@ def test_settings_as_text_are_a_configuration(tmp_path):
 
 
 def test_a_wrong_key_suggests_the_right_one():
-    with pytest.raises(ConfigError, match=r"'train.epoch', did you mean 'epochs'\?; known there"):
+    with pytest.raises(ConfigError, match=r"'train.epoch', did you mean 'train.epochs'\?; known"):
         load_config(overrides=["train.epoch=3"])
+
+
+@pytest.mark.parametrize(
+    ("override", "suggested"),
+    [
+        ("model.batch_size=3", "train.batch_size"),
+        ("train.input_size=320", "model.input_size"),
+        ("qat.epoch=3", "qat.epochs"),
+        ("epochs=3", "train.epochs"),
+    ],
+)
+def test_suggestions_are_of_all_sections(override, suggested):
+    with pytest.raises(ConfigError, match=f"did you mean '{suggested}'"):
+        load_config(overrides=[override])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["train.patience=3", "train.keep=last"],
+        ["train.min_steps=300", "train.max_steps=100"],
+    ],
+)
+def test_settings_that_do_not_go_together(overrides):
+    with pytest.raises(ConfigError, match=r"patience waits|is below min_steps"):
+        load_config(overrides=overrides)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
+
+from quantdet.system.log import shown_log
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -32,6 +35,14 @@ class Bars:
             self._tasks[phase] = self._progress.add_task(phase, total=None)
         self._progress.update(self._tasks[phase], completed=done, total=total or None)
 
+    def line(self, text: str) -> None:
+        """Write a line, above the bars where there are some."""
+        if self._progress is None:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        else:
+            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def named(self, phase: str) -> Callable[[int, int], None]:
         """Return a (done, total) callback for one phase."""
         return lambda done, total: self(phase, done, total)
@@ -39,9 +50,14 @@ class Bars:
 
 @contextmanager
 def bar() -> Iterator[Bars]:
-    """Draw bars on standard error, so that standard output stays clean for ``--json``."""
+    """Draw bars on standard error, so that standard output stays clean for ``--json``.
+
+    What is logged is written there line by line, also where no terminal shows bars.
+    """
     with ExitStack() as stack:
-        yield Bars(stack)
+        bars = Bars(stack)
+        stack.enter_context(shown_log(bars.line))
+        yield bars
 
 
 def _progress() -> Progress:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quantdet.cli.output import Json, show
 from quantdet.errors import QuantdetError
 from quantdet.presets import preset_names
+
+if TYPE_CHECKING:
+    from quantdet.cli.settings import Given
 
 _DEMO_PICTURES = 12
 
@@ -35,6 +38,18 @@ Weights = Annotated[
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")]
 
 
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", min=0, help="Of the phase that trains all layers.")
+]
+Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Pictures per step.")]
+Size = Annotated[int | None, typer.Option("--imgsz", help="Side of the input in pixels.")]
+Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate of that phase.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Of weights, order, augmentation.")]
+Classes = Annotated[
+    str | None, typer.Option("--classes", help="Classes to learn: car,dog; default: all.")
+]
+
+
 def config(
     data: DataOption = None,
     file: ConfigFile = None,
@@ -44,37 +59,28 @@ def config(
 ) -> None:
     """Print every setting with its meaning, and what set it: default, preset, file or option.
 
-    Example: quantdet config --preset ssd
+    Example: quantdet config --preset recommended
     Example: quantdet config --preset ssd --set train.finetune_epochs=20
     """
+    from quantdet.cli.settings import Given, training_arguments
     from quantdet.cli.tables import settings_text
     from quantdet.config import explain_config
 
-    values = {"data": {"root": data}} if data else None
-    settings = explain_config(file, preset=preset, overrides=overrides or (), values=values)
+    given = Given(file, preset, overrides or (), _options(data=data))
+    settings = explain_config(**training_arguments(given))
     show([asdict(item) for item in settings], as_json, settings_text(settings))
 
 
-def _config(
-    file: Path | None,
-    preset: str | None,
-    overrides: Sequence[str] | None,
-    options: dict[str, dict[str, Any]],
-) -> Any:
+def _options(**values: Any) -> dict[str, Any]:
+    """Return options under the names that the command line has."""
+    return {f"--{name.replace('_', '-')}": value for name, value in values.items()}
+
+
+def _config(given: Given) -> Any:
+    from quantdet.cli.settings import training_arguments
     from quantdet.config import load_config
 
-    values = {
-        section: {key: value for key, value in keys.items() if value is not None}
-        for section, keys in options.items()
-    }
-    return load_config(file, preset=preset, overrides=overrides or (), values=values)
-
-
-def _options(data: Path | None, weights: str | None, skip_bad: bool) -> dict[str, dict[str, Any]]:
-    return {
-        "data": {"root": data, "skip_bad": skip_bad or None},
-        "model": {"weights": weights},
-    }
+    return load_config(**training_arguments(given))
 
 
 def train(  # noqa: PLR0913, PLR0917 - options of the command line
@@ -85,31 +91,63 @@ def train(  # noqa: PLR0913, PLR0917 - options of the command line
     overrides: Overrides = None,
     weights: Weights = None,
     skip_bad: SkipBad = False,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    imgsz: Size = None,
+    lr: Rate = None,
+    seed: Seed = None,
+    classes: Classes = None,
 ) -> None:
     """Train the float model; resumes where it was interrupted.
 
-    Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
+    Without a preset it finds all objects (ssd); `recommended` and `note` find one per picture.
+
+    Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --epochs 20
     """
     from quantdet import pipeline
     from quantdet.cli.bars import bar
+    from quantdet.cli.settings import Given, class_list
 
-    settings = _config(config, preset, overrides, _options(data, weights, skip_bad))
+    rest = _options(
+        data=data,
+        weights=weights,
+        skip_bad=skip_bad or None,
+        epochs=epochs,
+        batch=batch,
+        imgsz=imgsz,
+        lr=lr,
+        seed=seed,
+        classes=class_list(classes),
+    )
+    settings = _config(Given(config, preset, overrides or (), rest))
     with bar() as progress:
         run = pipeline.run_train(settings, out, progress)
     typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
 
 
-def qat(run_dir: RunDir, overrides: Overrides = None, data: MovedData = None) -> None:
+def qat(  # noqa: PLR0913, PLR0917 - options of the command line
+    run_dir: RunDir,
+    overrides: Overrides = None,
+    data: MovedData = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=0)] = None,
+    batch: Batch = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of pictures and order.")] = None,
+) -> None:
     """Quantize the float model and fine-tune it quantization-aware.
 
-    Example: quantdet qat runs/voc --set qat.epochs=5
+    Example: quantdet qat runs/voc --epochs 5
     """
     from quantdet import pipeline
     from quantdet.cli.bars import bar
+    from quantdet.cli.settings import QAT_KEYS, Given, option_values
     from quantdet.runs import Run
 
     run = Run.open(run_dir)
-    pipeline.update_config(run, overrides or (), data)
+    options = _options(epochs=epochs, batch=batch, lr=lr, seed=seed)
+    given = Given(overrides=overrides or (), options=options)
+    values = option_values(given, QAT_KEYS)
+    pipeline.update_config(run, given.overrides, data, values=values)
     with bar() as progress:
         pipeline.run_qat(run, progress)
     typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
@@ -187,12 +225,33 @@ def run(  # noqa: PLR0913, PLR0917 - options of the command line
     overrides: Overrides = None,
     weights: Weights = None,
     skip_bad: SkipBad = False,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    imgsz: Size = None,
+    lr: Rate = None,
+    seed: Seed = None,
+    classes: Classes = None,
 ) -> None:
     """Do everything: train, qat, export, evaluate, analyse, report.
 
-    Example: quantdet run --data VOCdevkit/VOC2012 --out runs/voc --preset recommended
+    Without a preset it finds all objects (ssd); `recommended` and `note` find one per picture.
+
+    Example: quantdet run --data VOCdevkit/VOC2012 --out runs/voc --batch 8
     """
-    settings = _config(config, preset, overrides, _options(data, weights, skip_bad))
+    from quantdet.cli.settings import Given, class_list
+
+    rest = _options(
+        data=data,
+        weights=weights,
+        skip_bad=skip_bad or None,
+        epochs=epochs,
+        batch=batch,
+        imgsz=imgsz,
+        lr=lr,
+        seed=seed,
+        classes=class_list(classes),
+    )
+    settings = _config(Given(config, preset, overrides or (), rest))
     _run_all(settings, out)
 
 
@@ -208,6 +267,7 @@ def demo(
     """
     from quantdet import pipeline
     from quantdet.cli.bars import bar
+    from quantdet.cli.settings import Given
     from quantdet.data.dataset import load_dataset
     from quantdet.data.scenes import generate_scenes
     from quantdet.runtime.detector import Detector
@@ -217,7 +277,7 @@ def demo(
     samples = load_dataset(data, splits=("test",)).splits["test"][:_DEMO_PICTURES]
     scenes = [str(sample.image_path) for sample in samples]
     _draw(Detector.pretrained(), pictures or scenes, out / "shipped")
-    finished = _run_all(_config(None, "demo", None, _options(data, None, False)), out / "run")
+    finished = _run_all(_config(Given(preset="demo", options=_options(data=data))), out / "run")
     _draw(Detector(finished.root), scenes, out / "predictions")
     pipeline.run_report(finished)  # once more, now with the pictures drawn
 

@@ -11,6 +11,7 @@ The result of a finished stage is loaded, not made again.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,11 +33,13 @@ from quantdet.quant.saved import load_keras
 from quantdet.system.atomic import atomic_path, write_json
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
+from quantdet.train.identity import same_training
 from quantdet.train.localizer_task import localizer_task
 from quantdet.train.loop import fit, remaining_epochs
 from quantdet.train.settings import FitSettings
 from quantdet.train.ssd_task import ssd_task
-from quantdet.train.task import PictureTask
+from quantdet.train.steps import choose_epochs, warmup_epochs
+from quantdet.train.task import UNWATCHED, PictureTask, Watch
 
 TASKS: dict[str, Callable[[Config, Dataset, Progress], PictureTask]] = {
     LOCALIZER: localizer_task,
@@ -44,6 +47,7 @@ TASKS: dict[str, Callable[[Config, Dataset, Progress], PictureTask]] = {
 }
 """Family → how a data set becomes its training task."""
 
+_log = logging.getLogger(__name__)
 # How the names of layers behind the backbone start.
 _HEAD_LAYERS = ("box_", "extra_", "bbox_", "head_")
 
@@ -75,7 +79,10 @@ def build_task(config: Config, dataset: Dataset, progress: Progress = silent) ->
 
 
 def train_float(
-    config: Config, dataset: Dataset, out_dir: Path, progress: Progress = silent
+    config: Config,
+    dataset: Dataset,
+    out_dir: Path,
+    watch: Watch = UNWATCHED,
 ) -> TrainedModel:
     """Train the float model of ``config``: the head on a frozen backbone, then all layers.
 
@@ -83,25 +90,26 @@ def train_float(
         config: the whole configuration.
         dataset: splits by name.
         out_dir: folder of the stage, see the head of this module.
-        progress: called with (phase, done, total).
+        watch: who looks on.
 
     Raises:
         QuantdetError: configuration, data, weights or the folder do not fit; the message says
             which and what to do.
     """
-    task = build_task(config, dataset, progress)
+    task = watch.over(build_task(config, dataset, watch.progress))
     weights = resolve_start(config.model, dataset.labels)
     identity = _identity(config, dataset, task, weights)
     finished = _load_finished(out_dir, identity)
     if finished is not None:
+        _log.info("trained already: %s", out_dir / "model.keras")
         return finished
     keras.utils.set_random_seed(config.train.seed)
     model = build_model(config.model, len(dataset.labels), weights)
     phases: dict[str, History] = {}
     if config.train.epochs:
-        phases["frozen"] = _train_head(model, task, config.train, out_dir, progress)
+        phases["frozen"] = _train_head(model, task, config.train, out_dir, watch.progress)
     if config.train.finetune_epochs:
-        model, phases["finetune"] = _train_all(model, task, config.train, out_dir, progress)
+        model, phases["finetune"] = _train_all(model, task, config.train, out_dir, watch.progress)
     return _finish(model, phases, identity, out_dir)
 
 
@@ -116,13 +124,15 @@ def _train_head(
     folder = out_dir / "frozen"
     backbone, head = split_model(model, task.head_input)
     settings = FitSettings(
-        epochs=train.epochs,
+        epochs=choose_epochs(train.epochs, len(task.train), train),
         batch_size=train.batch_size,
         optimizer=train.optimizer,
         learning_rate=train.learning_rate,
         weight_decay=train.weight_decay,
         schedule=train.schedule,
         seed=train.seed,
+        validate_every=train.validate_every,
+        patience=train.patience,
     )
     training = task.training()
     if remaining_epochs(head, training, settings, folder):
@@ -149,15 +159,16 @@ def _train_all(
     """
     folded = fold_batch_norm(model, over_borders=True)
     freeze_before(folded, train.finetune_from)
+    epochs = choose_epochs(train.finetune_epochs, len(task.train), train)
     settings = FitSettings(
-        epochs=train.finetune_epochs,
+        epochs=epochs,
         batch_size=train.batch_size,
         optimizer=train.optimizer,
         learning_rate=train.finetune_learning_rate,
         weight_decay=train.weight_decay,
         schedule=train.schedule,
         # Adam's first steps are full-sized whatever the gradient; ramp up to spare the backbone.
-        warmup_epochs=min(1.0, train.finetune_epochs / 4),
+        warmup_epochs=warmup_epochs(epochs, len(task.train), train.batch_size),
         clip_norm=5.0,
         seed=train.seed,
         mixed_precision=train.mixed_precision,
@@ -168,6 +179,8 @@ def _train_all(
             ("", train.backbone_rate),
         ),
         keep=train.keep,
+        validate_every=train.validate_every,
+        patience=train.patience,
     )
     start = [np.array(keras.ops.convert_to_numpy(v)) for v in folded.trainable_variables]
     history = fit(
@@ -247,7 +260,7 @@ def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> TrainedModel |
     """Return the result in ``out_dir`` if it is complete and of this very training."""
     try:
         summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
-        if summary["identity"] != json.loads(json.dumps(identity)):
+        if not same_training(summary["identity"], identity):
             return None
         phases = {
             name: History.from_dict(json.loads((out_dir / name / "history.json").read_text()))

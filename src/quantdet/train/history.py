@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from quantdet.system.atomic import write_json, write_text
 
 Row = Mapping[str, float]
+MAP = "val_map"
+"""Key of the mean AP on the validation split; only in the rows of epochs that measured it."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +24,52 @@ class History:
     Attributes:
         rows: one per epoch; keys "epoch" (from 1), "seconds", "learning_rate", and every loss
             and metric, those of the validation split with "val_" in front.
-        monitor: the key that decides which epoch is best (lowest): "val_loss", or "loss"
-            where there is no validation split. "last": the last epoch counts as the best.
+        monitor: the key that decides which epoch is best: ``MAP`` (highest), "val_loss" or "loss"
+            (lowest). "last": the last epoch counts as the best.
+        objects: how many objects ``MAP`` was measured on.
     """
 
     rows: tuple[Row, ...]
     monitor: str
+    objects: int = 0
 
     @property
     def best_epoch(self) -> int:
-        """Epoch (from 1) with the lowest monitored value, the first of equals; 0 if none."""
-        if not self.rows or self.monitor == "last":
+        """Epoch (from 1) that counts as the best, the last one while nothing is measured; 0: none.
+
+        Of losses the lowest, the first of equals. Of mean AP the last epoch that is within one
+        standard error of the highest (Breiman et al. 1984, section 3.4.3): the AP of a few objects
+        jumps, and it does not show that early scores are still low.
+        """
+        measured = [row for row in self.rows if self.monitor in row]
+        if not measured:
             return len(self.rows)
-        return int(min(self.rows, key=lambda row: row[self.monitor])["epoch"])
+        if self.monitor != MAP:
+            return self.peak_epoch
+        highest = max(row[MAP] for row in measured)
+        least = highest - math.sqrt(highest * (1 - highest) / max(self.objects, 1))
+        return int([row for row in measured if row[MAP] >= least][-1]["epoch"])
+
+    @property
+    def peak_epoch(self) -> int:
+        """Epoch (from 1) with the best monitored value, the first of equals; 0 if none has one."""
+        measured = [row for row in self.rows if self.monitor in row]
+        if not measured:
+            return 0
+        sign = -1 if self.monitor == MAP else 1
+        return int(min(measured, key=lambda row: sign * row[self.monitor])["epoch"])
+
+    def is_over(self, epochs: int, patience: int) -> bool:
+        """Return whether training ends here: after all epochs, or early.
+
+        Args:
+            epochs: all of them.
+            patience: epochs without a better monitored value after which it ends; 0: never.
+        """
+        if len(self.rows) >= epochs:
+            return True
+        judged = bool(self.rows) and self.monitor in self.rows[-1]
+        return bool(patience) and judged and len(self.rows) - self.peak_epoch >= patience
 
     @property
     def best(self) -> Row:
@@ -49,6 +85,7 @@ class History:
         """Return JSON-ready values."""
         return {
             "monitor": self.monitor,
+            "objects": self.objects,
             "best_epoch": self.best_epoch,
             "seconds": round(self.seconds, 3),
             "rows": [dict(row) for row in self.rows],
@@ -57,7 +94,7 @@ class History:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> History:
         """Inverse of :meth:`to_dict`."""
-        return cls(tuple(values["rows"]), values["monitor"])
+        return cls(tuple(values["rows"]), values["monitor"], values.get("objects", 0))
 
     def save(self, folder: Path) -> None:
         """Write ``history.csv`` and ``history.json``, each in one step."""

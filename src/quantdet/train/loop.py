@@ -2,52 +2,38 @@
 
     fit(model, task, settings, folder) -> History
 
-The state is saved after every epoch. A process that was killed and started again with the same
-arguments resumes after the last whole epoch; a finished training is not repeated.
+The state is saved after epochs, at most every ten steps. A process that was killed and started
+again with the same arguments resumes from there; a finished training is not repeated. Every epoch
+is a line of the logger ``quantdet.train``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from quantdet.errors import DataError, QuantdetError
+from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
-from quantdet.train.batches import BatchSource, EpochBatches
+from quantdet.system.memory import release_memory
+from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses
 from quantdet.train.checkpoint import Checkpoints
 from quantdet.train.curves import draw_curves
-from quantdet.train.history import History
+from quantdet.train.history import MAP, History
 from quantdet.train.optimizer import make_optimizer
 from quantdet.train.precision import copy_variables, mixed_precision_twin
+from quantdet.train.recorder import Recorder, Session, TrainingTask
 from quantdet.train.settings import FitSettings
 
+__all__ = ["TrainingTask", "fit", "remaining_epochs"]
 
-@dataclass(frozen=True)
-class TrainingTask:
-    """What to learn.
-
-    Attributes:
-        train: training examples.
-        validation: held-out examples that decide which epoch is best; None: the training loss.
-        losses: output name → loss; they are added up.
-        metrics: output name → Keras metrics to report beside the losses.
-        fingerprint: changes whenever the examples do; part of what a checkpoint belongs to.
-    """
-
-    train: BatchSource
-    validation: BatchSource | None
-    losses: Mapping[str, Any]
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    fingerprint: str = ""
+# What only watches a training: with other values the steps are the same.
+_WATCHING = ("validate_every", "patience")
 
 
 def fit(
@@ -75,14 +61,17 @@ def fit(
     if not len(task.train):
         raise DataError("no training example is left; check the split and [target] of the config")
     checkpoints = _checkpoints(model, task, settings, folder)
-    monitor = "val_loss" if task.validation else "loss"
-    history = checkpoints.history() or History((), "last" if settings.keep == "last" else monitor)
-    if len(history.rows) < settings.epochs:
+    history = checkpoints.history() or _new_history(task, settings)
+    if not history.is_over(settings.epochs, settings.patience):
         keras.utils.set_random_seed(settings.seed)
         worker = mixed_precision_twin(model) if settings.mixed_precision else model
-        history = _train(_Session(worker, task, settings, checkpoints), history, progress)
+        session = _session(worker, task, settings, checkpoints)
+        history = _train(session, history, progress)
         if worker is not model:
             copy_variables(worker, model)
+        # The step with its buffers belongs to the compiled model.
+        worker.train_function = worker.test_function = worker.predict_function = None
+        release_memory()
     checkpoints.restore_best(model, history)
     history.save(folder)
     draw_curves(history, folder / "curves.png")
@@ -99,14 +88,27 @@ def remaining_epochs(model: Any, task: TrainingTask, settings: FitSettings, fold
         QuantdetError, ModelError: as :func:`fit`.
     """
     history = _checkpoints(model, task, settings, folder).history()
-    return settings.epochs - (len(history.rows) if history else 0)
+    if history is None:
+        return settings.epochs
+    over = history.is_over(settings.epochs, settings.patience)
+    return 0 if over else settings.epochs - len(history.rows)
+
+
+def _new_history(task: TrainingTask, settings: FitSettings) -> History:
+    """Return a history without epochs, which knows what decides."""
+    if settings.keep == "last":
+        return History((), "last")
+    if task.validator is not None and settings.validate_every and task.accuracy_decides:
+        return History((), MAP, task.validator.objects)
+    return History((), "val_loss" if task.validation else "loss")
 
 
 def _checkpoints(
     model: Any, task: TrainingTask, settings: FitSettings, folder: Path
 ) -> Checkpoints:
+    shaping = {key: value for key, value in asdict(settings).items() if key not in _WATCHING}
     identity = {
-        **asdict(settings),
+        **shaping,
         "data": task.fingerprint,
         "examples": [len(task.train), len(task.validation or ())],
         "start": _digest(model),
@@ -114,130 +116,41 @@ def _checkpoints(
     return Checkpoints(folder, identity)
 
 
-@dataclass(frozen=True)
-class _Session:
-    model: Any
-    task: TrainingTask
-    settings: FitSettings
-    checkpoints: Checkpoints
-
-
-def _train(session: _Session, history: History, progress: Tick) -> History:
-    task, settings = session.task, session.settings
-    batches = EpochBatches(task.train, settings.batch_size, settings.seed, shuffle=True)
+def _session(
+    model: Any, task: TrainingTask, settings: FitSettings, checkpoints: Checkpoints
+) -> Session:
+    size, seed = settings.batch_size, settings.seed
+    batches = EpochBatches(task.train, size, seed, shuffle=True)
     held_out = None
     if task.validation is not None:
-        held_out = EpochBatches(task.validation, settings.batch_size, settings.seed, shuffle=False)
-    session.model.compile(
-        make_optimizer(settings, len(batches)),
+        held_out = EpochBatches(task.validation, size, seed, shuffle=False)
+    return Session(model, task, settings, checkpoints, batches, held_out)
+
+
+def _train(session: Session, history: History, progress: Tick) -> History:
+    model, task, batches = session.model, session.task, session.batches
+    model.compile(
+        make_optimizer(session.settings, session.steps),
         loss=dict(task.losses),
         metrics=dict(task.metrics),
         # On TensorFlow's CPU kernels XLA is ten times slower; elsewhere Keras decides.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
-    session.model.optimizer.build(session.model.trainable_variables)
-    build_losses(session.model, batches[0])
+    model.optimizer.build(model.trainable_variables)
+    build_losses(model, batches[0])
     if history.rows:
-        session.checkpoints.restore_last(session.model)
-    recorder = _Recorder(session, history, batches, progress)
-    session.model.fit(
+        session.checkpoints.restore_last(model)
+    recorder = Recorder(session, history, progress)
+    model.fit(
         batches,
-        validation_data=held_out,
+        validation_data=session.held_out,
         initial_epoch=len(history.rows),
-        epochs=settings.epochs,
-        callbacks=[recorder],
+        epochs=session.settings.epochs,
+        callbacks=[recorder, *task.callbacks],
         shuffle=False,  # EpochBatches has its own order; Keras' comes from a global generator
         verbose=0,
     )
     return recorder.history
-
-
-class _Recorder(keras.callbacks.Callback):
-    """After every epoch: record, save, report."""
-
-    def __init__(
-        self,
-        session: _Session,
-        history: History,
-        batches: EpochBatches,
-        progress: Tick,
-    ) -> None:
-        super().__init__()
-        self.history = history
-        self._session = session
-        self._batches = batches
-        self._progress = progress
-        self._start = 0.0
-        self._board: Any = None
-        self._raw: list[Any] = []
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Open the TensorBoard log."""
-        from tensorboard.summary import Writer  # type: ignore[import-untyped]
-
-        self._board = Writer(str(self._session.checkpoints.folder / "logs"))
-        self._report(len(self.history.rows), -1)
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Choose the order of this epoch."""
-        self._batches.epoch = epoch
-        self._start = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Report progress."""
-        self._report(len(self.history.rows), batch)
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        """Validate the moving averages, if there are any."""
-        self._swap_in_averages()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Record the epoch and save the state."""
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        if not math.isfinite(values["loss"]):
-            raise QuantdetError(
-                f"the training loss became {values['loss']} in epoch {epoch + 1}; "
-                "lower train.learning_rate"
-            )
-        row = {
-            "epoch": epoch + 1,
-            "seconds": round(time.perf_counter() - self._start, 3),
-            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
-            **values,
-        }
-        self.history = History((*self.history.rows, row), self.history.monitor)
-        self._swap_in_averages()
-        self._session.checkpoints.save_best(self.model, self.history)
-        self._swap_out_averages()
-        self._session.checkpoints.save_last(self.model, self.history)
-        self.history.save(self._session.checkpoints.folder)
-        for name, value in row.items():
-            if name != "epoch":
-                part = "validation" if name.startswith("val_") else "train"
-                self._board.add_scalar(f"{name.removeprefix('val_')}/{part}", value, epoch + 1)
-        self._board.flush()
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Close the TensorBoard log."""
-        self._board.close()
-
-    def _swap_in_averages(self) -> None:
-        if self._session.settings.ema and not self._raw:
-            variables = self.model.trainable_variables
-            self._raw = [keras.ops.convert_to_numpy(variable) for variable in variables]
-            self.model.optimizer.finalize_variable_values(variables)
-            # Copies: JAX gives the variables' memory away in a step, and the averages shared it.
-            for variable in variables:
-                variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
-
-    def _swap_out_averages(self) -> None:
-        for variable, value in zip(self.model.trainable_variables, self._raw, strict=False):
-            variable.assign(value)
-        self._raw = []
-
-    def _report(self, epoch: int, batch: int) -> None:
-        steps = len(self._batches)
-        self._progress(epoch * steps + batch + 1, self._session.settings.epochs * steps)
 
 
 def _digest(model: Any) -> str:

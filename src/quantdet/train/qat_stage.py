@@ -11,6 +11,7 @@ calibrated model competes as epoch 0: what has the lower validation loss is kept
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from quantdet.config import Config, QatConfig
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
-from quantdet.progress import Progress, Tick, silent
+from quantdet.progress import Progress, Tick
 from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.freezing import freeze
 from quantdet.quant.prepare import prepare_qat
@@ -38,10 +39,13 @@ from quantdet.train.build import build_losses
 from quantdet.train.distill import follow, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task
+from quantdet.train.identity import same_training
 from quantdet.train.loop import TrainingTask, fit
 from quantdet.train.settings import FitSettings
-from quantdet.train.task import PictureTask
+from quantdet.train.task import UNWATCHED, PictureTask, Watch
+from quantdet.train.validation import StudentOnly
 
+_log = logging.getLogger(__name__)
 _CALIBRATION_BATCH = 16
 
 
@@ -63,7 +67,7 @@ def train_qat(
     dataset: Dataset,
     float_file: Path,
     out_dir: Path,
-    progress: Progress = silent,
+    watch: Watch = UNWATCHED,
 ) -> QuantizedModel:
     """Quantize and fine-tune the float model of a run.
 
@@ -72,12 +76,12 @@ def train_qat(
         dataset: splits by name, the same as in float training.
         float_file: ``model.keras`` of the float stage (its best epoch).
         out_dir: folder of the stage.
-        progress: called with (phase, done, total).
+        watch: who looks on.
 
     Raises:
         QuantdetError: model, data or recipe do not fit; the message says which.
     """
-    task = build_task(config, dataset, progress)
+    task = watch.over(build_task(config, dataset, watch.progress))
     identity = {
         "qat": config.qat.model_dump(mode="json"),
         "train": config.train.model_dump(mode="json"),
@@ -86,12 +90,13 @@ def train_qat(
     }
     finished = _load_finished(out_dir, identity)
     if finished is not None:
+        _log.info("quantized already: %s", out_dir / "model.keras")
         return finished
     keras.utils.set_random_seed(config.qat.seed)
     floats = load_keras(float_file)
     prepared = prepare_qat(
         floats,
-        calibration_batches(config, task, progress),
+        calibration_batches(config, task, watch.progress),
         recipe=config.qat.recipe,
         observer=config.qat.observer,
         rounding=config.qat.rounding,
@@ -101,7 +106,7 @@ def train_qat(
     )
     set_output_ranges(prepared, task.output_ranges)
     training = (
-        _fine_tune(config, prepared, floats, _Stage(task, out_dir, progress))
+        _fine_tune(config, prepared, floats, _Stage(task, out_dir, watch.progress))
         if config.qat.epochs
         else {}
     )
@@ -140,21 +145,25 @@ class _Stage:
 def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dict[str, Any]:
     """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
     trained, teacher, training = _what_to_train(config, prepared, floats, stage)
-    training = replace(training, losses={**training.losses, **stage.task.quantized_losses})
+    # Accuracy of a few pictures cannot tell an 8 bit net from its neighbour: the loss decides.
+    losses = {**training.losses, **stage.task.quantized_losses}
+    training = replace(training, losses=losses, accuracy_decides=False)
     if config.qat.distill:
         check_features(config.qat)
         losses = follow(training.losses, stage.task.agreements, config.qat.distill)
-        training = replace(training, losses=losses, metrics={})
+        judge = training.validator and StudentOnly(training.validator)
+        training = replace(training, losses=losses, metrics={}, validator=judge)
         trained = with_teacher(trained, teacher, config.qat.distill_features, config.qat.distill)
     settings = FitSettings(
         epochs=config.qat.epochs,
-        batch_size=config.train.batch_size,
+        batch_size=config.qat.batch_size or config.train.batch_size,
         optimizer=config.train.optimizer,
         learning_rate=config.qat.learning_rate,
         range_rate=config.qat.range_learning_rate / config.qat.learning_rate,
         schedule=config.train.schedule,
         clip_norm=5.0,
         seed=config.qat.seed,
+        validate_every=config.train.validate_every,
     )
     calibrated = [np.array(variable) for variable in trained.variables]
     loss_calibrated = _validation_loss(trained, training, settings)
@@ -166,6 +175,10 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
     if loss_trained is None:
         loss_trained = _validation_loss(trained, training, settings)
     kept = "trained" if loss_trained < loss_calibrated else "calibrated"
+    _log.info(
+        "kept the %s weights: loss %.4g calibrated, %.4g trained",
+        *(kept, loss_calibrated, loss_trained),
+    )
     if kept == "calibrated":
         for variable, value in zip(trained.variables, calibrated, strict=True):
             variable.assign(value)
@@ -231,7 +244,7 @@ def _finish(prepared: Any, summary: Mapping[str, Any], out_dir: Path) -> Quantiz
 def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> QuantizedModel | None:
     try:
         summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
-        if summary["identity"] != json.loads(json.dumps(identity)):
+        if not same_training(summary["identity"], identity):
             return None
         return QuantizedModel(load_keras(out_dir / "model.keras"), summary)
     except (OSError, ValueError, KeyError, TypeError, ModelError):

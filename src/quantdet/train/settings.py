@@ -25,7 +25,10 @@ class FitSettings:
             and kept; 0 means none (Polyak and Juditsky 1992). It rises to that in the first steps.
         layer_rates: (start of a layer's name, factor on its learning rate), first match wins.
         range_rate: factor on the learning rate of learned ranges and scales.
-        keep: "best" epoch by validation loss, or the "last".
+        keep: "best" epoch on the validation examples, or the "last".
+        validate_every: epochs between measurements of accuracy; the last is always measured. 0:
+            only losses.
+        patience: epochs without a better validation after which training ends; 0: never.
     """
 
     epochs: int
@@ -42,3 +45,5 @@ class FitSettings:
     layer_rates: tuple[tuple[str, float], ...] = ()
     range_rate: float = 1.0
     keep: Literal["best", "last"] = "best"
+    validate_every: int = 0
+    patience: int = 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +15,11 @@ from quantdet.data.cache import ImageCache, build_cache
 from quantdet.data.sample import Dataset, Sample
 from quantdet.errors import DataError
 from quantdet.models.targets import PictureObjects
-from quantdet.progress import Progress
+from quantdet.progress import Progress, silent
 from quantdet.train.distill import Agreement
-from quantdet.train.loop import TrainingTask
 from quantdet.train.pictures import PictureSource
+from quantdet.train.recorder import TrainingTask
+from quantdet.train.validation import Validator
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class PictureTask:
             choose it.
         agreements: output name → how far two models' answers are apart, for distillation.
         quantized_losses: output name → loss, where a quantized model needs another one.
+        validator: measures accuracy on ``validation``; None: losses have to do.
+        callbacks: of the caller, told of every phase.
     """
 
     train: PictureSource
@@ -49,6 +52,8 @@ class PictureTask:
     output_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     agreements: Mapping[str, Agreement] = field(default_factory=dict)
     quantized_losses: Mapping[str, Any] = field(default_factory=dict)
+    validator: Validator | None = None
+    callbacks: Sequence[Any] = ()
 
     def training(self, train: Any = None, validation: Any = None) -> TrainingTask:
         """Return what the loop wants, on these pictures or on others, e.g. their features."""
@@ -58,7 +63,35 @@ class PictureTask:
             self.losses,
             self.metrics,
             self.fingerprint,
+            self.validator,
+            callbacks=self.callbacks,
         )
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while a stage trains.
+
+    Attributes:
+        progress: called with (phase, done, total).
+        find_validator: (validation pictures) → who measures accuracy on them, None: nobody can.
+        callbacks: Keras callbacks; training is one ``fit`` after another for them.
+    """
+
+    progress: Progress = silent
+    find_validator: Callable[[PictureSource], Validator | None] | None = None
+    callbacks: Sequence[Any] = ()
+
+    def over(self, task: PictureTask) -> PictureTask:
+        """Return the task with those who look on."""
+        found = None
+        if self.find_validator is not None and task.validation is not None:
+            found = self.find_validator(task.validation)
+        return replace(task, validator=found, callbacks=self.callbacks)
+
+
+UNWATCHED = Watch()
+"""Nobody looks on."""
 
 
 def cached_split(
