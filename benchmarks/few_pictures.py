@@ -14,12 +14,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from quantdet.data.classes import ClassChoice
-from quantdet.data.convert import convert
-from quantdet.data.dataset import load_dataset
-from quantdet.data.sample import Dataset
-from quantdet.data.scenes import generate_scenes
-from quantdet.evaluate.latency import host
+from quantdet import generate_scenes, load_dataset
+from quantdet.data import ClassChoice, Dataset, convert_dataset
+from quantdet.evaluate import host
 
 
 def main() -> None:
@@ -51,7 +48,7 @@ def write_folder(root: Path, label: str, count: int, target: Path) -> None:
     if len(shown) < count:
         raise SystemExit(f"{root}: only {len(shown)} pictures show {label!r}; lower --count")
     dataset = Dataset(root, whole.labels, {"all": tuple(shown)})
-    convert(dataset, target, "voc")
+    convert_dataset(dataset, target, "voc")
     for file in (target / "ImageSets" / "Main").iterdir():
         file.unlink()
 

@@ -23,10 +23,11 @@ from quantdet.data.configured import load_configured
 from quantdet.data.dataset import fingerprint
 from quantdet.data.facts import dataset_facts
 from quantdet.data.sample import Dataset
-from quantdet.errors import ConfigError, DataError, DependencyError, ModelError, QuantdetError
+from quantdet.errors import ConfigError, DataError, DependencyError, QuantdetError
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
+from quantdet.system.atomic import write_text
 from quantdet.system.quiet import quiet_stderr
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def run_train(config: Config, out: Path | str, progress: Progress = silent) -> R
     with _recorded(run, "train") as entry:
         _write_data_facts(run, config, dataset)
         trained = stage(config, dataset, run.float_dir, progress)
+        _write_summary(trained.model, run.float_dir)
         entry.update(trained.summary, data_fingerprint=fingerprint(dataset))
     return run
 
@@ -66,9 +68,10 @@ def run_qat(run: Run, progress: Progress = silent) -> Run:
     config = run.load_config()
     dataset = _load(config, run)
     with _recorded(run, "qat") as entry:
-        entry.update(
-            stage(config, dataset, run.float_dir / "model.keras", run.qat_dir, progress).summary
-        )
+        source = run.float_dir / "model.keras"
+        quantized = stage(config, dataset, source, run.qat_dir, progress)
+        _write_summary(quantized.model, run.qat_dir)
+        entry.update(quantized.summary)
     return run
 
 
@@ -96,7 +99,9 @@ def run_export(
     return paths
 
 
-def export_model(model: Path, formats: Sequence[str], out: Path | None = None) -> list[Path]:
+def export_model(
+    model: Path | str, formats: Sequence[str], out: Path | str | None = None
+) -> list[Path]:
     """Write one .tflite with its contract in the formats that need nothing else.
 
     Args:
@@ -110,7 +115,8 @@ def export_model(model: Path, formats: Sequence[str], out: Path | None = None) -
             f"format {unknown[0]!r} is not made from a .tflite; give a run folder, or choose of "
             f"{', '.join(FILE_FORMATS)}"
         )
-    made = export_file_formats(model, formats, model.parent if out is None else out)
+    model = Path(model)
+    made = export_file_formats(model, formats, model.parent if out is None else Path(out))
     return [file for files in made.values() for file in files]
 
 
@@ -145,7 +151,9 @@ def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = si
     return metrics
 
 
-def evaluate_model(model: Path, data: DataConfig, progress: Progress = silent) -> DetectionMetrics:
+def evaluate_model(
+    model: Path | str, data: DataConfig, progress: Progress = silent
+) -> DetectionMetrics:
     """Measure one .tflite with its contract, whoever made it, on ``data.test_split``.
 
     Returns:
@@ -156,6 +164,7 @@ def evaluate_model(model: Path, data: DataConfig, progress: Progress = silent) -
     """
     from quantdet.evaluate.foreign import evaluate_file
 
+    model = Path(model)
     split = data.test_split
     dataset = load_configured(data, splits=(split,))
     measured = partial(progress, f"measure {model.name}")
@@ -202,7 +211,7 @@ def run_verify(
     run: Run,
     targets: Sequence[str] = (),
     pictures: int = VERIFY_PICTURES,
-    data: Path | None = None,
+    data: Path | str | None = None,
     progress: Progress = silent,
 ) -> Verification:
     """Take the integer model of a run through targets and compare it with fake-quantized Keras.
@@ -224,7 +233,7 @@ def run_verify(
     names = check_targets(targets)
     _, contract = load_checked(run.root)
     _import_keras_quietly()
-    paths = _test_pictures(run) if data is None else picture_files(data)
+    paths = _test_pictures(run) if data is None else picture_files(Path(data))
     chosen = read_pictures(paths, pictures, contract.input.size_hw)
     with _recorded(run, "verify") as entry:
         subject = run_subject(run, contract, chosen, progress)
@@ -234,8 +243,8 @@ def run_verify(
 
 
 def verify_model(
-    model: Path,
-    data: Path,
+    model: Path | str,
+    data: Path | str,
     targets: Sequence[str] = (),
     pictures: int = VERIFY_PICTURES,
     progress: Progress = silent,
@@ -249,8 +258,8 @@ def verify_model(
     from quantdet.verify.run import check_targets, verify_subject
 
     names = check_targets(targets)
-    model_file, contract = load_checked(model)
-    chosen = read_pictures(picture_files(data), pictures, contract.input.size_hw)
+    model_file, contract = load_checked(Path(model))
+    chosen = read_pictures(picture_files(Path(data)), pictures, contract.input.size_hw)
     tick = partial(progress, "reference kernels")
     subject = file_subject(model_file, contract, chosen, tick)
     return verify_subject(subject, names, progress)
@@ -304,7 +313,7 @@ def update_config(run: Run, overrides: Sequence[str]) -> None:
 def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list[Path]:
     """Write .tflite files of :data:`FORMATS`."""
     config = run.load_config()
-    labels = _labels(run)
+    labels = run.labels()
     paths = []
     _import_keras_quietly()
     from quantdet.export.contract import write_contract
@@ -346,7 +355,7 @@ def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], Any]
 
 def _load(config: Config, run: Run | None = None, splits: Sequence[str] | None = None) -> Dataset:
     """Load the data set; of an existing run with the labels that it was trained with."""
-    labels = None if run is None else _labels(run)
+    labels = None if run is None else run.labels()
     dataset = load_configured(config.data, labels, splits)
     wanted = config.data.train_split if splits is None else splits[0]
     if wanted not in dataset.splits:
@@ -369,11 +378,12 @@ def _write_data_facts(run: Run, config: Config, dataset: Dataset) -> None:
     dataset_facts(replace(dataset, splits=splits)).save(run.data_file)
 
 
-def _labels(run: Run) -> tuple[str, ...]:
-    identity = run.manifest().get("train", {}).get("identity", {})
-    if "labels" not in identity:
-        raise ModelError(f"{run.root}: has no trained model; run `quantdet train` first")
-    return tuple(identity["labels"])
+def _write_summary(model: Any, folder: Path) -> None:
+    """Write the layers of a model as a text file, as Keras shows them."""
+    lines: list[str] = []
+    # Wide enough for names of quantizers; what does not fit would be broken into several lines.
+    model.summary(line_length=120, print_fn=lambda line, line_break=True: lines.append(line))
+    write_text(folder / "model.txt", "\n".join(lines) + "\n")
 
 
 def _training_stages() -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -47,7 +47,7 @@ DECODERS: dict[str, Callable[[Config], tuple[DecoderSpec, int | None]]] = {
 
 
 def write_contract(
-    model_file: Path, config: Config, labels: tuple[str, ...], data_fingerprint: str
+    model_file: Path | str, config: Config, labels: tuple[str, ...], data_fingerprint: str
 ) -> Contract:
     """Write the contract of an exported detector, beside the file and into its metadata.
 
@@ -55,6 +55,7 @@ def write_contract(
         ExportError: the file lacks an output called "boxes" or "scores".
         ModelError: labels or anchors do not fit the outputs.
     """
+    model_file = Path(model_file)
     file = read_litert(model_file)
     for name in ("boxes", "scores"):
         if name not in file.outputs:
