@@ -245,7 +245,8 @@ def _public_name(package: Any, name: str) -> Iterator[str]:
     if not inspect.isclass(value) and not inspect.isfunction(value):
         yield from _constant(package, name, value)
         return
-    yield from ("```python", _signature(name, value), "```", "")
+    # "py", because a signature is no code that runs.
+    yield from ("```py", _signature(name, value), "```", "")
     yield from ("```text", inspect.getdoc(value) or "", "```")
     if inspect.isclass(value) and not issubclass(value, Exception):
         yield from _methods(value)
