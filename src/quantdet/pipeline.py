@@ -223,6 +223,9 @@ def run_verify(
         data: data set or folder of pictures; None takes the run's test split.
         progress: called with (phase, done, total).
 
+    Returns:
+        What ``quantdet verify`` prints. Saved as ``run.verify_file`` it is part of the report.
+
     Raises:
         QuantdetError: run, pictures or a name are wrong. What fails on a target is in the result.
     """
