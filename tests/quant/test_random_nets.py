@@ -85,6 +85,11 @@ data_a = (pixels((9,), 1) - 128) / 127.5
 a = keras.Input((9,), name="a")
 t = kl.Dense(4)(a)
 """
+_ROWS = """
+data_a = (pixels((7, 3), 1) - 128) / 127.5
+a = keras.Input((7, 3), name="a")
+t = a + 0.4
+"""
 _FOUND = {
     # Computed another function, unnoticed.
     "adapted normalization": (_PIXELS, "y = adapted(kl.Normalization(), data_a)(a)"),
@@ -121,7 +126,13 @@ _FOUND = {
         _PICTURE,
         "y = kl.SeparableConv2D(4, 3, data_format='channels_first')(t)",
     ),
+    "a tensor with the number of one that was removed": (
+        _ROWS,
+        "u = kl.Rescaling(2.0, offset=-1.0)(t)\n"
+        "y = [kl.Dropout(0.5)(a), kl.Minimum()([t, u, kl.Dense(3)(t)])]",
+    ),
     # Refused by export_integer, after training.
+    "rows that are an output, and scaled": (_ROWS, "y = [kl.Dropout(0.5)(a), t]"),
     "strided and dilated": (
         _PICTURE,
         "y = kl.SeparableConv2D(4, 3, strides=2, dilation_rate=2)(t)",

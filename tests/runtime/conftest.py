@@ -11,7 +11,7 @@ from PIL import Image
 from quantdet import cli
 from quantdet.runtime import pretrained
 from quantdet.runtime.contract import contract_path
-from tests.runtime.helpers import NAMES, convert, make_contract, solid
+from tests.runtime.helpers import MODEL_NAMES, MODELS, make_contract, solid
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +19,9 @@ def models(tmp_path_factory) -> dict[str, Path]:
     """Model files with their contracts, by "KIND-DTYPE"."""
     folder = tmp_path_factory.mktemp("models")
     files = {}
-    for name in (*NAMES, "ssd-uint8", "ssd-float32"):
-        kind, _, dtype = name.partition("-")
-        file = folder / f"{name}.tflite"
-        file.write_bytes(convert(kind, dtype))
-        make_contract(file, kind).save(contract_path(file))
+    for name in MODEL_NAMES:
+        file = Path(shutil.copy(MODELS / f"{name}.tflite", folder))
+        make_contract(file, name.partition("-")[0]).save(contract_path(file))
         files[name] = file
     return files
 

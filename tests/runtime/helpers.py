@@ -1,10 +1,4 @@
-"""Tiny models whose right answers are known: they look at the mean colour.
-
-"single" sees the whole picture: class "red" or "blue", and always the box ymin 1/8, xmin 1/4,
-ymax 5/8, xmax 7/8. "grid" sees each quarter of the picture by itself and answers with the most
-coloured one; its box reaches 1/8 left, 1/4 up, 1/8 right and 1/4 down from the centre. "ssd" finds
-every coloured one of 4 x 4 squares, with one anchor each that is the square.
-"""
+"""What tests of the runtime share; `make_models` says what the models answer."""
 
 from __future__ import annotations
 
@@ -26,60 +20,9 @@ from quantdet.runtime.engine import Engine
 LABELS = ("red", "blue")
 NAMES = ("single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32")
 """Models that answer with one object."""
+MODEL_NAMES = (*NAMES, "ssd-uint8", "ssd-float32")
+MODELS = Path(__file__).parent / "models"
 SIZE = 32
-
-
-def _logit(p):
-    return np.log(np.array(p) / (1 - np.array(p))).astype(np.float32)
-
-
-def _graph(kind):
-    import tensorflow as tf
-
-    # Rows: red, green, blue. Columns: background, red, blue.
-    colors = np.array([[0, 8, -8], [-8, -8, -8], [0, -8, 8]], np.float32)
-
-    def single(image):
-        mean = tf.reduce_mean(image, [1, 2])
-        box = 0 * mean[:, :1] + _logit([1 / 8, 1 / 4, 5 / 8, 7 / 8])[None]
-        return {"scores": tf.nn.softmax(mean @ colors), "boxes": tf.sigmoid(box)}
-
-    def grid(image):
-        cells = tf.nn.avg_pool2d(image, SIZE // 2, SIZE // 2, "VALID")
-        logits = tf.nn.conv2d(cells, colors[None, None, :, 1:], 1, "VALID")
-        box = 0 * cells[..., :1] + _logit([1 / 8, 1 / 4, 1 / 8, 1 / 4])
-        return {
-            "scores": tf.reshape(logits, (1, 4, 2)),
-            "boxes": tf.reshape(tf.sigmoid(box), (1, 4, 4)),
-        }
-
-    def ssd(image):
-        cells = tf.nn.avg_pool2d(image, SIZE // 4, SIZE // 4, "VALID")
-        logits = tf.nn.conv2d(cells, colors[None, None, :, 1:], 1, "VALID") - 4.0
-        return {
-            "scores": tf.reshape(logits, (1, 16, 2)),
-            "boxes": tf.reshape(0 * cells[..., :1] + tf.zeros((1, 4, 4, 4)), (1, 16, 4)),
-        }
-
-    spec = tf.TensorSpec((1, SIZE, SIZE, 3), tf.float32, name="image")
-    return tf.function({"single": single, "grid": grid, "ssd": ssd}[kind]).get_concrete_function(
-        spec
-    )
-
-
-def convert(kind, dtype):
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_graph(kind)], tf.Module())
-    if dtype != "float32":
-        rng = np.random.default_rng(0)
-        colors = [rng.choice([-128, 0, 127], 3) for _ in range(40)]
-        real = [np.full((1, SIZE, SIZE, 3), color, np.float32) / 127.5 for color in colors]
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([item] for item in real)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(dtype)
-    return converter.convert()
 
 
 _SQUARES = AnchorMap(rows=4, cols=4, shapes_hw=((0.25, 0.25),))

@@ -71,10 +71,10 @@ def test_labels_that_do_not_fit_the_scores(quantdet, own, scenes):
 
 
 def test_float_model_is_not_verified_but_predicts(quantdet, scenes, tmp_path):
-    from tests.runtime.helpers import convert, make_contract
+    from tests.runtime.helpers import MODELS, make_contract
 
     file = tmp_path / "float.tflite"
-    file.write_bytes(convert("ssd", "float32"))
+    file.write_bytes((MODELS / "ssd-float32.tflite").read_bytes())
     make_contract(file, "ssd").save(contract_path(file))
     verify, predict, _ = commands(file, scenes)
     refused(quantdet(*verify), "float.tflite", "not quantized to 8 bits", "quantdet qat", "predict")

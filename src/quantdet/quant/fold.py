@@ -99,7 +99,7 @@ def merge_repeated_calls(graph: Graph) -> Graph:
     kept: list[Node] = []
     for node in graph.nodes:
         inputs = tuple(renamed.get(tensor, tensor) for tensor in node.inputs)
-        earlier = first.setdefault((_function(node.layer), inputs), node.output)
+        earlier = first.setdefault((function_of(node.layer), inputs), node.output)
         if earlier == node.output:
             kept.append(node)
         else:
@@ -107,8 +107,8 @@ def merge_repeated_calls(graph: Graph) -> Graph:
     return graph.rewrite(kept, renamed)
 
 
-def _function(layer: Any) -> Any:
-    """Return what tells the function of a layer from others."""
+def function_of(layer: Any) -> Any:
+    """Return what tells the function of a layer from others; one with weights is like no other."""
     kind = activation_kind(layer)
     if kind is not None:
         return kind

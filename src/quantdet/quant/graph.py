@@ -83,8 +83,8 @@ class Graph:
         return readers[0] if len(readers) == 1 and tensor not in self.output_ids else None
 
     def new_tensor(self) -> int:
-        """Return a tensor id that is not in use."""
-        used = [*self.inputs, *(node.output for node in self.nodes)]
+        """Return a tensor id that never was in use: a removed tensor still has its shape."""
+        used = [*self.inputs, *self.shapes, *(node.output for node in self.nodes)]
         return max(used) + 1
 
     def rewrite(self, nodes: Iterable[Node], renamed: Mapping[int, int] | None = None) -> Graph:

@@ -8,7 +8,7 @@ What comes out is checked (``quantdet.quant.match``), not trusted.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import ExportError
 from quantdet.quant.calibrate import quantizer_before
+from quantdet.quant.fold import function_of
 from quantdet.quant.freezing import freeze
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
@@ -33,6 +34,7 @@ from quantdet.quant.litert.integer_operators import (
 )
 from quantdet.quant.litert.tensorflow_process import content_by_tensorflow
 from quantdet.quant.match import match_graph
+from quantdet.quant.numerics import QuantParams
 from quantdet.quant.prepared import check_prepared
 from quantdet.quant.primitives import TABULATED, Constant, Unary
 from quantdet.quant.ranges import is_tied
@@ -130,14 +132,15 @@ class _Writer:
 
     def __init__(self, graph: Graph) -> None:
         self._producers = graph.producers()
-        # Kernel → the calls that have it, as (layer, inputs).
-        self._calls: defaultdict[bytes, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
+        # Kernel → the calls that have it, as (layer, input).
+        self._calls: defaultdict[bytes, list[tuple[int, int]]] = defaultdict(list)
         layers = {id(node.layer): node.layer for node in graph.nodes}
         self._params = {
             key: layer.params()
             for key, layer in layers.items()
             if isinstance(layer, ActivationQuantizer)
         }
+        self._equal = _equal_tensors(graph, self._params)
         self._wide = any(params.bits == 16 for params in self._params.values())
         # Variables would have to be tracked by the exported module; constants need nothing.
         self._values = {
@@ -185,8 +188,9 @@ class _Writer:
     def _twins(self, node: Node, constants: _Constants) -> int:
         """Return how many calls before have this kernel and the same layer or the same input."""
         calls = self._calls[constants.kernel.tobytes()]
-        count = sum(id(node.layer) == layer or node.inputs == inputs for layer, inputs in calls)
-        calls.append((id(node.layer), node.inputs))
+        source = self._equal[node.inputs[0]]
+        count = sum(id(node.layer) == layer or source == other for layer, other in calls)
+        calls.append((id(node.layer), source))
         return count
 
     def _clipped(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
@@ -210,6 +214,17 @@ class _Writer:
             num_bits=params.bits,
             narrow_range=params.bits == 16,
         )
+
+
+def _equal_tensors(graph: Graph, params: Mapping[int, QuantParams]) -> dict[int, int]:
+    """Return for each tensor the first that is computed alike: the converter makes them one."""
+    equal = {tensor: tensor for tensor in graph.inputs}
+    first: dict[tuple[Any, ...], int] = {}
+    for node in graph.nodes:
+        function = params.get(id(node.layer)) or function_of(node.layer)
+        call = (function, *(equal[tensor] for tensor in node.inputs))
+        equal[node.output] = first.setdefault(call, node.output)
+    return equal
 
 
 def exact_ends(
