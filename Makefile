@@ -6,12 +6,16 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint unit docs test-slow test-torch test-voc clean
+.PHONY: demo test check lint unit docs test-slow test-torch test-voc test-mutants wheel test-wheel clean
 
 demo: $(VENV)/.train
 	$(BIN)/quantdet demo --out demo
 
 test: lint unit
+
+# The daily loop: everything but what needs TensorFlow, a browser or a trained model.
+check: lint
+	$(BIN)/python -m pytest --core -n $(WORKERS) --dist loadfile tests/unit tests/data tests/evaluate tests/runtime
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -36,6 +40,27 @@ test-voc: $(VENV)/.dev
 test-torch: $(VENV)/.dev
 	$(PIP) torch==2.13.0
 	$(BIN)/python -m pytest -m torch
+
+# Mutants of what judges and prints figures; `mutmut browse` shows those that live. Hours.
+test-mutants: $(VENV)/.dev
+	$(PIP) "mutmut>=3.8"
+	$(BIN)/mutmut run --max-children $(WORKERS)
+	$(BIN)/python benchmarks/mutants.py
+
+wheel: $(VENV)/bin/python
+	$(PIP) build
+	rm -rf dist
+	$(BIN)/python -m build
+
+# The wheel alone, in an environment of its own and from another folder.
+test-wheel:
+	rm -rf $(VENV)-wheel
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/pip install --quiet --disable-pip-version-check dist/*.whl
+	cd $(VENV)-wheel && bin/quantdet --version
+	cd $(VENV)-wheel && bin/python -c "from quantdet import generate_scenes; generate_scenes('.', count=3)"
+	cd $(VENV)-wheel && bin/quantdet predict VOCdevkit/VOCscenes/JPEGImages --out found
+	rm -rf $(VENV)-wheel
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

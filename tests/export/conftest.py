@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quantdet.export.metadata import embed_contract
-from tests.runtime.helpers import convert, make_contract
+from tests.runtime.helpers import make_contract, tiny_model
 
 KINDS = ("ssd", "single", "grid")
 
@@ -19,7 +19,7 @@ def plain(tmp_path_factory) -> dict[str, Path]:
     files = {}
     for kind in KINDS:
         files[kind] = folder / f"{kind}.tflite"
-        files[kind].write_bytes(convert(kind, "uint8"))
+        files[kind].write_bytes(tiny_model(kind, "uint8"))
     return files
 
 

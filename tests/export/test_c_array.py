@@ -24,7 +24,7 @@ from quantdet.runtime.decoders import decode
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.preprocess import quantize_input, read_image, resize
 from quantdet.runtime.pretrained import pretrained_file
-from tests.runtime.helpers import convert, make_contract, solid
+from tests.runtime.helpers import make_contract, solid, tiny_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "c"
 PROGRAMS = Path(__file__).parent / "c"
@@ -133,7 +133,7 @@ def test_names(stem, name):
 @pytest.mark.parametrize(("dtype", "number"), [("int8", "1"), ("float32", "3")])
 def test_other_types(dtype, number, tmp_path):
     file = tmp_path / "other.tflite"
-    file.write_bytes(convert("ssd", dtype))
+    file.write_bytes(tiny_model("ssd", dtype))
     embed_contract(file, make_contract(file, "ssd"))
     export_file_formats(file, ["c-array"], tmp_path)
     lines = output(build(tmp_path, "other", PROGRAMS / "print_fields.c"))

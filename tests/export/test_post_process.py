@@ -19,7 +19,7 @@ from quantdet.runtime.nms import class_wise_nms
 from quantdet.runtime.preprocess import read_image, resize
 from quantdet.runtime.pretrained import pretrained_file
 from quantdet.runtime.raw import dequantize
-from tests.runtime.helpers import convert, make_contract, solid
+from tests.runtime.helpers import make_contract, solid, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_alone_standing_objects_are_found_as_without_it(shipped, pictures):
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
 def test_other_types(dtype, tmp_path):
     file = tmp_path / "m.tflite"
-    file.write_bytes(convert("ssd", dtype))
+    file.write_bytes(tiny_model("ssd", dtype))
     embed_contract(file, make_contract(file, "ssd"))
     (made, _) = export_file_formats(file, ["postprocess"], tmp_path)["postprocess"]
     picture = solid((0, 0, 255), (40, 80))
@@ -111,7 +111,7 @@ def test_other_types(dtype, tmp_path):
 
 def test_background_column_is_left_out(tmp_path):
     file = tmp_path / "m.tflite"
-    file.write_bytes(convert("ssd", "uint8"))
+    file.write_bytes(tiny_model("ssd", "uint8"))
     contract = make_contract(file, "ssd").model_copy(
         update={"labels": ("blue",), "background_index": 0}
     )

@@ -167,6 +167,14 @@ def test_refusals_say_what_to_do(model):
         prepare_qat(model, [x * np.nan])
 
 
+def test_an_input_that_no_output_depends_on_is_refused():
+    a, b = keras.Input((6, 6, 3), name="kept"), keras.Input((6, 6, 3), name="idle")
+    model = keras.Model([a, b], keras.layers.Conv2D(2, 3)(a))
+    pixels = np.zeros((2, 6, 6, 3), np.float32)
+    with pytest.raises(QuantizationError, match="input 'idle': no output depends"):
+        prepare_qat(model, [[pixels, pixels]])
+
+
 def test_subclassed_model_is_refused():
     class Own(keras.Model):
         def call(self, inputs):

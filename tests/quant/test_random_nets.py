@@ -126,6 +126,11 @@ _FOUND = {
         _PICTURE,
         "y = kl.SeparableConv2D(4, 3, data_format='channels_first')(t)",
     ),
+    "a scale shared by tensors of other channels": (
+        _PICTURE,
+        "s = kl.Rescaling(0.5, offset=0.25)\n"
+        "y = [s(kl.ReLU()(t)), s(kl.ReLU()(kl.Conv2D(2, 3)(t)))]",
+    ),
     "a tensor with the number of one that was removed": (
         _ROWS,
         "u = kl.Rescaling(2.0, offset=-1.0)(t)\n"

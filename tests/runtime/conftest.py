@@ -11,7 +11,7 @@ from PIL import Image
 from quantdet import cli
 from quantdet.runtime import pretrained
 from quantdet.runtime.contract import contract_path
-from tests.runtime.helpers import MODEL_NAMES, MODELS, make_contract, solid
+from tests.runtime.helpers import MODEL_NAMES, make_contract, solid, tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +20,10 @@ def models(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     files = {}
     for name in MODEL_NAMES:
-        file = Path(shutil.copy(MODELS / f"{name}.tflite", folder))
-        make_contract(file, name.partition("-")[0]).save(contract_path(file))
+        kind, _, dtype = name.partition("-")
+        file = folder / f"{name}.tflite"
+        file.write_bytes(tiny_model(kind, dtype))
+        make_contract(file, kind).save(contract_path(file))
         files[name] = file
     return files
 

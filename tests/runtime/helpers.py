@@ -20,9 +20,14 @@ from quantdet.runtime.engine import Engine
 LABELS = ("red", "blue")
 NAMES = ("single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32")
 """Models that answer with one object."""
-MODEL_NAMES = (*NAMES, "ssd-uint8", "ssd-float32")
+MODEL_NAMES = (*NAMES, "ssd-uint8", "ssd-int8", "ssd-float32")
 MODELS = Path(__file__).parent / "models"
 SIZE = 32
+
+
+def tiny_model(kind: str, dtype: str) -> bytes:
+    """Return a .tflite that `make_models` has written."""
+    return (MODELS / f"{kind}-{dtype}.tflite").read_bytes()
 
 
 _SQUARES = AnchorMap(rows=4, cols=4, shapes_hw=((0.25, 0.25),))

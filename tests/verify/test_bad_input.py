@@ -71,10 +71,10 @@ def test_labels_that_do_not_fit_the_scores(quantdet, own, scenes):
 
 
 def test_float_model_is_not_verified_but_predicts(quantdet, scenes, tmp_path):
-    from tests.runtime.helpers import MODELS, make_contract
+    from tests.runtime.helpers import make_contract, tiny_model
 
     file = tmp_path / "float.tflite"
-    file.write_bytes((MODELS / "ssd-float32.tflite").read_bytes())
+    file.write_bytes(tiny_model("ssd", "float32"))
     make_contract(file, "ssd").save(contract_path(file))
     verify, predict, _ = commands(file, scenes)
     refused(quantdet(*verify), "float.tflite", "not quantized to 8 bits", "quantdet qat", "predict")

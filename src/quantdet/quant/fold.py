@@ -256,7 +256,7 @@ def replace_affine(graph: Graph) -> Graph:
     """
     nodes: list[Node] = []
     fresh = graph.new_tensor()
-    made: dict[int, Any] = {}
+    made: dict[tuple[int, int | None], Any] = {}
     for node in graph.nodes:
         if type(node.layer) not in AFFINE:
             nodes.append(node)
@@ -267,14 +267,13 @@ def replace_affine(graph: Graph) -> Graph:
                 f"{describe(node.layer)} scales a tensor of one channel to {shape[-1]}; "
                 "concatenate it to that many first"
             )
-        if id(node.layer) not in made:
-            made[id(node.layer)] = affine_layer(
-                node.layer.name, shape, *scale_and_shift(node.layer)
-            )
-        layers = [made[id(node.layer)]]
-        nodes += picture_calls(layers, (node.inputs, node.output), shape, fresh)
+        # One number for all channels can be shared by tensors of other channels.
+        key = (id(node.layer), shape[-1])
+        if key not in made:
+            made[key] = affine_layer(node.layer.name, shape, *scale_and_shift(node.layer))
+        nodes += picture_calls([made[key]], (node.inputs, node.output), shape, fresh)
         fresh += 2
-    return graph.rewrite(nodes)
+    return graph.rewrite(_unique_names(nodes))
 
 
 def dense_as_convolution(graph: Graph, chosen: Callable[[str], bool]) -> Graph:

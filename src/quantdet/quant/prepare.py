@@ -205,6 +205,7 @@ def insert_fake_quant(model: Any, scheme: Scheme, input_range: InputRange = None
     # Calls of bare operations (x + 1) have no trainable flag; their rule refuses them below.
     frozen = {n.layer.name for n in source.nodes if not getattr(n.layer, "trainable", True)}
     simple = simplify(source)
+    _refuse_unread_inputs(simple)
     weighted = [node.layer.name for node in simple.nodes if isinstance(node.layer, WEIGHTED)]
     book = RecipeBook(scheme.recipe, dict.fromkeys(weighted))
     simple = dense_as_convolution(simple, lambda name: book.for_layer(name).dense_per_channel)
@@ -223,6 +224,17 @@ def _refuse_quantized(model: Any) -> None:
         raise QuantizationError(
             f"model {model.name!r} is quantized already; prepare the float model instead"
         )
+
+
+def _refuse_unread_inputs(graph: Graph) -> None:
+    """Refuse an input that no output depends on: it would stay float in the file."""
+    read = {*graph.consumers(), *graph.output_ids}
+    for tensor, template in zip(graph.inputs, graph.input_templates, strict=True):
+        if tensor not in read:
+            raise QuantizationError(
+                f"input {template.name!r}: no output depends on its values; "
+                "build the model without it"
+            )
 
 
 class _Inserter:
