@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,18 +24,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from quantdet import pipeline
-from quantdet.config import load_config
-from quantdet.data.cache import build_cache
-from quantdet.data.configured import load_configured
-from quantdet.evaluate.latency import host
-from quantdet.evaluate.predictors import decode_batch, keras_outputs
-from quantdet.evaluate.tasks import find_judge
-from quantdet.export.baselines import export_float
-from quantdet.export.contract import write_contract
-from quantdet.quant.saved import load_keras
-from quantdet.runs import Run
-from quantdet.train.optimizer import LayerwiseAdamW
+from quantdet import Run, load_config, run_train
+from quantdet.evaluate import decode_batch, host, keras_outputs, open_judge
+from quantdet.export import export_float, write_contract
+from quantdet.quant import load_keras
+from quantdet.train import LayerwiseAdamW
 
 Weights = list[np.ndarray]
 MOST = 0.998
@@ -82,8 +76,9 @@ def main() -> None:
     overrides = ["train.start_share=0", *arguments.overrides]
     values = {"data": {"root": arguments.data}}
     config = load_config(preset="voc_ssd300", overrides=overrides, values=values)
-    with_averages()
-    run = pipeline.run_train(config, arguments.out)
+    # The training loop makes its optimizer by this name.
+    with patch(f"{LayerwiseAdamW.__module__}.{LayerwiseAdamW.__name__}", Averaging):
+        run = run_train(config, arguments.out)
     if not Averaging.averages:
         parser.error(f"{arguments.out}: is trained already; give a new folder")
     averages = Averaging.averages.items()
@@ -104,13 +99,6 @@ def main() -> None:
         )
 
 
-def with_averages() -> None:
-    """Let the training loop use the optimizer with averages."""
-    from quantdet.train import optimizer
-
-    optimizer.LayerwiseAdamW = Averaging  # type: ignore[misc]
-
-
 def measurer(run: Run) -> Callable[[Weights], list[float]]:
     """Return a function from trained weights to figures in percent."""
     config = run.load_config()
@@ -118,13 +106,9 @@ def measurer(run: Run) -> Callable[[Weights], list[float]]:
     names = [layer.name for layer in model.layers]
     trained = model.layers[names.index(config.train.finetune_from) :]
     variables = [variable for layer in trained for variable in layer.trainable_variables]
-    labels = tuple(run.manifest()["train"]["identity"]["labels"])
-    split = config.data.test_split
-    samples = load_configured(config.data, labels, (split,)).splits[split]
-    size = (config.model.input_size,) * 2
-    judge = find_judge(config, labels, build_cache(samples, size, config.data.cache_dir))
+    judge = open_judge(run)
     file = export_float(model, run.root / "model.tflite")
-    contract = write_contract(file, config, labels, "")
+    contract = write_contract(file, config, run.labels(), "")
 
     def measure(weights: Weights) -> list[float]:
         for variable, value in zip(variables, weights, strict=True):

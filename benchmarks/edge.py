@@ -31,7 +31,7 @@ from pathlib import Path
 _TOOLS = ("pip", "setuptools", "wheel")
 _GLIBC_MINORS = range(17, 37)
 _SPEED_TURNS = 5
-_HOST = "import json; from quantdet.evaluate.latency import host; print(host().model_dump_json())"
+_HOST = "from quantdet.evaluate import host; print(host().model_dump_json())"
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from quantdet.cli.tables import table
-from quantdet.config import Config, load_config
-from quantdet.data.configured import load_configured
-from quantdet.data.scenes import generate_scenes
-from quantdet.evaluate.latency import host
-from quantdet.models import build_ssd
-from quantdet.quant.fold import fold_batch_norm
-from quantdet.train.batches import EpochBatches
-from quantdet.train.float_stage import build_task, freeze_before
+from quantdet import Config, generate_scenes, load_config
+from quantdet.cli import table
+from quantdet.data import load_configured
+from quantdet.evaluate import host
+from quantdet.models import build_model
+from quantdet.quant import fold_batch_norm
+from quantdet.train import EpochBatches, build_task, freeze_before
 
 
 class Clocked(keras.utils.PyDataset):
@@ -111,7 +109,7 @@ def measure(config: Config, turns: int) -> None:
 
 
 def compiled(config: Config, task: Any, classes: int) -> Any:
-    model = fold_batch_norm(build_ssd(config.model, classes))
+    model = fold_batch_norm(build_model(config.model, classes))
     freeze_before(model, config.train.finetune_from)
     model.compile("adamw", loss=dict(task.losses), jit_compile=False)
     return model

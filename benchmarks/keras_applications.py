@@ -30,15 +30,10 @@ import numpy as np
 from converter_ptq import converter_db
 from realistic import draw_inputs, set_realistic_weights
 
-from quantdet.errors import QuantdetError
-from quantdet.evaluate.parity import layer_parity, summarize
-from quantdet.export.integer import export_integer
-from quantdet.quant.freezing import freeze
-from quantdet.quant.judge import compare_with_float
-from quantdet.quant.litert_file import read_litert
-from quantdet.quant.match import file_params
-from quantdet.quant.numerics import quantize
-from quantdet.quant.prepare import prepare_qat
+from quantdet import QuantdetError, export_integer, prepare_qat
+from quantdet.evaluate import layer_parity, summarize
+from quantdet.quant import QuantParams, compare_with_float, freeze, quantize
+from quantdet.runtime import Engine
 
 NETS = (
     "MobileNet",
@@ -111,9 +106,8 @@ def try_net(name: str) -> list[str]:
     compared = compare_with_float(model, prepared, pictures[CALIBRATION:])
     with tempfile.TemporaryDirectory() as folder:
         path = export_integer(prepared, Path(folder) / "model.tflite")
-        file = read_litert(path)
-        (index,) = file.inputs.values()
-        pixels = quantize(pictures[-2:], file_params(file.tensors[index]))
+        given = Engine(path).input
+        pixels = quantize(pictures[-2:], QuantParams(given.scale, given.zero_point))
         found = summarize(layer_parity(freeze(prepared), path, pixels))
         megabytes = path.stat().st_size / 1e6
         reached = f"{compared.worst_db:.1f}"

@@ -39,11 +39,9 @@ def killed_after(arguments: list[str], state: Path) -> str:
 
 
 def weights(path: Path) -> list[np.ndarray]:
-    import keras
+    from quantdet.quant import load_keras
 
-    import quantdet.quant.layers  # noqa: F401 - registers the layers
-
-    return keras.saving.load_model(path, compile=False).get_weights()
+    return load_keras(path).get_weights()
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from quantdet.cli.tables import table
-from quantdet.evaluate.latency import host
-from quantdet.runtime.engine import Engine
+from quantdet.cli import table
+from quantdet.evaluate import host
+from quantdet.runtime import Engine
 
 
 def main() -> None:

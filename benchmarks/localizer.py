@@ -16,10 +16,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from quantdet import pipeline
-from quantdet.cli.metrics_text import metrics_table
-from quantdet.config import load_config
-from quantdet.evaluate.latency import host
+from quantdet import load_config, run_evaluate, run_export, run_qat, run_train
+from quantdet.cli import metrics_table
+from quantdet.evaluate import host
 
 
 def main() -> None:
@@ -36,13 +35,13 @@ def main() -> None:
         values={"data": {"root": arguments.data, "cache_dir": arguments.out / "cache"}},
     )
     start = time.perf_counter()
-    run = pipeline.run_train(config, arguments.out)
-    pipeline.run_qat(run)
-    pipeline.run_export(run)
+    run = run_train(config, arguments.out)
+    run_qat(run)
+    run_export(run)
     road = time.perf_counter() - start
     seconds = {stage: run.manifest()[stage]["seconds"] for stage in ("train", "qat", "export")}
-    pipeline.run_export(run, ("int8-ptq", "float32"))
-    metrics = pipeline.run_evaluate(run, parity_pictures=arguments.parity_pictures)
+    run_export(run, ("int8-ptq", "float32"))
+    metrics = run_evaluate(run, parity_pictures=arguments.parity_pictures)
     print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, preset {arguments.preset}")
     print(f"\n{metrics_table(metrics)}\n")
     print("| stage | s |\n|---|---|")

@@ -27,26 +27,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from quantdet import pipeline
-from quantdet.config import load_config
-from quantdet.data.cache import build_cache
-from quantdet.evaluate.latency import host
-from quantdet.evaluate.predictors import decode_batch, keras_outputs
-from quantdet.evaluate.tasks import find_judge
-from quantdet.export.baselines import export_float
-from quantdet.export.contract import write_contract
-from quantdet.export.integer import export_integer
-from quantdet.quant.calibrate import set_output_ranges
-from quantdet.quant.noise import decibels, energy
-from quantdet.quant.observers import OBSERVERS
-from quantdet.quant.prepare import prepare_qat
-from quantdet.quant.saved import load_keras
-from quantdet.runs import Run
-from quantdet.runtime.engine import Engine
-from quantdet.runtime.pixels import PIXEL_RANGE
-from quantdet.runtime.raw import dequantize
-from quantdet.train.float_stage import build_task
-from quantdet.train.qat_stage import calibration_pictures
+from quantdet import Run, export_integer, load_config, prepare_qat
+from quantdet.data import load_configured
+from quantdet.evaluate import decode_batch, host, keras_outputs, open_judge
+from quantdet.export import export_float, write_contract
+from quantdet.quant import OBSERVERS, load_keras, set_output_ranges, sqnr_db
+from quantdet.runtime import PIXEL_RANGE, Engine, dequantize, to_real
+from quantdet.train import build_task, calibration_pictures
 
 PICTURES = 100
 BATCH = 16
@@ -103,11 +90,9 @@ def main() -> None:
 
 def run_subject(run: Run, file: Path) -> Subject:
     config = run.load_config()
-    data = pipeline.load_configured(config.data)
+    data = load_configured(config.data)
     task = build_task(config, data)
-    test = [sample for sample in data.splits[config.data.test_split] if sample.annotated]
-    cache = build_cache(test, (config.model.input_size,) * 2, config.data.cache_dir)
-    judge = find_judge(config, data.labels, cache)
+    judge = open_judge(run)
 
     def calibration(seed: int) -> np.ndarray:
         wanted = [f"qat.calibration_images={PICTURES}", f"qat.seed={seed}"]
@@ -132,9 +117,9 @@ def run_subject(run: Run, file: Path) -> Subject:
 
 def classifier(run: Run, out: Path) -> Subject:
     sys.path.append(str(Path(__file__).parent / "quantizers"))
-    from classifier import objects, real, train_float
+    from classifier import objects, train_float
 
-    data = pipeline.load_configured(run.load_config().data)
+    data = load_configured(run.load_config().data)
     x, y = objects(data, "train")
     test_x, test_y = objects(data, run.load_config().data.test_split)
     file = out / "classifier.keras"
@@ -143,7 +128,7 @@ def classifier(run: Run, out: Path) -> Subject:
         train_float(source, x, y, len(data.labels)).save(file)
 
     def calibration(seed: int) -> np.ndarray:
-        return real(x[np.random.default_rng(seed).choice(len(x), PICTURES, replace=False)])
+        return to_real(x[np.random.default_rng(seed).choice(len(x), PICTURES, replace=False)])
 
     def accuracy(outputs: Outputs) -> Row:
         return {"top-1 %": 100 * float((outputs["scores"].argmax(-1) == test_y).mean())}
@@ -208,7 +193,7 @@ def noise(outputs: Outputs, floats: Outputs, ranges: Mapping[str, tuple[float, f
     found = {}
     for name, exact in floats.items():
         wanted = np.clip(exact, *ranges[name]) if name in ranges else exact
-        found[f"{name} dB"] = decibels(energy(wanted), energy(outputs[name] - wanted))
+        found[f"{name} dB"] = sqnr_db(wanted, outputs[name])
     return found
 
 

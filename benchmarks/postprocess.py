@@ -17,10 +17,17 @@ import time
 import numpy as np
 
 from quantdet.boxes import encode_boxes
-from quantdet.cli.tables import table
-from quantdet.runtime.anchors import anchor_boxes
-from quantdet.runtime.contract import AnchorMap, Contract, DecoderSpec, InputSpec, TensorSpec
-from quantdet.runtime.decode import decode, dequantize
+from quantdet.cli import table
+from quantdet.runtime import (
+    AnchorMap,
+    Contract,
+    DecoderSpec,
+    InputSpec,
+    TensorSpec,
+    anchor_boxes,
+    decode,
+    dequantize,
+)
 
 CLASSES = 20
 SIZE = (300, 300)

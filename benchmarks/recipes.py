@@ -19,19 +19,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from quantdet import pipeline
-from quantdet.data.cache import build_cache
+from quantdet import Run, export_integer, prepare_qat
+from quantdet.data import load_configured
 from quantdet.errors import ExportError
-from quantdet.evaluate.predictors import keras_outputs
-from quantdet.export.integer import export_integer
-from quantdet.quant.prepare import prepare_qat
-from quantdet.quant.recipes import RECIPES
-from quantdet.quant.rounding import ROUNDINGS
-from quantdet.quant.saved import load_keras
-from quantdet.runs import Run
-from quantdet.runtime.pixels import PIXEL_RANGE
-from quantdet.train.float_stage import build_task
-from quantdet.train.qat_stage import calibration_batches
+from quantdet.evaluate import keras_outputs, open_judge
+from quantdet.quant import RECIPES, ROUNDINGS, load_keras
+from quantdet.runtime import PIXEL_RANGE
+from quantdet.train import build_task, calibration_pictures
 
 
 def main() -> None:
@@ -39,10 +33,8 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     run = Run.open(parser.parse_args().run)
     config = run.load_config()
-    dataset = pipeline.load_configured(config.data)
-    task = build_task(config, dataset)
-    size = (config.model.input_size,) * 2
-    pixels = build_cache(dataset.splits[config.data.test_split], size, config.data.cache_dir).images
+    calibration = calibration_pictures(config, build_task(config, load_configured(config.data)))
+    pixels = open_judge(run).test.pixels
     model = load_keras(run.float_dir / "model.keras")
     floats = keras_outputs(model, pixels)["scores"]
     print(f"{time.strftime('%Y-%m-%d')}, {len(pixels)} pictures\n")
@@ -52,7 +44,7 @@ def main() -> None:
             start = time.perf_counter()
             prepared = prepare_qat(
                 model,
-                calibration_batches(config, task, None),
+                calibration,
                 recipe=recipe,
                 rounding=rounding,
                 input_range=PIXEL_RANGE,

@@ -19,9 +19,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from quantdet.report.html import write_report
-from quantdet.runs import Run
-from quantdet.system.atomic import atomic_path
+from quantdet import Run, run_report
 
 # Flat colours and their blends: a palette makes the files a third of the size.
 _COLORS = 192
@@ -58,7 +56,7 @@ def main() -> None:
     if chromium is None:
         parser.error("chromium is not installed: apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        report = write_report(Run.open(arguments.run), Path(folder) / "report.html")
+        report = run_report(Run.open(arguments.run), Path(folder) / "report.html")
         browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
         for shot in SHOTS:
             path = arguments.out / f"report-{shot.name}.png"
@@ -78,8 +76,8 @@ def _taken(browser: Browser, report: Path, shot: Shot) -> bytes:
 
 def _save(png: bytes, path: Path) -> None:
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    with atomic_path(path) as temporary:
-        picture.quantize(_COLORS, dither=Image.Dither.NONE).save(temporary, optimize=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.quantize(_COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

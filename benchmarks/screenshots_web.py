@@ -16,10 +16,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from quantdet.data.scenes.generate import render_scene
-from quantdet.runtime.pretrained import DEFAULT_MODEL
+from quantdet.data import render_scene
 from web_driver import chromium, look_at, open_page, served
 
+DEFAULT_MODEL = "voc-ssd300"
 SCENES = ((0, 99), (1, 61), (1, 129), (2, 25), (0, 126))
 VIEWS = (("web-390", 390, 844, "light"), ("web-820-dark", 820, 1180, "dark"))
 WIDE = ("web-1440", 1440, 900, "light")

@@ -21,19 +21,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from quantdet import pipeline
-from quantdet.cli.bars import bar
-from quantdet.config import load_config
-from quantdet.evaluate.latency import host
-from quantdet.export.metadata import embed_contract
-from quantdet.progress import Progress
-from quantdet.results.figures import VOC07
-from quantdet.results.metrics import AnyMetrics
-from quantdet.runs import Run
-from quantdet.runtime.contract import load_contract
-from quantdet.runtime.pretrained import DEFAULT_MODEL, FOLDER
-from quantdet.system.atomic import atomic_folder, atomic_path
+from quantdet import (
+    Run,
+    load_config,
+    run_evaluate,
+    run_export,
+    run_qat,
+    run_train,
+    update_config,
+)
+from quantdet.cli import bar
+from quantdet.evaluate import host
+from quantdet.export import embed_contract
+from quantdet.results import FIGURES, DetectionMetrics
+from quantdet.runtime import find_model, load_contract
 
+MODEL = "voc-ssd300"
+VOC07 = FIGURES["detector"].headline[0]
 FORMATS = ("uint8", "int8-ptq", "float32")
 
 
@@ -51,7 +55,7 @@ def main() -> None:
         values["model"] = {"weights": arguments.weights}
     config = load_config(preset="voc_ssd300", overrides=arguments.overrides, values=values)
     with bar() as progress:
-        first = pipeline.run_train(config, arguments.out, progress)
+        first = run_train(config, arguments.out, progress)
         metrics = [
             quantize_and_measure(_copy(first, seed), progress) for seed in range(arguments.seeds)
         ]
@@ -66,23 +70,18 @@ def _copy(run: Run, seed: int) -> Run:
     if not seed:
         return run
     root = run.root.with_name(f"{run.root.name}-seed{seed}")
-    if not root.exists():
-        with atomic_folder(root) as temporary:
-            shutil.copytree(run.float_dir, temporary / "float")
-            for file in (run.config_file, run.manifest_file):
-                shutil.copy2(file, temporary / file.name)
-    copy = Run.open(root)
-    pipeline.update_config(copy, [f"qat.seed={seed}"])
+    copy = Run.open(root) if root.exists() else run.fork(root)
+    update_config(copy, [f"qat.seed={seed}"])
     return copy
 
 
-def quantize_and_measure(run: Run, progress: Progress) -> AnyMetrics:
-    pipeline.run_qat(run, progress)
-    pipeline.run_export(run, FORMATS, progress)
-    return pipeline.run_evaluate(run, progress=progress)
+def quantize_and_measure(run: Run, progress: Any) -> DetectionMetrics:
+    run_qat(run, progress)
+    run_export(run, FORMATS, progress)
+    return run_evaluate(run, progress=progress)
 
 
-def table(metrics: list[AnyMetrics]) -> str:
+def table(metrics: list[DetectionMetrics]) -> str:
     lines = ["| model | VOC07 mAP, each seed | mean ± spread | 95 % interval (seed 0) | bytes |"]
     lines.append("|---|---|---|---|---|")
     for number, row in enumerate(metrics[0].variants):
@@ -94,11 +93,10 @@ def table(metrics: list[AnyMetrics]) -> str:
     return "\n".join(lines)
 
 
-def package(run: Run, metrics: AnyMetrics) -> None:
+def package(run: Run, metrics: DetectionMetrics) -> None:
     """Copy model and contract into the package; the contract gets the figures."""
-    target = FOLDER / f"{DEFAULT_MODEL}.tflite"
-    with atomic_path(target) as temporary:
-        shutil.copyfile(run.model_file, temporary)
+    target = find_model(MODEL)
+    shutil.copyfile(run.model_file, target)
     row = metrics.variant("uint8_tflite")
     assert row is not None
     keys = {"pictures", "map_voc07", "map_voc07_interval", "map_voc10", "coco"}

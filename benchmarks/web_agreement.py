@@ -18,11 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from quantdet import Detector, predict_to_folder
 from quantdet.boxes import iou_matrix
-from quantdet.runtime.detector import Detector
-from quantdet.runtime.predict import predict_to_folder
-from quantdet.runtime.preprocess import read_image
-from quantdet.runtime.pretrained import find_model
+from quantdet.runtime import find_model, read_image
 from web_driver import chromium, look_at, open_page, saved_results, served
 
 THRESHOLD = 0.05

@@ -1,4 +1,5 @@
-"""Write what follows from the code: configuration.md (its tables), cli.md, api.md, schemas/*.json.
+"""Write what follows from the code: configuration.md (its tables), cli.md, api.md, schemas/*.json,
+and the ``__init__.pyi`` of packages whose names are loaded on first use.
 
     python docs/reference.py
 
@@ -7,32 +8,35 @@ A test fails when a page is not what this writes.
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import typer
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
-import quantdet
-import quantdet.quant
-import quantdet.runtime
+from quantdet import Config
 from quantdet.cli import app
-from quantdet.config import Config
 from quantdet.presets import preset_names, preset_text
-from quantdet.results.analysis import Analysis
-from quantdet.results.data import DataFacts
-from quantdet.results.details import Details
-from quantdet.results.history import Epochs
-from quantdet.results.metrics import DetectionMetrics, LocalizerMetrics
-from quantdet.results.part import Part
-from quantdet.results.verification import Verification
+from quantdet.results import (
+    Analysis,
+    DataFacts,
+    Details,
+    DetectionMetrics,
+    Epochs,
+    LocalizerMetrics,
+    Verification,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,8 +44,16 @@ else:
     import tomli as tomllib
 
 DOCS = Path(__file__).parent
+SOURCE = DOCS.parent / "src"
+# Where public names are; whatever docs, examples and benchmarks import is one of theirs.
+FACES = (
+    "quantdet",
+    *("quantdet.data", "quantdet.models", "quantdet.train", "quantdet.quant", "quantdet.export"),
+    *("quantdet.runtime", "quantdet.evaluate", "quantdet.results", "quantdet.boxes"),
+    *("quantdet.errors", "quantdet.presets", "quantdet.cli"),
+)
 KEYS = re.compile(r"(<!-- keys: .*? -->\n).*?(<!-- end -->)", re.DOTALL)
-SCHEMAS: dict[str, type[Part]] = {
+SCHEMAS: dict[str, type[BaseModel]] = {
     "metrics-detector": DetectionMetrics,
     "metrics-localizer": LocalizerMetrics,
     "details": Details,
@@ -60,7 +72,7 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """Return file name → text."""
+    """Return file name, seen from this folder → text."""
     configuration = (DOCS / "configuration.md").read_text("utf-8")
     keys = "\n".join(configuration_tables())
     return {
@@ -68,10 +80,11 @@ def pages() -> dict[str, str]:
         "cli.md": "\n".join(command_line()),
         "api.md": "\n".join(public_names()),
         **{f"schemas/{name}.json": _schema(kind) for name, kind in SCHEMAS.items()},
+        **{f"../src/{name}": text for name, text in stubs().items()},
     }
 
 
-def _schema(kind: type[Part]) -> str:
+def _schema(kind: type[BaseModel]) -> str:
     return json.dumps(kind.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -157,31 +170,104 @@ def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", command
 
 
+def stubs() -> dict[str, str]:
+    """Return file name, seen from the source folder → what type checkers read of a lazy package."""
+    packages = {name: importlib.import_module(name) for name in FACES}
+    return {
+        f"{name.replace('.', '/')}/__init__.pyi": _stub(package)
+        for name, package in packages.items()
+        if hasattr(package, "_PUBLIC")
+    }
+
+
+def _stub(package: ModuleType) -> str:
+    modules: dict[str, list[str]] = {}
+    for name in sorted(package._PUBLIC):
+        modules.setdefault(package._PUBLIC[name], []).append(name)
+    lines = ["# Written by docs/reference.py: the names of __init__.py, for type checkers."]
+    for module, names in sorted(modules.items()):
+        line = f"from {module} import {', '.join(names)}"
+        lines += [line] if len(line) <= 100 else [f"from {module} import (", *_rows(names), ")"]
+    lines += ["", *(["__version__: str"] if "__version__" in package.__all__ else [])]
+    lines += ["__all__ = [", *(f'    "{name}",' for name in package.__all__), "]", ""]
+    return "\n".join(lines)
+
+
+def _rows(names: list[str]) -> list[str]:
+    return [f"    {name}," for name in names]
+
+
 def public_names() -> Iterator[str]:
-    """Yield the lines about every public name: signature and docstring."""
+    """Yield the lines about every public name: signature, docstring, and where it is used."""
     yield from ("# Python", "", "Written by `docs/reference.py` from `__all__` of the packages.")
     yield "Names are loaded on first use; `import quantdet` needs neither TensorFlow nor Keras."
-    for package in (quantdet, quantdet.quant, quantdet.runtime):
-        yield from ("", f"# {package.__name__}")
-        if package is not quantdet:
-            yield from ("", inspect.getdoc(package) or "")
+    yield "[python.md](python.md) shows them at work; the tests run it."
+    examples, first = _examples(), dict[int, str]()
+    for face in FACES:
+        package = importlib.import_module(face)
+        yield from ("", f"# {face}")
+        if face != "quantdet":
+            yield from ("", _text(inspect.getdoc(package) or ""))
         for name in package.__all__:
-            yield from _public_name(package, name)
+            value = getattr(package, name)
+            if id(value) in first:
+                yield from ("", f"`{name}`: see [{first[id(value)]}](#{name.lower()}).")
+            elif name != "__version__":
+                first[id(value)] = face
+                yield from (*_public_name(package, name), *_example(name, examples))
     yield ""
+
+
+def _examples() -> dict[str, str]:
+    """Return section of python.md → its code."""
+    parts = re.split(r"^## (.*)$", (DOCS / "python.md").read_text("utf-8"), flags=re.MULTILINE)
+    return {
+        title: "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+        for title, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def _example(name: str, examples: Mapping[str, str]) -> Iterator[str]:
+    for title, code in examples.items():
+        if re.search(rf"\b{name}\b", code):
+            yield from ("", f"Example: [{title}](python.md#{title.lower().replace(' ', '-')}).")
+            return
+
+
+def _text(docstring: str) -> str:
+    """Return a docstring as Markdown, roles of Sphinx as code."""
+    return re.sub(r":\w+:`([^`]*)`", r"`\1`", docstring).replace("``", "`")
 
 
 def _public_name(package: Any, name: str) -> Iterator[str]:
     value = getattr(package, name)
-    if isinstance(value, str):
-        return
     yield from ("", f"## {name}", "")
-    if isinstance(value, Mapping):
-        yield f"Table: {', '.join(f'`{_key(key)}`' for key in value)}."
+    if not inspect.isclass(value) and not inspect.isfunction(value):
+        yield from _constant(package, name, value)
         return
-    yield from ("```python", _signature(name, value), "```", "")
+    # "py", because a signature is no code that runs.
+    yield from ("```py", _signature(name, value), "```", "")
     yield from ("```text", inspect.getdoc(value) or "", "```")
     if inspect.isclass(value) and not issubclass(value, Exception):
         yield from _methods(value)
+
+
+def _constant(package: Any, name: str, value: Any) -> Iterator[str]:
+    yield _text(_words_below(getattr(package, "_PUBLIC", {}).get(name, package.__name__), name))
+    if isinstance(value, Mapping):
+        yield from ("", f"Keys: {', '.join(f'`{_key(key)}`' for key in value)}.")
+    elif isinstance(value, tuple):
+        yield from ("", f"`{value}`")
+
+
+def _words_below(module: str, name: str) -> str:
+    """Return the string that stands below the assignment of a constant."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    for assigned, below in pairwise(tree.body):
+        target = getattr(assigned, "target", None) or getattr(assigned, "targets", [None])[0]
+        if getattr(target, "id", "") == name and isinstance(below, ast.Expr):
+            return " ".join(ast.literal_eval(below.value).split())
+    raise SystemExit(f"{module}.{name}: has no string below it that says what it is")
 
 
 def _key(key: Any) -> str:

@@ -11,9 +11,8 @@ from typing import Any
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from quantdet.quant.litert.run import run_content
-from quantdet.quant.litert_file import read_litert
-from quantdet.quant.noise import decibels, energy
+from quantdet.quant import run_litert, sqnr_db
+from quantdet.runtime import Engine
 
 
 def write_converter_file(model: Any, pictures: NDArray[Any], path: Path) -> None:
@@ -45,7 +44,6 @@ def converter_db(
         path: where the file may be written.
     """
     write_converter_file(model, calibration, path)
-    (name,) = read_litert(path).inputs
-    (found,) = run_content(path.read_bytes(), {name: compared}).values()
-    wanted = model.predict(compared, verbose=0)
-    return decibels(energy(wanted), energy(found - wanted))
+    name = Engine(path).input.name
+    (found,) = run_litert(path.read_bytes(), {name: compared}).values()
+    return sqnr_db(model.predict(compared, verbose=0), found)

@@ -16,11 +16,8 @@ from converter_ptq import write_converter_file
 from numpy.typing import NDArray
 from realistic import as_taken, draw_inputs, set_realistic_weights
 
-from quantdet.errors import QuantdetError
-from quantdet.export.integer import export_integer
-from quantdet.quant.exact import ExactModel
-from quantdet.quant.freezing import freeze
-from quantdet.quant.prepare import prepare_qat
+from quantdet import QuantdetError, export_integer, prepare_qat
+from quantdet.quant import ExactModel, freeze
 
 # From bad to good; "unbuilt" is a fault of this benchmark, not of the quantizer.
 VERDICTS = ("unbuilt", "traceback", "wrong", "late", "refused", "pass")

@@ -19,13 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from quantdet import Detector, Run
 from quantdet.boxes import iou_pairs
-from quantdet.data.cache import build_cache
-from quantdet.data.configured import load_configured
-from quantdet.evaluate.judge import EvaluationSet
-from quantdet.evaluate.tasks import find_judge
-from quantdet.runs import Run
-from quantdet.runtime.detector import Detector
+from quantdet.evaluate import EvaluationSet, open_judge
 
 FACTORS = np.arange(0.8, 1.61, 0.05)
 REFERENCE = "float-0"
@@ -35,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bench", type=Path, help="folder that compare.py wrote with --out")
     arguments = parser.parse_args()
-    test = test_set(Run.open(arguments.bench / REFERENCE))
+    test = open_judge(Run.open(arguments.bench / REFERENCE)).test
     truth = np.array([item.boxes_xyxy[0] for item in test.truths])
     reference = iou_pairs(boxes_of(arguments.bench / REFERENCE, test), truth)
     print(
@@ -64,15 +60,6 @@ def print_row(folder: Path, test: EvaluationSet, truth: np.ndarray, reference: n
         f"{area(boxes, test).mean():.3f} | {factor:.2f} | {best:.3f} |",
         flush=True,
     )
-
-
-def test_set(run: Run) -> EvaluationSet:
-    config = run.load_config()
-    labels = tuple(run.manifest()["train"]["identity"]["labels"])
-    split = config.data.test_split
-    samples = load_configured(config.data, labels, (split,)).splits[split]
-    cache = build_cache(samples, (config.model.input_size,) * 2, config.data.cache_dir)
-    return find_judge(config, labels, cache).test
 
 
 def boxes_of(folder: Path, test: EvaluationSet) -> np.ndarray:

@@ -28,15 +28,12 @@ from compare import RIVALS, slug, spread
 from environments import make_environment
 from exchange import Pictures, write_job
 
-from quantdet import pipeline
-from quantdet.data.sample import Dataset, Sample
-from quantdet.evaluate.latency import host
-from quantdet.export.baselines import export_ptq
-from quantdet.quant.fold import fold_batch_norm
-from quantdet.quant.saved import load_keras
-from quantdet.runs import Run
-from quantdet.runtime.engine import Engine
-from quantdet.runtime.preprocess import read_image, resize
+from quantdet import Run
+from quantdet.data import Dataset, Sample, load_configured
+from quantdet.evaluate import host
+from quantdet.export import export_ptq
+from quantdet.quant import fold_batch_norm, load_keras
+from quantdet.runtime import Engine, read_image, resize, to_real
 
 SIZE, SMALLEST = 96, 24
 FLOAT_EPOCHS, FLOAT_RATE = 8, 1e-4
@@ -64,7 +61,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     run = Run.open(arguments.run)
-    data = pipeline.load_configured(run.load_config().data)
+    data = load_configured(run.load_config().data)
     out = arguments.out / "classifier"
     test_x, test_y = objects(data, run.load_config().data.test_split)
     jobs = [make_job(run, data, out, seed) for seed in range(arguments.seeds)]
@@ -130,12 +127,8 @@ def train_float(source: Any, x: np.ndarray, y: np.ndarray, classes: int) -> Any:
             layer.trainable = False
     loss = {"scores": "sparse_categorical_crossentropy"}
     model.compile(keras.optimizers.Adam(FLOAT_RATE), loss=loss, jit_compile=False)
-    model.fit(real(x), {"scores": y}, epochs=FLOAT_EPOCHS, batch_size=BATCH, verbose=2)
+    model.fit(to_real(x), {"scores": y}, epochs=FLOAT_EPOCHS, batch_size=BATCH, verbose=2)
     return model
-
-
-def real(pixels: np.ndarray) -> np.ndarray:
-    return ((pixels.astype(np.float32) - 128) / 127.5).astype(np.float32)
 
 
 def signed(pixels: np.ndarray) -> np.ndarray:
@@ -144,7 +137,7 @@ def signed(pixels: np.ndarray) -> np.ndarray:
 
 def converter_ptq(job: Path, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     with np.load(job / "calibration.npz") as file:
-        calibration = real(file["x"])
+        calibration = to_real(file["x"])
     path = job / "converter-ptq.tflite"
     start = time.perf_counter()
     if not path.exists():
@@ -167,7 +160,7 @@ def measured(
 
 def judged(path: Path, x: np.ndarray, y: np.ndarray, **more: float) -> dict[str, Any]:
     engine = Engine(path, num_threads=2)
-    inputs = {"float32": real, "int8": signed, "uint8": np.asarray}[engine.input.dtype](x)
+    inputs = {"float32": to_real, "int8": signed, "uint8": np.asarray}[engine.input.dtype](x)
     answers = [next(iter(engine.run(picture[None]).values())).argmax() for picture in inputs]
     accuracy = float((np.array(answers) == y).mean())
     return {"top1": 100 * accuracy, "bytes": path.stat().st_size, **more}

@@ -33,14 +33,20 @@ import numpy as np
 from environments import make_environment
 from exchange import Pictures, write_job
 
-from quantdet import pipeline
-from quantdet.config import load_config
-from quantdet.evaluate.latency import benchmark, host
-from quantdet.export.contract import write_contract
-from quantdet.quant.saved import load_keras
-from quantdet.runs import Run
-from quantdet.train.float_stage import build_task
-from quantdet.train.qat_stage import calibration_pictures
+from quantdet import (
+    Run,
+    benchmark,
+    load_config,
+    run_evaluate,
+    run_export,
+    run_qat,
+    update_config,
+)
+from quantdet.data import load_configured
+from quantdet.evaluate import host
+from quantdet.export import write_contract
+from quantdet.quant import load_keras
+from quantdet.train import build_task, calibration_pictures
 
 RIVALS = Path(__file__).parent / "rivals"
 LATENCY_TURNS = 5
@@ -159,7 +165,7 @@ def measured(make: Make, folder: Path, seed: int) -> dict[str, Any]:
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
         figures = make(folder, seed)
-        metrics = pipeline.run_evaluate(Run.open(folder), parity_pictures=0)
+        metrics = run_evaluate(Run.open(folder), parity_pictures=0)
         row = metrics.variant("uint8_tflite")
         assert row is not None
         done.write_text(json.dumps({**figures, **row.model_dump(mode="json")}, indent=1))
@@ -169,21 +175,17 @@ def measured(make: Make, folder: Path, seed: int) -> dict[str, Any]:
 
 def copy_run(source: Run, folder: Path, overrides: list[str]) -> Run:
     """Return a run with the float model of ``source``, to be quantized in its own way."""
-    folder.mkdir(parents=True)
+    run = source.fork(folder)
     # Every quantizer sees the pictures as they are.
-    plain = load_config(source.config_file, overrides=['train.augment="none"'])
-    plain.save(folder / source.config_file.name)
-    shutil.copy(source.manifest_file, folder)
-    shutil.copytree(source.float_dir, folder / "float")
-    run = Run.open(folder)
-    pipeline.update_config(run, overrides)
+    load_config(run.config_file, overrides=['train.augment="none"']).save(run.config_file)
+    update_config(run, overrides)
     return run
 
 
 def baseline(source: Run, folder: Path, kind: str, seed: int = 0) -> dict[str, Any]:
     run = copy_run(source, folder, [f"qat.seed={seed}"])
     start = time.perf_counter()
-    (path,) = pipeline.run_export(run, (kind,))
+    (path,) = run_export(run, (kind,))
     seconds = time.perf_counter() - start
     adopt(run, path)
     return {"train_seconds": 0.0, "convert_seconds": seconds}
@@ -211,8 +213,8 @@ def ours(source: Run, folder: Path, seed: int, overrides: list[str]) -> dict[str
         f"qat.distill={bench.distill}",
     ]
     run = copy_run(source, folder, [*shared, *overrides])
-    pipeline.run_qat(run)
-    pipeline.run_export(run)
+    run_qat(run)
+    run_export(run)
     manifest = run.manifest()
     return {
         "train_seconds": manifest["qat"]["seconds"],
@@ -226,14 +228,13 @@ def adopt(run: Run, file: Path) -> None:
     run.export_dir.mkdir(exist_ok=True)
     if file.resolve() != run.model_file.resolve():
         shutil.copy(file, run.model_file)
-    labels = tuple(run.manifest()["train"]["identity"]["labels"])
-    write_contract(run.model_file, run.load_config(), labels, "")
+    write_contract(run.model_file, run.load_config(), run.labels(), "")
 
 
 def write_run_job(run: Run, job: Path, epochs: int | None = None) -> None:
     """Write the job of a run: its pictures, its float model, its seed and rate."""
     config, bench = run.load_config(), bench_of(run)
-    task = build_task(config, pipeline.load_configured(config.data))
+    task = build_task(config, load_configured(config.data))
     indices = np.arange(len(task.train))
     pictures = Pictures(
         pixels(task.train.pictures(indices)),

@@ -17,12 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
-from quantdet.export.baselines import export_float
-from quantdet.quant.affine import affine_layer, scale_and_shift
-from quantdet.quant.fold import fold_affine_before
-from quantdet.quant.graph import Graph, Node, build_model
-from quantdet.quant.litert.convert import output_names
-from quantdet.quant.reader import read_graph
+from quantdet.export import export_float
+from quantdet.quant import Graph, Node, build_model, fold_affine_before, read_graph
 
 _CONV = (
     "kernel_size",
@@ -112,7 +108,7 @@ def write_net(model: Any, folder: Path) -> None:
         "name": model.name,
         "input": {"tensor": graph.inputs[0], "shape": list(graph.input_templates[0].shape[1:])},
         "nodes": [_describe(node, names[id(node.layer)]) for node in graph.nodes],
-        "outputs": output_names(graph),
+        "outputs": _output_names(graph),
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "net.json").write_text(json.dumps(net, indent=1))
@@ -128,6 +124,13 @@ def write_net(model: Any, folder: Path) -> None:
     np.savez(folder / "reference.npz", **_reference(model, graph))
 
 
+def _output_names(graph: Graph) -> dict[str, int]:
+    """Return output name → tensor, by the names that a .tflite has."""
+    if isinstance(graph.outputs, dict):
+        return dict(graph.outputs)
+    return {f"output_{i}": tensor for i, tensor in enumerate(graph.output_ids)}
+
+
 def _without_normalization(graph: Graph) -> Graph:
     """Write Normalization as the 1x1 depthwise convolution that we quantize, too.
 
@@ -139,7 +142,12 @@ def _without_normalization(graph: Graph) -> Graph:
 def _as_depthwise(node: Node, shape: tuple[int | None, ...]) -> Node:
     if not isinstance(node.layer, keras.layers.Normalization):
         return node
-    layer = affine_layer(node.layer.name, shape, *scale_and_shift(node.layer))
+    layer = keras.layers.DepthwiseConv2D(1, name=node.layer.name)
+    layer.build(shape)
+    mean, variance = (np.ravel(values) for values in (node.layer.mean, node.layer.variance))
+    scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
+    kernel, bias = layer.get_weights()
+    layer.set_weights([np.full(kernel.size, scale).reshape(kernel.shape), bias - mean * scale])
     return replace(node, layer=layer)
 
 
@@ -190,5 +198,5 @@ def _reference(model: Any, graph: Graph) -> dict[str, Any]:
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     outputs = model((pixels.astype(np.float32) - 128) / 127.5, training=False)
     values = dict(zip(graph.output_ids, keras.tree.flatten(outputs), strict=True))
-    named = {f"y_{name}": values[tensor] for name, tensor in output_names(graph).items()}
+    named = {f"y_{name}": values[tensor] for name, tensor in _output_names(graph).items()}
     return {"x": pixels} | {name: keras.ops.convert_to_numpy(y) for name, y in named.items()}

@@ -23,8 +23,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from compare import RIVALS, write_run_job
 from environments import make_environment
 
-from quantdet.evaluate.latency import host
-from quantdet.runs import Run
+from quantdet import Run
+from quantdet.evaluate import host
 
 FIGURES = {
     "images_per_second": "images/s",

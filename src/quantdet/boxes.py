@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["decode_boxes", "encode_boxes", "iou_matrix", "iou_pairs"]
+
 Boxes = NDArray[np.float32]
 
 

@@ -286,9 +286,9 @@ class Config(_Section):
         """Return the configuration as TOML; absent values are left out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the configuration to ``path`` in one step."""
-        write_text(path, self.to_toml())
+        write_text(Path(path), self.to_toml())
 
 
 def load_config(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple, overload
@@ -47,12 +47,15 @@ class Detections:
         scores: float32 (N,), in [0, 1].
         class_ids: int64 (N,), index into ``labels`` (background is not a label).
         labels: class names in contract order.
+        draw: gives a PNG of the picture with the boxes of such detections, for notebooks; it, or
+            what it gives, is None where the picture is not known.
     """
 
     boxes_xyxy: Boxes
     scores: NDArray[np.float32]
     class_ids: NDArray[np.int64]
     labels: tuple[str, ...] = field(default=())
+    draw: Callable[[Detections], bytes | None] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""
@@ -80,7 +83,11 @@ class Detections:
                 self._name(class_id), class_id, float(self.scores[which]), (x1, y1, x2, y2)
             )
         return Detections(
-            self.boxes_xyxy[which], self.scores[which], self.class_ids[which], self.labels
+            self.boxes_xyxy[which],
+            self.scores[which],
+            self.class_ids[which],
+            self.labels,
+            self.draw,
         )
 
     def __iter__(self) -> Iterator[Detection]:
@@ -90,6 +97,14 @@ class Detections:
         shown = [f"{item.label} {item.score:.2f}" for item in self[:_SHOWN]]
         more = ["…"] if len(self) > _SHOWN else []
         return f"Detections({len(self)}{': ' if shown else ''}{', '.join([*shown, *more])})"
+
+    def _repr_png_(self) -> bytes | None:
+        """Return what a notebook shows: the picture with these boxes, where it is known."""
+        return None if self.draw is None else self.draw(self)
+
+    def __reduce__(self) -> tuple[type[Detections], tuple[Any, ...]]:
+        # Another process does not know the picture.
+        return Detections, (self.boxes_xyxy, self.scores, self.class_ids, self.labels)
 
     @classmethod
     def empty(cls, labels: tuple[str, ...] = ()) -> Detections:

@@ -4,6 +4,17 @@ Every message names the file, line or field at fault and the remedy. The command
 them into exit code 2 without a traceback; anything else is a defect of quantdet (exit code 1).
 """
 
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DependencyError",
+    "ExportError",
+    "ModelError",
+    "QuantdetError",
+    "QuantizationError",
+    "QuantizationWarning",
+]
+
 
 class QuantdetError(Exception):
     """Base of all errors caused by input, configuration or environment."""

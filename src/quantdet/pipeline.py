@@ -24,12 +24,13 @@ from quantdet.data.contents import describe_contents, require_same
 from quantdet.data.facts import dataset_facts
 from quantdet.data.pictures import look_at_pictures
 from quantdet.data.sample import Dataset
-from quantdet.errors import ConfigError, DependencyError, ModelError, QuantdetError
+from quantdet.errors import ConfigError, DependencyError, QuantdetError
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
 from quantdet.progress import Progress, silent
 from quantdet.results.contents import Contents
 from quantdet.runs import Run
 from quantdet.runtime.contract import load_contract
+from quantdet.system.atomic import write_text
 from quantdet.system.log import written_log
 from quantdet.system.memory import release_memory
 from quantdet.system.quiet import quiet_stderr
@@ -87,6 +88,7 @@ def run_train(
         contents.save(run.pictures_file)
         watch = _watch(config, dataset, progress, callbacks)
         trained = stage(config, dataset, run.float_dir, watch)
+        _write_summary(trained.model, run.float_dir)
         entry.update(trained.summary, data_fingerprint=contents.fingerprint)
     return run
 
@@ -102,7 +104,9 @@ def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callba
         _log.info("Quantizing: %d epochs of training behind calibration", config.qat.epochs)
         watch = _watch(config, dataset, progress, callbacks)
         source = run.float_dir / "model.keras"
-        entry.update(stage(config, dataset, source, run.qat_dir, watch).summary)
+        quantized = stage(config, dataset, source, run.qat_dir, watch)
+        _write_summary(quantized.model, run.qat_dir)
+        entry.update(quantized.summary)
     return run
 
 
@@ -130,7 +134,9 @@ def run_export(
     return paths
 
 
-def export_model(model: Path, formats: Sequence[str], out: Path | None = None) -> list[Path]:
+def export_model(
+    model: Path | str, formats: Sequence[str], out: Path | str | None = None
+) -> list[Path]:
     """Write one .tflite with its contract in the formats that need nothing else.
 
     Args:
@@ -144,7 +150,8 @@ def export_model(model: Path, formats: Sequence[str], out: Path | None = None) -
             f"format {unknown[0]!r} is not made from a .tflite; give a run folder, or choose of "
             f"{', '.join(FILE_FORMATS)}"
         )
-    made = export_file_formats(model, formats, model.parent if out is None else out)
+    model = Path(model)
+    made = export_file_formats(model, formats, model.parent if out is None else Path(out))
     return [file for files in made.values() for file in files]
 
 
@@ -177,7 +184,9 @@ def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = si
     return metrics
 
 
-def evaluate_model(model: Path, data: DataConfig, progress: Progress = silent) -> DetectionMetrics:
+def evaluate_model(
+    model: Path | str, data: DataConfig, progress: Progress = silent
+) -> DetectionMetrics:
     """Measure one .tflite with its contract, whoever made it, on ``data.test_split``.
 
     Returns:
@@ -188,6 +197,7 @@ def evaluate_model(model: Path, data: DataConfig, progress: Progress = silent) -
     """
     from quantdet.evaluate.foreign import evaluate_file
 
+    model = Path(model)
     split = data.test_split
     dataset = load_configured(data, splits=(split,))
     measured = partial(progress, f"measure {model.name}")
@@ -234,7 +244,7 @@ def run_verify(
     run: Run,
     targets: Sequence[str] = (),
     pictures: int = VERIFY_PICTURES,
-    data: Path | None = None,
+    data: Path | str | None = None,
     progress: Progress = silent,
 ) -> Verification:
     """Take the integer model of a run through targets and compare it with fake-quantized Keras.
@@ -246,6 +256,9 @@ def run_verify(
         data: data set or folder of pictures; None takes the run's test split.
         progress: called with (phase, done, total).
 
+    Returns:
+        What ``quantdet verify`` prints. Saved as ``run.verify_file`` it is part of the report.
+
     Raises:
         QuantdetError: run, pictures or a name are wrong. What fails on a target is in the result.
     """
@@ -256,7 +269,7 @@ def run_verify(
     names = check_targets(targets)
     _, contract = load_checked(run.root)
     _import_keras_quietly()
-    paths = _test_pictures(run) if data is None else picture_files(data)
+    paths = _test_pictures(run) if data is None else picture_files(Path(data))
     chosen = read_pictures(paths, pictures, contract.input.size_hw)
     with _recorded(run, "verify") as entry:
         subject = run_subject(run, contract, chosen, progress)
@@ -266,8 +279,8 @@ def run_verify(
 
 
 def verify_model(
-    model: Path,
-    data: Path,
+    model: Path | str,
+    data: Path | str,
     targets: Sequence[str] = (),
     pictures: int = VERIFY_PICTURES,
     progress: Progress = silent,
@@ -281,8 +294,8 @@ def verify_model(
     from quantdet.verify.run import check_targets, verify_subject
 
     names = check_targets(targets)
-    model_file, contract = load_checked(model)
-    chosen = read_pictures(picture_files(data), pictures, contract.input.size_hw)
+    model_file, contract = load_checked(Path(model))
+    chosen = read_pictures(picture_files(Path(data)), pictures, contract.input.size_hw)
     tick = partial(progress, "reference kernels")
     subject = file_subject(model_file, contract, chosen, tick)
     return verify_subject(subject, names, progress)
@@ -366,7 +379,7 @@ def _save_config(run: Run, config: Config, contents: Contents | None) -> Run:
 def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list[Path]:
     """Write .tflite files of :data:`FORMATS`."""
     config = run.load_config()
-    labels = _labels(run)
+    labels = run.labels()
     paths = []
     _import_keras_quietly()
     from quantdet.export.contract import write_contract
@@ -402,7 +415,7 @@ def _thresholds(
     if run.model_file not in written and run.model_file.is_file():
         return contract_thresholds(load_contract(run.model_file))
     decides = run.model_file if run.model_file in written else written[0]
-    contract = describe_export(decides, config, _labels(run), "")
+    contract = describe_export(decides, config, run.labels(), "")
     return choose_thresholds(decides, contract, config, _load(config, run), progress)
 
 
@@ -425,7 +438,7 @@ def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], Any]
 
 def _load(config: Config, run: Run | None = None, splits: Sequence[str] | None = None) -> Dataset:
     """Load the data set; of an existing run with the labels that it was trained with."""
-    labels = None if run is None else _labels(run)
+    labels = None if run is None else run.labels()
     judged = judge_configured(config.data, labels, splits)
     if config.data.skip_bad:
         judged, _ = look_at_pictures(judged)
@@ -454,11 +467,12 @@ def _write_data_facts(run: Run, config: Config, dataset: Dataset) -> None:
     dataset_facts(replace(dataset, splits=splits)).save(run.data_file)
 
 
-def _labels(run: Run) -> tuple[str, ...]:
-    identity = run.manifest().get("train", {}).get("identity", {})
-    if "labels" not in identity:
-        raise ModelError(f"{run.root}: has no trained model; run `quantdet train` first")
-    return tuple(identity["labels"])
+def _write_summary(model: Any, folder: Path) -> None:
+    """Write the layers of a model as a text file, as Keras shows them."""
+    lines: list[str] = []
+    # Wide enough for names of quantizers; what does not fit would be broken into several lines.
+    model.summary(line_length=120, print_fn=lambda line, line_break=True: lines.append(line))
+    write_text(folder / "model.txt", "\n".join(lines) + "\n")
 
 
 def _watch(

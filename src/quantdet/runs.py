@@ -7,6 +7,7 @@ metrics.json, details.json, examples/, analysis.json, analysis.png, verify.json,
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +18,21 @@ from pydantic import BaseModel
 
 from quantdet.config import Config, load_config
 from quantdet.errors import ConfigError, ModelError, QuantdetError
-from quantdet.system.atomic import write_json
+from quantdet.system.atomic import atomic_folder, write_json
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Run:
-    """Paths and the manifest of one run folder. Nothing is created before it is written."""
+    """Paths and the manifest of one run folder. Nothing is created before it is written.
+
+    Args:
+        root: the folder; :meth:`open` checks that it is a run's.
+    """
 
     root: Path
+
+    def __init__(self, root: Path | str) -> None:
+        object.__setattr__(self, "root", Path(root))
 
     @property
     def config_file(self) -> Path:
@@ -152,6 +160,36 @@ class Run:
     def load_config(self) -> Config:
         """Return the configuration saved in the run folder."""
         return load_config(self.config_file)
+
+    def labels(self) -> tuple[str, ...]:
+        """Return the classes that the run was trained with, in the order of class ids.
+
+        Raises:
+            ModelError: the run has no trained model.
+        """
+        identity = self.manifest().get("train", {}).get("identity", {})
+        if "labels" not in identity:
+            raise ModelError(f"{self.root}: has no trained model; run `quantdet train` first")
+        return tuple(identity["labels"])
+
+    def fork(self, root: Path | str) -> Run:
+        """Return a new run with the configuration and the float model of this one.
+
+        So a float model is trained once and quantized in several ways.
+
+        Args:
+            root: a new or empty folder; it appears when it is complete.
+
+        Raises:
+            ModelError: the run has no trained model.
+            QuantdetError: ``root`` is not empty or cannot be written.
+        """
+        self.labels()
+        with atomic_folder(Path(root)) as folder:
+            shutil.copytree(self.float_dir, folder / self.float_dir.name)
+            shutil.copy2(self.config_file, folder)
+            write_json(folder / self.manifest_file.name, {"train": self.manifest()["train"]})
+        return Run(root)
 
     def manifest(self) -> dict[str, Any]:
         """Return the manifest, empty for a new run."""

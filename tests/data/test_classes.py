@@ -46,11 +46,11 @@ def test_unknown_classes_are_named(animals):
 
 
 def test_sources_are_joined_for_training_only(animals, tmp_path):
-    from quantdet.data.convert import convert
+    from quantdet.data.convert import convert_dataset
     from quantdet.data.dataset import load_dataset
 
     other = tmp_path / "other"
-    convert(load_dataset(animals.root), other, "coco")
+    convert_dataset(load_dataset(animals.root), other, "coco")
     extra = [{"root": other, "split": "test", "class_map": {"cat": "cow"}}]
     dataset = load(animals, extra=extra)
     assert classes(dataset) == [["cat", "dog"], ["cow"], ["cow"]]

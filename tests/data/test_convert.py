@@ -8,7 +8,7 @@ from PIL import Image
 
 from quantdet.data.cache import build_cache
 from quantdet.data.check import check_dataset
-from quantdet.data.convert import convert
+from quantdet.data.convert import convert_dataset
 from quantdet.data.dataset import load_dataset
 from quantdet.data.formats import FORMATS
 from quantdet.data.sample import Dataset, ObjectAnnotation, Sample
@@ -64,7 +64,7 @@ def test_formats_keep_what_they_can(dataset, tmp_path):
         ),
     }
     for name in FORMATS:
-        done = convert(dataset, tmp_path / name, name)
+        done = convert_dataset(dataset, tmp_path / name, name)
         assert done.pictures == len(KINDS)
         assert done.objects_left_out == (6 if name == "yolo" else 0)
         again = load_dataset(tmp_path / name, labels=LABELS)
@@ -87,7 +87,7 @@ def test_formats_keep_what_they_can(dataset, tmp_path):
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_odd_pictures_pass_check_cache_and_show(dataset, tmp_path, name):
     root = tmp_path / name
-    convert(dataset, root, name)
+    convert_dataset(dataset, root, name)
     result = check_dataset(root)
     assert result.ok, result.errors
     assert {f.code for f in result.findings} == {"exif_rotation"}
@@ -99,7 +99,7 @@ def test_odd_pictures_pass_check_cache_and_show(dataset, tmp_path, name):
 
 
 def test_voc_files_do_not_name_the_folder_they_were_made_in(dataset, tmp_path):
-    convert(dataset, tmp_path / "voc", "voc")
+    convert_dataset(dataset, tmp_path / "voc", "voc")
     files = list((tmp_path / "voc" / "Annotations").glob("*.xml"))
     assert files
     assert all("<folder />" in file.read_text("utf-8") for file in files)
@@ -109,7 +109,7 @@ def test_chain_of_formats_comes_back(dataset, tmp_path):
     """VOC → COCO → VOC loses nothing, and class ids stay in order."""
     current = dataset
     for step, name in enumerate(("voc", "coco", "voc")):
-        convert(current, tmp_path / str(step), name)
+        convert_dataset(current, tmp_path / str(step), name)
         current = load_dataset(tmp_path / str(step), labels=LABELS)
     first = load_dataset(tmp_path / "0", labels=LABELS)
     assert [s.objects for s in current.splits["trainval"]] == [
@@ -120,7 +120,7 @@ def test_chain_of_formats_comes_back(dataset, tmp_path):
 def test_pictures_of_one_name_in_two_folders_stay_apart(dataset, tmp_path):
     a, b = (odd_picture(tmp_path / side / "same.png", "grey") for side in "ab")
     splits = {"train": (Sample("same", a, (60, 80)),), "val": (Sample("same", b, (60, 80)),)}
-    convert(Dataset(tmp_path, LABELS, splits), tmp_path / "out", "voc")
+    convert_dataset(Dataset(tmp_path, LABELS, splits), tmp_path / "out", "voc")
     again = load_dataset(tmp_path / "out", labels=LABELS)
     assert [s.image_id for s in again.splits["train"]] == ["same"]
     assert [s.image_id for s in again.splits["val"]] == ["val_same"]
@@ -130,10 +130,10 @@ def test_nothing_is_overwritten_and_nothing_half_remains(dataset, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("x")
     with pytest.raises(QuantdetError, match="full: is not empty, and nothing is overwritten"):
-        convert(dataset, tmp_path / "full", "coco")
+        convert_dataset(dataset, tmp_path / "full", "coco")
     with pytest.raises(ConfigError, match="format 'kitti' is unknown; choose one of voc, coco"):
-        convert(dataset, tmp_path / "new", "kitti")
+        convert_dataset(dataset, tmp_path / "new", "kitti")
     gone = Sample("gone", tmp_path / "gone.jpg", (60, 80))
     with pytest.raises(QuantdetError, match=r"gone\.jpg: not found"):
-        convert(Dataset(tmp_path, LABELS, {"train": (gone,)}), tmp_path / "new", "coco")
+        convert_dataset(Dataset(tmp_path, LABELS, {"train": (gone,)}), tmp_path / "new", "coco")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]

@@ -20,7 +20,7 @@ from quantdet.export.file_formats import export_file_formats
 from quantdet.export.metadata import embed_contract
 from quantdet.export.source import ModelSource
 from quantdet.runtime.contract import load_contract
-from quantdet.runtime.decode import decode
+from quantdet.runtime.decoders import decode
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.preprocess import quantize_input, read_image, resize
 from quantdet.runtime.pretrained import pretrained_file

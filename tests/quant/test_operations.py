@@ -16,7 +16,7 @@ from quantdet.errors import ExportError, QuantizationError
 from quantdet.quant.freezing import freeze
 from quantdet.quant.judge import compare_with_float
 from quantdet.quant.litert.flatbuffer import pack_model, read_model
-from quantdet.quant.litert.run import run_content
+from quantdet.quant.litert.run import run_litert
 from quantdet.quant.litert.writer import integer_content
 from quantdet.quant.match import match_graph
 from quantdet.quant.prepare import prepare_qat
@@ -134,7 +134,7 @@ def test_the_file_computes_what_keras_computes(name):
     model, x = net(build)
     prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
     assert compare_with_float(model, prepared, x).worst_db >= least
-    found = run_content(integer_content(prepared), {"image": x})["output_0"]
+    found = run_litert(integer_content(prepared), {"image": x})["output_0"]
     assert sqnr_db(model.predict(x, verbose=0), found) >= least
 
 
@@ -225,7 +225,7 @@ def test_twins_of_one_kernel_are_told_apart(kernel, bias):
         values = np.float32([0.3, -0.2, 0.5]) + bias * number
         model.get_layer(f"twin_{number}").set_weights([weights, values])
     prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
-    found = run_content(integer_content(prepared), {"image": x})
+    found = run_litert(integer_content(prepared), {"image": x})
     for number, wanted in enumerate(model.predict(x, verbose=0)):
         assert sqnr_db(wanted, found[f"output_{number}"]) > 30
 
@@ -250,5 +250,5 @@ def test_equal_biases_keep_their_values():
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel * [1.0, 2.0, 4.0, 8.0], np.ones_like(bias)])
     prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
-    found = run_content(integer_content(prepared), {"image": x})["output_0"]
+    found = run_litert(integer_content(prepared), {"image": x})["output_0"]
     assert sqnr_db(model.predict(x, verbose=0), found) > 30

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import TensorSpec
-from quantdet.runtime.decode import DECODERS, decode, dequantize
+from quantdet.runtime.decoders import DECODERS, decode, dequantize
 from quantdet.runtime.raw import output_specs
 from tests.runtime.helpers import plain_contract
 

@@ -13,7 +13,7 @@ from quantdet.errors import ModelError
 from quantdet.runtime import decode_ssd
 from quantdet.runtime.anchors import anchor_boxes, ssd_anchor_maps
 from quantdet.runtime.contract import AnchorMap, Contract, DecoderSpec, InputSpec, TensorSpec
-from quantdet.runtime.decode import decode, dequantize
+from quantdet.runtime.decoders import decode, dequantize
 
 MAPS = (
     AnchorMap(rows=3, cols=3, shapes_hw=((0.3, 0.3), (0.2, 0.5))),

@@ -1,3 +1,4 @@
+import io
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ from PIL import Image
 from quantdet.errors import ConfigError, DataError, ModelError
 from quantdet.runtime.contract import contract_path
 from quantdet.runtime.detector import Detector
+from quantdet.runtime.draw import draw_detections
 from quantdet.runtime.preprocess import resize
 from tests.runtime.helpers import LABELS, NAMES, SIZE, make_contract, solid
 
@@ -238,3 +240,13 @@ def test_a_device_needs_no_training_package(model, tmp_path, red):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["['red']", "[]"]
     assert done.stderr == ""
+
+
+def test_what_was_found_shows_itself_on_its_picture(models, tmp_path):
+    detector = Detector(str(models["ssd-uint8"]))
+    picture = squares()
+    Image.fromarray(picture).save(tmp_path / "squares.png")
+    found = detector.predict(str(tmp_path / "squares.png"))
+    shown = np.asarray(Image.open(io.BytesIO(found._repr_png_())))
+    np.testing.assert_array_equal(shown, draw_detections(picture, found))
+    assert found[:1]._repr_png_() == detector.predict(picture)[:1]._repr_png_()

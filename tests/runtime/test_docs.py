@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quantdet.runtime.contract import Contract, DecoderSpec, InputSpec
-from quantdet.runtime.decode import DECODERS
+from quantdet.runtime.decoders import DECODERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "contract.md"
 

@@ -5,7 +5,7 @@ import pytest
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import TensorSpec
-from quantdet.runtime.decode import decode
+from quantdet.runtime.decoders import decode
 from tests.runtime.helpers import plain_contract
 
 SIZE = (100, 200)

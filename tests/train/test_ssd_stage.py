@@ -19,7 +19,7 @@ from quantdet.export.integer import export_integer
 from quantdet.models.targets import PictureObjects
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.prepare import prepare_qat
-from quantdet.runtime.decode import decode
+from quantdet.runtime.decoders import decode
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.engine import Engine
 from quantdet.stages.validate import find_validator

@@ -1,15 +1,20 @@
+import io
 import json
+import pickle
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from quantdet.boxes import as_boxes
 from quantdet.detections import Detections
 from quantdet.errors import DependencyError
+from quantdet.runtime.picture import drawer
 
 
 def make(scores, class_ids=None, labels=("cat", "dog")):
@@ -116,3 +121,29 @@ def test_supervision(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(DependencyError, match="pip install supervision"):
         found.to_supervision()
+
+
+def test_a_notebook_shows_the_picture(tmp_path):
+    pixels = np.full((40, 60, 3), 200, np.uint8)
+    image = Image.fromarray(pixels)
+    file = tmp_path / "grey.png"
+    image.save(file)
+    found = replace(make([0.9, 0.8]), draw=drawer(pixels))
+    for known in (file, str(file), image):
+        assert replace(found, draw=drawer(known))._repr_png_() == found._repr_png_()
+    shown = np.asarray(Image.open(io.BytesIO(found._repr_png_())))
+    assert shown.shape == pixels.shape
+    assert (shown != 200).any()
+    assert found[found.scores > 0.85]._repr_png_() != found._repr_png_()
+
+
+def test_without_a_picture_a_notebook_shows_the_line(tmp_path):
+    assert make([0.9])._repr_png_() is None
+    gone = replace(make([0.9]), draw=drawer(np.zeros((4, 4, 3), np.uint8)))
+    assert gone._repr_png_() is None, "detections keep no picture in memory"
+    assert replace(gone, draw=drawer(tmp_path / "removed.png"))._repr_png_() is None
+
+
+def test_detections_travel_to_other_processes():
+    found = replace(make([0.9, 0.8], [0, 1]), draw=drawer(np.zeros((4, 4, 3), np.uint8)))
+    assert pickle.loads(pickle.dumps(found)).to_list() == found.to_list()

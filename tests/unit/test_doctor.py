@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from quantdet import __version__
 from quantdet.cli import doctor
 
 
@@ -38,6 +39,10 @@ def test_any_name_of_a_program_will_do(monkeypatch):
     assert programs["gcc"]["path"] == "/usr/bin/clang"
     assert programs["gcc"]["install"] is None
     assert programs["npm"]["path"] is None
+
+
+def test_doctor_names_itself():
+    assert doctor.render(doctor.examine()).startswith(f"quantdet {__version__}, Python ")
 
 
 def test_versions_of_what_is_there():

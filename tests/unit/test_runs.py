@@ -86,3 +86,37 @@ def test_broken_manifest_is_named(tmp_path, content):
     run.manifest_file.write_bytes(content)
     with pytest.raises(QuantdetError, match=r"manifest\.json: not readable as JSON"):
         run.manifest()
+
+
+@pytest.fixture
+def trained(tmp_path):
+    run = Run.create(tmp_path / "run", Config())
+    run.float_dir.mkdir()
+    (run.float_dir / "model.keras").write_bytes(b"trained")
+    run.record("train", {"identity": {"labels": ["car", "boat"]}})
+    run.record("qat", {"kept": "trained"})
+    return run
+
+
+def test_labels_are_those_of_the_training(trained, tmp_path):
+    assert trained.labels() == ("car", "boat")
+    with pytest.raises(ModelError, match="quantdet train"):
+        Run.create(tmp_path / "new", Config()).labels()
+
+
+def test_a_fork_starts_from_the_float_model_alone(trained, tmp_path):
+    fork = trained.fork(str(tmp_path / "fork"))
+    assert fork == Run.open(tmp_path / "fork")
+    assert (fork.float_dir / "model.keras").read_bytes() == b"trained"
+    assert fork.load_config() == trained.load_config()
+    assert list(fork.manifest()) == ["train"]
+    assert fork.labels() == trained.labels()
+    assert not fork.qat_dir.exists()
+
+
+def test_a_fork_overwrites_nothing(trained, tmp_path):
+    with pytest.raises(QuantdetError, match="is not empty"):
+        trained.fork(trained.root)
+    with pytest.raises(ModelError, match="has no trained model"):
+        Run.create(tmp_path / "new", Config()).fork(tmp_path / "fork")
+    assert not (tmp_path / "fork").exists()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from quantdet.runtime.contract import AnchorMap, InputSpec, TensorSpec
-from quantdet.runtime.decode import decode
+from quantdet.runtime.decoders import decode
 from quantdet.runtime.nms import class_wise_nms
 from quantdet.runtime.preprocess import quantize_input, resize
 from tests.runtime.helpers import plain_contract

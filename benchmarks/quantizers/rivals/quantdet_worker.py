@@ -27,14 +27,11 @@ from job import (
 from losses import LOSSES
 from pictures import Steps, batches
 
-from quantdet.export.baselines import export_float
-from quantdet.export.integer import export_integer
-from quantdet.quant.calibrate import set_output_ranges
-from quantdet.quant.fold import fold_batch_norm
-from quantdet.quant.prepare import prepare_qat
-from quantdet.quant.saved import load_keras
-from quantdet.runtime.pixels import PIXEL_RANGE
-from quantdet.train.distill import follow, logit_agreement, offset_agreement, with_teacher
+from quantdet import export_integer, prepare_qat
+from quantdet.export import export_float
+from quantdet.quant import fold_batch_norm, load_keras, set_output_ranges
+from quantdet.runtime import PIXEL_RANGE
+from quantdet.train import follow, logit_agreement, offset_agreement, with_teacher
 
 PER_TENSOR = "static_wi8_ai8_per_tensor"
 

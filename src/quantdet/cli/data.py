@@ -116,8 +116,8 @@ def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
 def data_show(
     root: DataRoot,
     out: Annotated[Path, typer.Option("--out", help="Picture to write.")] = Path("sheet.png"),
-    split: Annotated[str, typer.Option("--split")] = "train",
-    count: Annotated[int, typer.Option("--count", min=1)] = 16,
+    split: Annotated[str, typer.Option("--split", help="Split to show.")] = "train",
+    count: Annotated[int, typer.Option("--count", min=1, help="How many pictures.")] = 16,
     data_format: Format = "auto",
 ) -> None:
     """Draw a contact sheet with boxes.
@@ -154,14 +154,14 @@ def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet data convert VOCdevkit/VOC2012 --to yolo --out voc2012-yolo
     """
     from quantdet.cli.bars import bar
-    from quantdet.data.convert import convert
+    from quantdet.data.convert import convert_dataset
     from quantdet.data.dataset import load_dataset
 
     with bar() as progress:
         dataset = load_dataset(
             root, format=data_format, skip_bad=skip_bad, progress=progress.named("read")
         )
-        done = convert(dataset, out, to, link=not copy, progress=progress.named("write"))
+        done = convert_dataset(dataset, out, to, link=not copy, progress=progress.named("write"))
     typer.echo(f"{done.root}: {done.pictures} pictures, {len(dataset.labels)} classes")
     for reason in dataset.skipped:
         typer.echo(f"left out: {reason}")

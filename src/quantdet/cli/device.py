@@ -51,7 +51,9 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
     classes: Annotated[
         list[str] | None, typer.Option("--class", help="Show only this class; may be repeated.")
     ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Default: the cores, at most 4.")
+    ] = None,
     max_frames: Annotated[
         int | None, typer.Option("--max-frames", min=1, help="Of a video or camera.")
     ] = None,
@@ -108,7 +110,7 @@ def models(as_json: Json = False) -> None:
 def benchmark(
     model: Annotated[Path, typer.Argument(help="A .tflite file.")],
     threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to this.")] = 2,
-    runs: Annotated[int, typer.Option("--runs", min=3)] = 50,
+    runs: Annotated[int, typer.Option("--runs", min=3, help="Of each setting.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Measure latency: warm-up, median and p90, with and without XNNPACK.

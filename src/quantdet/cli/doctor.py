@@ -10,6 +10,7 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from quantdet import __version__
 from quantdet.cli.tables import table
 
 # Distribution names that provide a module → (module, what it is for, how to get it)
@@ -39,6 +40,7 @@ _PROGRAMS = (
 def examine() -> dict[str, Any]:
     """Return system, packages and devices, JSON-ready. Slow parts are imported if present."""
     return {
+        "quantdet": __version__,
         "python": sys.version.split()[0],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": os.cpu_count(),
@@ -97,8 +99,8 @@ def render(result: dict[str, Any]) -> str:
         for item in result["programs"]
     ]
     head = (
-        f"Python {result['python']} on {result['system']}, {result['cores']} cores, "
-        f"Keras backend {result['keras_backend']}\n"
+        f"quantdet {result['quantdet']}, Python {result['python']} on {result['system']}, "
+        f"{result['cores']} cores, Keras backend {result['keras_backend']}\n"
         f"devices: {', '.join(result['devices']) or 'none known (no training backend)'}\n"
     )
     header = ("package or program", "version", "for", "install with")

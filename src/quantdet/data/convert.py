@@ -30,9 +30,9 @@ class Converted:
     objects_left_out: int
 
 
-def convert(
+def convert_dataset(
     dataset: Dataset,
-    target: Path,
+    target: Path | str,
     format: str,
     *,
     link: bool = True,
@@ -52,6 +52,7 @@ def convert(
         DataError: a picture is missing.
         QuantdetError: ``target`` is not empty or cannot be written.
     """
+    target = Path(target)
     if format not in FORMATS:
         raise ConfigError(f"format {format!r} is unknown; choose one of {', '.join(FORMATS)}")
     names = _file_names(dataset)

@@ -46,7 +46,7 @@ DATASETS: dict[str, PublicDataset] = {
 
 
 def download(
-    name: str, target: Path | str, *, source: str | None = None, progress: Tick = no_tick
+    name: str, target: Path | str, *, source: Path | str | None = None, progress: Tick = no_tick
 ) -> Path:
     """Put a data set, as it comes, into the new folder ``target``.
 
@@ -83,14 +83,14 @@ def download(
             _take_folder(folder, target, f"kaggle:{known.kaggle}", progress)
         else:
             _from_urls(known.urls, target, progress)
-    elif source.startswith(("http://", "https://")):
-        _from_urls((source,), target, progress)
+    elif str(source).startswith(("http://", "https://")):
+        _from_urls((str(source),), target, progress)
     else:
         path = Path(source).expanduser()
         if path.is_dir():
-            _take_folder(path, target, source, progress)
+            _take_folder(path, target, str(source), progress)
         else:
-            _unpack({path: source}, target, progress)
+            _unpack({path: str(source)}, target, progress)
     return target
 
 

@@ -17,7 +17,7 @@ from quantdet.evaluate.predictors import Sizes, decode_batch
 from quantdet.progress import Tick, no_tick
 from quantdet.quant.litert_file import read_litert
 from quantdet.runtime.contract import Contract, TensorSpec
-from quantdet.runtime.decode import dequantize
+from quantdet.runtime.decoders import dequantize
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.preprocess import quantize_input
 
@@ -26,8 +26,6 @@ Runner = Callable[[NDArray[np.uint8]], Outputs]
 """pixels (H, W, 3) → output name → integers of one picture."""
 Agreement = Callable[[Sequence[Detections], Sequence[Detections]], Figures]
 """(answers, answers of the reference) → how far they are the same, and how good they are."""
-
-KERNELS = ("reference", "optimized", "xnnpack", "tflite-micro")
 
 
 @dataclass(frozen=True)

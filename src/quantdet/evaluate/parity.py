@@ -69,7 +69,7 @@ class LayerParity:
 
 
 def layer_parity(
-    frozen: Any, model_file: Path, pixels: NDArray[np.uint8], *, kernels: str = "reference"
+    frozen: Any, model_file: Path | str, pixels: NDArray[np.uint8], *, kernels: str = "reference"
 ) -> list[LayerParity]:
     """Compare every layer on LiteRT's own integer inputs.
 
@@ -82,6 +82,7 @@ def layer_parity(
     Raises:
         ExportError: the file was not exported from this model.
     """
+    model_file = Path(model_file)
     graph = read_graph(frozen, clone=False)
     found = match_graph(graph, model_file.read_bytes())
     file = read_litert(model_file)

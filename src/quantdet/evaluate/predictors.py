@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quantdet.detections import Detections
 from quantdet.runtime.contract import Contract
-from quantdet.runtime.decode import decode
+from quantdet.runtime.decoders import decode
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.pixels import to_real
 

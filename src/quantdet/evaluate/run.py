@@ -12,33 +12,22 @@ from numpy.typing import NDArray
 
 from quantdet.config import Config
 from quantdet.data.cache import build_cache
+from quantdet.data.configured import load_configured
 from quantdet.data.sample import Dataset
 from quantdet.detections import Detections
-from quantdet.errors import DataError, DependencyError, ModelError
+from quantdet.errors import DataError, ModelError
 from quantdet.evaluate.data_state import data_state
 from quantdet.evaluate.details import describe_details
-from quantdet.evaluate.end_to_end import (
-    Outputs,
-    Reference,
-    compare_kernels,
-    litert_runner,
-    micro_runner,
-)
 from quantdet.evaluate.examples import write_examples
+from quantdet.evaluate.file_parity import compare_file
 from quantdet.evaluate.judge import EvaluationSet, Judge
 from quantdet.evaluate.latency import benchmark, host
 from quantdet.evaluate.parity import layer_parity, summarize
-from quantdet.evaluate.predictors import (
-    Predictor,
-    file_predictor,
-    keras_outputs,
-    keras_predictor,
-)
+from quantdet.evaluate.predictors import Predictor, file_predictor, keras_predictor
 from quantdet.evaluate.tasks import find_judge
 from quantdet.evaluate.threshold_choice import contract_thresholds
 from quantdet.kinds import find_family
 from quantdet.progress import Progress, silent
-from quantdet.quant.exact import ExactModel
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.saved import load_keras
 from quantdet.results.metrics import METRICS, AnyMetrics, DataState
@@ -145,6 +134,22 @@ def _data_state(run: Run, config: Config, dataset: Dataset, progress: Progress) 
         return DataState(reason=str(error))
 
 
+def open_judge(run: Run, progress: Progress = silent) -> Judge:
+    """Return the judge of a run: its test pictures, decoded, and how answers are rated.
+
+    Args:
+        run: after ``train``.
+        progress: called with (phase, done, total).
+
+    Raises:
+        QuantdetError: the run is not trained, or its test split cannot be had or has nothing to
+            find.
+    """
+    config = run.load_config()
+    dataset = load_configured(config.data, run.labels(), (config.data.test_split,))
+    return _judge(config, dataset, label_thresholds(_shipped_contract(run)), progress)
+
+
 def _judge(
     config: Config, dataset: Dataset, lowest: NDArray[np.float64], progress: Progress
 ) -> Judge:
@@ -226,38 +231,11 @@ def _parity(
     model_file: Path, models: tuple[Any, Any], judge: Judge, count: int, progress: Progress
 ) -> dict[str, Any]:
     """Compare the file with the models (quantized, float) that it was made of."""
-    frozen, floats = models
     pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]
-    contract = load_contract(model_file)
-    runners = {
-        name: litert_runner(model_file, contract, name)
-        for name in ("reference", "optimized", "xnnpack")
-    }
-    skipped = {}
-    try:
-        runners["tflite-micro"] = micro_runner(model_file, contract)
-    except DependencyError as error:
-        skipped["tflite-micro"] = str(error)
     progress("check parity of layers", 0, 1)
-    layers = layer_parity(frozen, model_file, pixels[:_LAYER_PICTURES])
+    layers = layer_parity(models[0], model_file, pixels[:_LAYER_PICTURES])
     progress("check parity of layers", 1, 1)
-    simulated, real = (keras_outputs(model, pixels) for model in (frozen, floats))
-    reference = Reference(
-        pixels, sizes, simulated, real, _exact_outputs(frozen, contract, list(runners), pixels)
-    )
-    whole = compare_kernels(
-        contract,
-        runners,
-        reference,
-        judge.agreement,
-        partial(progress, "check parity of answers"),
-    )
+    tick = partial(progress, "check parity of answers")
+    whole = compare_file(model_file, models, (pixels, sizes), judge.agreement, tick)
+    skipped = whole.pop("skipped")
     return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}
-
-
-def _exact_outputs(
-    frozen: Any, contract: Contract, kernels: Sequence[str], pixels: NDArray[np.uint8]
-) -> dict[str, Outputs]:
-    if contract.input.tensor.dtype == "int16":
-        return {}
-    return {name: keras_outputs(ExactModel(frozen, name), pixels) for name in kernels}

@@ -22,7 +22,7 @@ from quantdet.evaluate.tasks import find_judge
 from quantdet.progress import Progress, Tick
 from quantdet.results.thresholds import DEFAULT_SCORE, Thresholds
 from quantdet.runtime.contract import Contract, contract_path, file_sha256
-from quantdet.runtime.decode import decode
+from quantdet.runtime.decoders import decode
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.preprocess import quantize_input
 from quantdet.runtime.raw import output_specs

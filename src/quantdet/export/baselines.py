@@ -17,7 +17,7 @@ from quantdet.quant.reader import read_graph
 from quantdet.system.atomic import atomic_path
 
 
-def export_float(model: Any, path: Path, *, half: bool = False) -> Path:
+def export_float(model: Any, path: Path | str, *, half: bool = False) -> Path:
     """Write a float Keras model as .tflite, weights float32 or (``half``) float16."""
 
     def configure(converter: Any) -> None:
@@ -30,7 +30,7 @@ def export_float(model: Any, path: Path, *, half: bool = False) -> Path:
 
 
 def export_ptq(
-    model: Any, path: Path, calibration: NDArray[np.float32], *, io_dtype: str = "uint8"
+    model: Any, path: Path | str, calibration: NDArray[np.float32], *, io_dtype: str = "uint8"
 ) -> Path:
     """Write the converter's full-integer post-training quantization of a float model.
 
@@ -87,7 +87,8 @@ def _constants(layer: Any) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     )
 
 
-def _write(content: bytes, path: Path) -> Path:
+def _write(content: bytes, path: Path | str) -> Path:
+    path = Path(path)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
     return path

@@ -54,7 +54,7 @@ def configured(predict: PredictConfig) -> Thresholds:
 
 
 def write_contract(
-    model_file: Path,
+    model_file: Path | str,
     config: Config,
     labels: tuple[str, ...],
     data_fingerprint: str,
@@ -73,6 +73,7 @@ def write_contract(
         ExportError: the file lacks an output called "boxes" or "scores".
         ModelError: labels or anchors do not fit the outputs.
     """
+    model_file = Path(model_file)
     contract = describe_export(model_file, config, labels, data_fingerprint)
     chosen = thresholds or configured(config.predict)
     decoder = contract.decoder.model_copy(

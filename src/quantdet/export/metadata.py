@@ -62,7 +62,7 @@ _SCORES = {
 }
 
 
-def embed_contract(model_file: Path, contract: Contract) -> Contract:
+def embed_contract(model_file: Path | str, contract: Contract) -> Contract:
     """Put metadata and contract into a .tflite, and the contract beside it.
 
     What a file carried before is replaced, so that doing it twice changes nothing.
@@ -77,6 +77,7 @@ def embed_contract(model_file: Path, contract: Contract) -> Contract:
     Raises:
         ModelError: the contract does not fit the file.
     """
+    model_file = Path(model_file)
     check_fit(model_file, contract, Engine(model_file, signature=contract.signature))
     content = with_metadata(model_file.read_bytes(), contract)
     with atomic_path(model_file) as temporary:

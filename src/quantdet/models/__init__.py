@@ -60,14 +60,4 @@ def resolve_start(config: ModelConfig, labels: Sequence[str]) -> WeightSet | Non
     return STARTS[find_family(config.name)](config, labels)
 
 
-__all__ = [
-    "BUILDERS",
-    "STARTS",
-    "WeightSet",
-    "build_localizer",
-    "build_model",
-    "build_ssd",
-    "resolve_start",
-    "resolve_weights",
-    "save_weights",
-]
+__all__ = ["WeightSet", "build_model", "resolve_start", "save_weights"]

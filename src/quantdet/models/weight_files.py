@@ -101,10 +101,10 @@ def read_weight_file(path: Path, backbone: Backbone, width: float) -> WeightSet:
     return WeightSet(arrays, style, f"file {path.name}", file_sha256(path))
 
 
-def save_weights(path: Path, weights: WeightSet) -> None:
+def save_weights(path: Path | str, weights: WeightSet) -> None:
     """Write weights as .npz, with their style inside, in one step."""
     meta = json.dumps({"style": weights.style.to_dict()})
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
         values: dict[str, Any] = {_META: np.array(meta), **weights.arrays}
         np.savez_compressed(stream, **values)
 

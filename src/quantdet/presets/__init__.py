@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import resources
 
+__all__ = ["preset_names", "preset_text"]
+
 _FOLDER = resources.files("quantdet") / "presets"
 _SUFFIX = ".toml"
 

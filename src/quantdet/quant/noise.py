@@ -31,6 +31,16 @@ def decibels(signal: float, noise: float) -> float:
     return 10 * math.log10(signal / noise)
 
 
+def sqnr_db(exact: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """Return the signal-to-quantization-noise ratio of ``found`` in dB, see :func:`decibels`.
+
+    Args:
+        exact: what was to be found.
+        found: of the same shape.
+    """
+    return decibels(energy(exact), energy(found - exact))
+
+
 def ratio(sqnr_db: float) -> float:
     """Return noise / signal of energies for a figure in dB."""
     return float(10 ** (-sqnr_db / 10))

@@ -35,9 +35,9 @@ from quantdet.quant.layers import (
     RANGES,
     ActivationQuantizer,
 )
-from quantdet.quant.litert.run import run_content
+from quantdet.quant.litert.run import run_litert
 from quantdet.quant.litert.writer import integer_content
-from quantdet.quant.noise import decibels, energy, numbers
+from quantdet.quant.noise import numbers, sqnr_db
 from quantdet.quant.observers import OBSERVERS
 from quantdet.quant.ranges import (
     KnownRanges,
@@ -154,14 +154,14 @@ def _try_export(prepared: Any, sample: Inputs) -> None:
         ) from None
     names = [tensor.name.split(":")[0] for tensor in functional_form(prepared).inputs]
     few = [values[:_TRIED_PICTURES] for values in sample]
-    found = run_content(content, dict(zip(names, few, strict=True)))
+    found = run_litert(content, dict(zip(names, few, strict=True)))
     simulated = prepared(few if len(few) > 1 else few[0], training=False)
     for name, wanted in file_outputs(simulated).items():
         exact = numbers(wanted)
-        sqnr_db = decibels(energy(exact), energy(found[name] - exact))
-        if sqnr_db < _LEAST_ALIKE_DB and not _within_steps(found[name], exact):
+        reached = sqnr_db(exact, found[name])
+        if reached < _LEAST_ALIKE_DB and not _within_steps(found[name], exact):
             raise QuantizationError(
-                f"output {name!r} of the exported file has {sqnr_db:.1f} dB against its own "
+                f"output {name!r} of the exported file has {reached:.1f} dB against its own "
                 "simulation: an operator computes something else than its layer; this is a defect "
                 "of quantdet, please report it with the model"
             )

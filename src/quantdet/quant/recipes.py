@@ -41,6 +41,7 @@ RECIPES: dict[str, Recipe] = {
     "static_wi8_ai16": Recipe(activation_bits=16),
     "static_wi4_ai8": Recipe(weight_bits=4, dense_per_channel=True),
 }
+"""Name → how weights and activations are quantized."""
 
 Rules = Sequence[tuple[str, str]]
 """(regular expression for a whole layer name, recipe name); the first that matches counts."""

@@ -59,6 +59,7 @@ def second_order(layer: QuantizedWeights, slices: Sequence[Any]) -> None:
 
 
 ROUNDINGS: dict[str, RoundKernel] = {"nearest": keep, "second_order": second_order}
+"""Name → how weights are rounded to their grid."""
 
 
 def _numpy(values: Any) -> Floats:

@@ -83,6 +83,7 @@ RULES: dict[type, Rule] = {
     primitives.MatMul: Rule(Range.OWN, ("BATCH_MATMUL",)),
     primitives.Clip: Rule(Range.CLIP),
 }
+"""Layer type → how its output is quantized. docs/quantization.md adds one."""
 _ACTIVATIONS: dict[str, Rule] = {
     "relu": Rule(Range.OWN, ("RELU",)),
     "relu6": Rule(Range.OWN, ("RELU6",)),

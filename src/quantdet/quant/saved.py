@@ -12,7 +12,7 @@ import quantdet.quant.layers  # noqa: F401
 from quantdet.errors import ModelError
 
 
-def load_keras(path: Path, made_by: str = "") -> Any:
+def load_keras(path: Path | str, made_by: str = "") -> Any:
     """Load a ``.keras`` file, not compiled.
 
     Args:
@@ -23,6 +23,7 @@ def load_keras(path: Path, made_by: str = "") -> Any:
     Raises:
         ModelError: missing, or not a Keras model.
     """
+    path = Path(path)
     made_by = made_by or f"quantdet {'qat' if path.parent.name == 'qat' else 'train'}"
     if not path.is_file():
         raise ModelError(f"{path}: no such model; make it with `{made_by}`")

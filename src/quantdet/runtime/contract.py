@@ -66,7 +66,7 @@ class AnchorMap(_Part):
 
 
 class DecoderSpec(_Part):
-    """How outputs become boxes; ``kind`` is a key of ``runtime.decode.DECODERS``.
+    """How outputs become boxes; ``kind`` is a key of ``runtime.decoders.DECODERS``.
 
     Attributes:
         kind: output layout.
@@ -119,14 +119,14 @@ class Contract(_Part):
         at = self.background_index
         return (*self.labels[:at], "background", *self.labels[at:])
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the contract as JSON in one step."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
+        write_text(Path(path), self.model_dump_json(indent=2) + "\n")
 
 
-def contract_path(model_file: Path) -> Path:
+def contract_path(model_file: Path | str) -> Path:
     """Return where the contract of ``model_file`` lies: NAME.contract.json beside it."""
-    return model_file.with_suffix(".contract.json")
+    return Path(model_file).with_suffix(".contract.json")
 
 
 def has_contract(model_file: Path) -> bool:
@@ -143,7 +143,7 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def load_contract(model_file: Path) -> Contract:
+def load_contract(model_file: Path | str) -> Contract:
     """Read the contract of ``model_file`` and check that it belongs to it.
 
     The contract beside the file has the last word; without one that inside the file is taken.
@@ -151,6 +151,7 @@ def load_contract(model_file: Path) -> Contract:
     Raises:
         ModelError: contract missing, malformed, or made for another file.
     """
+    model_file = Path(model_file)
     path = contract_path(model_file)
     try:
         text = path.read_text("utf-8")

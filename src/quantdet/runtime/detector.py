@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from quantdet.detections import Detections
-from quantdet.errors import DataError, ModelError
+from quantdet.errors import ModelError
 from quantdet.runtime.contract import load_contract
-from quantdet.runtime.decode import decode
+from quantdet.runtime.decoders import decode
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
-from quantdet.runtime.preprocess import quantize_input, read_image, resize, rgb_pixels
+from quantdet.runtime.picture import Picture, drawer, pixels_of
+from quantdet.runtime.preprocess import quantize_input, resize
 from quantdet.runtime.pretrained import DEFAULT_MODEL, pretrained_file
 from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import check_threshold, label_thresholds
-
-Picture = Path | str | NDArray[np.uint8] | Image.Image
-"""A picture file, uint8 RGB pixels (H, W, 3), or a Pillow image."""
-
-_PIXELS_NDIM = 3
 
 
 class Detector:
@@ -39,7 +35,7 @@ class Detector:
         class_thresholds: label → its own lowest score, stronger than ``threshold``.
         classes: labels reported; None reports all.
         num_threads: for LiteRT; None takes the usable cores, at most 4.
-        kernels: see :class:`quantdet.runtime.engine.Engine`.
+        kernels: see :class:`quantdet.runtime.Engine`.
 
     Attributes:
         model_file: the .tflite in use.
@@ -84,7 +80,7 @@ class Detector:
 
     @classmethod
     def pretrained(
-        cls, name: str = DEFAULT_MODEL, *, folder: Path | None = None, **options: Any
+        cls, name: str = DEFAULT_MODEL, *, folder: Path | str | None = None, **options: Any
     ) -> Detector:
         """Return a detector with a model that comes with quantdet.
 
@@ -146,9 +142,10 @@ class Detector:
             ConfigError: threshold out of range.
         """
         lowest = self.lowest_scores(threshold)
-        pixels = _pixels(image)
+        pixels = pixels_of(image)
         resized = resize(pixels, self.contract.input.size_hw)
-        return self.detect_pixels(resized, (pixels.shape[0], pixels.shape[1])).above(lowest)
+        found = self.detect_pixels(resized, (pixels.shape[0], pixels.shape[1])).above(lowest)
+        return replace(found, draw=drawer(image))
 
     def detect_pixels(
         self, pixels: NDArray[np.uint8], original_size_hw: tuple[int, int]
@@ -182,21 +179,3 @@ def _model_file(path: Path) -> Path:
             "`quantdet export`"
         )
     return file
-
-
-def _pixels(image: Picture) -> NDArray[np.uint8]:
-    if isinstance(image, Path | str):
-        return read_image(Path(image))
-    if isinstance(image, Image.Image):
-        try:
-            return rgb_pixels(image)
-        except (OSError, ValueError) as error:
-            raise DataError(f"Pillow image cannot be decoded ({error}); load it again") from None
-    if image.dtype != np.uint8 or image.ndim != _PIXELS_NDIM or image.shape[2] != 3:
-        raise DataError(
-            f"picture is {image.dtype} of shape {image.shape}; "
-            "give uint8 RGB of shape (height, width, 3)"
-        )
-    if image.size == 0:
-        raise DataError(f"picture of shape {image.shape} has no pixels")
-    return image

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import Contract, TensorSpec
-from quantdet.runtime.decode import DECODERS
 from quantdet.runtime.decode_ssd import contract_anchors
+from quantdet.runtime.decoders import DECODERS
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.raw import output_specs
 

@@ -30,7 +30,7 @@ _INTEGER_RANGE = {"uint8": (0, 255), "int8": (-128, 127)}
 _warnings_lock = threading.Lock()
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path | str) -> NDArray[np.uint8]:
     """Decode a picture file.
 
     EXIF rotation is applied. Grey, palette, CMYK and 16-bit pictures become 8-bit RGB;
@@ -45,7 +45,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: missing, not a picture, truncated, or too large to be meant.
     """
-    return decode_image(path, str(path))
+    return decode_image(Path(path), str(path))
 
 
 def decode_image(

@@ -19,7 +19,7 @@ def pretrained_names(folder: Path | str | None = None) -> list[str]:
     return sorted(file.stem for file in files if contract_path(file).is_file())
 
 
-def pretrained_file(name: str = DEFAULT_MODEL, folder: Path | None = None) -> Path:
+def pretrained_file(name: str = DEFAULT_MODEL, folder: Path | str | None = None) -> Path:
     """Return the .tflite of a model in the package (or in ``folder``).
 
     Raises:
@@ -33,7 +33,7 @@ def pretrained_file(name: str = DEFAULT_MODEL, folder: Path | None = None) -> Pa
             f"({known}); give another name, a .tflite or a run folder (`quantdet predict --model "
             "…`), or make one with `quantdet run`"
         )
-    return (FOLDER if folder is None else folder) / f"{name}.tflite"
+    return (FOLDER if folder is None else Path(folder)) / f"{name}.tflite"
 
 
 def describe_pretrained(folder: Path | None = None) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def describe_pretrained(folder: Path | None = None) -> list[dict[str, Any]]:
     return found
 
 
-def find_model(text: str) -> Path:
+def find_model(text: Path | str) -> Path:
     """Return the model that a user means: a name of the package, else a file or run folder.
 
     A file or folder of the same name is meant by a path, e.g. ./voc-ssd300.
@@ -69,9 +69,9 @@ def find_model(text: str) -> Path:
         ModelError: neither.
     """
     if text in pretrained_names():
-        return pretrained_file(text)
+        return pretrained_file(str(text))
     path = Path(text).expanduser()
-    return path if path.exists() else pretrained_file(text)
+    return path if path.exists() else pretrained_file(str(text))
 
 
 def is_model(text: str) -> bool:

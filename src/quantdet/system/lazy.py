@@ -1,4 +1,8 @@
-"""Public names of a package that are loaded when they are first used."""
+"""Public names of a package that are loaded when they are first used.
+
+Type checkers cannot follow them: ``docs/reference.py`` writes an ``__init__.pyi`` beside each such
+package, where they find the names with their types.
+"""
 
 from __future__ import annotations
 

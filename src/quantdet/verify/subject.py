@@ -16,7 +16,7 @@ from quantdet.evaluate.end_to_end import Outputs, Runner, quantization_noise
 from quantdet.evaluate.predictors import decode_batch
 from quantdet.progress import Tick
 from quantdet.runtime.contract import Contract, TensorSpec
-from quantdet.runtime.decode import dequantize
+from quantdet.runtime.decoders import dequantize
 from quantdet.runtime.thresholds import label_thresholds
 
 KERAS = "fake-quantized Keras"

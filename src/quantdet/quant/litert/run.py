@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quantdet.quant.numerics import QuantParams, dequantize, quantize
 
 
-def run_content(
+def run_litert(
     content: bytes, inputs: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float32]]:
     """Return the outputs of an integer .tflite by name, real values.

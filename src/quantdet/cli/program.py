@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from importlib import metadata
 from typing import Annotated, TextIO
 
 import typer
 
+from quantdet import __version__
 from quantdet.cli.analyse import analyse
 from quantdet.cli.data import data_app
 from quantdet.cli.device import benchmark, doctor, models, predict
@@ -30,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+"""The command line as a Typer application."""
 app.add_typer(data_app, name="data")
 for command in (
     *(doctor, demo, config, train, qat, export, evaluate, analyse, report, run),
@@ -43,7 +44,7 @@ _OUR_WARNINGS = (DataWarning, QuantizationWarning)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"quantdet {metadata.version('quantdet')}")
+        typer.echo(f"quantdet {__version__}")
         raise typer.Exit
 
 

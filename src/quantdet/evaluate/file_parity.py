@@ -1,0 +1,85 @@
+"""An integer file on every kernel set of this machine, beside the models that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.errors import DependencyError
+from quantdet.evaluate.end_to_end import (
+    Agreement,
+    Outputs,
+    Reference,
+    Runner,
+    compare_kernels,
+    litert_runner,
+    micro_runner,
+)
+from quantdet.evaluate.predictors import Sizes, keras_outputs
+from quantdet.progress import Tick, no_tick
+from quantdet.quant.exact import ExactModel
+from quantdet.runtime.contract import Contract, load_contract
+
+_LITERT = ("reference", "optimized", "xnnpack")
+_MICRO = "tflite-micro"
+
+
+def compare_file(
+    model_file: Path | str,
+    models: tuple[Any, Any],
+    pictures: tuple[NDArray[np.uint8], Sizes],
+    agreement: Agreement = lambda answers, others: {},
+    progress: Tick = no_tick,
+) -> dict[str, Any]:
+    """Compare an integer file on every kernel set of this machine with the models it was made of.
+
+    Args:
+        model_file: a .tflite with its contract.
+        models: frozen fake-quantized, and float.
+        pictures: uint8 (N, H, W, 3), and the sizes of the originals.
+        agreement: compares what was decoded from the outputs.
+        progress: called with (pictures done, all pictures), over all kernel sets.
+
+    Returns:
+        What ``evaluate.end_to_end.compare_kernels`` returns, and "skipped": kernel set → why it
+        was left out.
+
+    Raises:
+        ModelError: the file or its contract is missing or damaged.
+    """
+    model_file = Path(model_file)
+    contract = load_contract(model_file)
+    runners, skipped = _runners(model_file, contract)
+    frozen, floats = models
+    pixels, sizes = pictures
+    reference = Reference(
+        pixels,
+        sizes,
+        keras_outputs(frozen, pixels),
+        keras_outputs(floats, pixels),
+        _exact_outputs(frozen, contract, runners, pixels),
+    )
+    found = compare_kernels(contract, runners, reference, agreement, progress)
+    return {**found, "skipped": skipped}
+
+
+def _runners(model_file: Path, contract: Contract) -> tuple[dict[str, Runner], dict[str, str]]:
+    """Return kernel set → runner, and kernel set → why there is none."""
+    runners = {name: litert_runner(model_file, contract, name) for name in _LITERT}
+    try:
+        runners[_MICRO] = micro_runner(model_file, contract)
+    except DependencyError as error:
+        return runners, {_MICRO: str(error)}
+    return runners, {}
+
+
+def _exact_outputs(
+    frozen: Any, contract: Contract, kernels: Iterable[str], pixels: NDArray[np.uint8]
+) -> dict[str, Outputs]:
+    if contract.input.tensor.dtype == "int16":
+        return {}
+    return {name: keras_outputs(ExactModel(frozen, name), pixels) for name in kernels}
