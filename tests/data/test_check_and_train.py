@@ -12,7 +12,7 @@ from PIL import Image
 from quantdet import pipeline
 from quantdet.config import load_config
 from quantdet.data.check import check_configured
-from quantdet.data.convert import convert
+from quantdet.data.convert import convert_dataset
 from quantdet.data.dataset import load_dataset
 from quantdet.errors import QuantdetError
 from quantdet.train.float_stage import build_task
@@ -33,8 +33,8 @@ class Started(Exception):
 def train(monkeypatch, tmp_path):
     """Return a function that trains up to the first step."""
 
-    def stage(config, dataset, folder, progress):
-        build_task(config, dataset, progress)
+    def stage(config, dataset, folder, watch):
+        build_task(config, dataset, watch.progress)
         raise Started
 
     monkeypatch.setattr(pipeline, "_training_stages", lambda: (stage, None))
@@ -52,7 +52,7 @@ def _voc(voc, train=3, **splits):
 
 def _converted(voc, kind):
     out = voc.root.parent / kind
-    convert(load_dataset(_voc(voc)), out, kind)
+    convert_dataset(load_dataset(_voc(voc)), out, kind)
     return out
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from quantdet.config import Config, DataConfig, ModelConfig
 from quantdet.data.check import check_configured, check_dataset
 from quantdet.data.configured import judge_configured, load_configured
-from quantdet.data.convert import convert
+from quantdet.data.convert import convert_dataset
 from quantdet.data.dataset import load_dataset
 from quantdet.data.findings import Finding, by_kind
 from quantdet.data.objects import merge_repeats, odd_boxes, similar_names
@@ -32,7 +32,7 @@ def kinds(result):
 def coco(voc, edit, split="train"):
     """Return the VOC folder as COCO, one of its files edited."""
     root = voc.root.parent / "coco"
-    convert(load_dataset(voc.root), root, "coco")
+    convert_dataset(load_dataset(voc.root), root, "coco")
     file = root / "annotations" / f"instances_{split}.json"
     content = json.loads(file.read_text())
     edit(content)
@@ -116,7 +116,7 @@ def test_the_remedy_for_names_that_look_alike_is_one(voc, make_object):
 def test_no_object_in_the_training_split_is_an_error_in_every_format(voc, kind):
     voc.add("a").add("b", splits=("val",))
     root = voc.root.parent / "set"
-    convert(load_dataset(voc.root), root, kind)
+    convert_dataset(load_dataset(voc.root), root, kind)
     assert check_dataset(root).ok
     if kind == "coco":
         file = root / "annotations" / "instances_train.json"
@@ -135,7 +135,7 @@ def test_no_object_in_the_training_split_is_an_error_in_every_format(voc, kind):
 
 def test_the_label_file_looked_for_is_named(voc):
     root = voc.add("a").root.parent / "yolo"
-    convert(load_dataset(voc.root), root, "yolo")
+    convert_dataset(load_dataset(voc.root), root, "yolo")
     shutil.rmtree(root / "labels")
     first, *_ = check_dataset(root).errors
     assert str(root / "labels" / "a.txt") in str(first)
@@ -280,7 +280,7 @@ def test_lines_that_are_listed_twice_are_said_in_voc_and_yolo(voc):
     assert "1 lines that repeat" in result.findings[0].message
     assert result.splits["train"].usable == 2
     root = voc.root.parent / "yolo"
-    convert(load_dataset(voc.root), root, "yolo")
+    convert_dataset(load_dataset(voc.root), root, "yolo")
     with (root / "train.txt").open("a") as stream:
         stream.write("images/b.jpg\nimages/b.jpg\n")
     (finding,) = check_dataset(root).findings

@@ -11,6 +11,7 @@ from quantdet import pipeline
 from quantdet.config import load_config
 from quantdet.data.dataset import fingerprint
 from quantdet.data.scenes import generate_scenes
+from quantdet.errors import DataError
 from quantdet.evaluate import run as evaluate_run
 from quantdet.runs import Run
 from quantdet.runtime.contract import contract_path, load_contract
@@ -102,14 +103,14 @@ def test_what_is_not_measured_is_not_shipped(run):
 
 
 def test_where_only_the_test_pictures_are(run, monkeypatch):
-    load = pipeline.load_configured
+    judge = pipeline.judge_configured
 
     def only_test(data, labels=None, splits=None):
         if splits is None:
-            raise pipeline.DataError("no such picture")
-        return load(data, labels, splits)
+            raise DataError("no such picture")
+        return judge(data, labels, splits)
 
-    monkeypatch.setattr(pipeline, "load_configured", only_test)
+    monkeypatch.setattr(pipeline, "judge_configured", only_test)
     metrics = pipeline.run_evaluate(run, parity_pictures=0)
     assert metrics.data.unchanged is None
     assert "not here" in metrics.data.reason

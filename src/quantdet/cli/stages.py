@@ -129,7 +129,9 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
     run_dir: RunDir,
     overrides: Overrides = None,
     data: MovedData = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=0)] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=0, help="0: calibrate only.")
+    ] = None,
     batch: Batch = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of pictures and order.")] = None,
