@@ -131,6 +131,12 @@ _FOUND = {
         _PICTURE,
         "y = kl.SeparableConv2D(4, 3, data_format='channels_first')(t)",
     ),
+    "a column that Keras adds to rows": (
+        _PICTURE,
+        "c = np.linspace(-1, 1, 8, dtype='float32')\n"
+        "y = [kl.Conv2D(8, 1)(a) + c[:, None, None], kl.Reshape((8, 8, 3))(\n"
+        "    kl.Concatenate(axis=2)([t, t[:, :, :1]])) + c[:, None]]",
+    ),
     "a scale shared by tensors of other channels": (
         _PICTURE,
         "s = kl.Rescaling(0.5, offset=0.25)\n"
@@ -143,6 +149,13 @@ _FOUND = {
     ),
     # Refused by export_integer, after training.
     "rows that are an output, and scaled": (_ROWS, "y = [kl.Dropout(0.5)(a), t]"),
+    "an output that a table reads": (_PICTURE, "y = [t, kl.ELU()(t)]"),
+    "means of single values": (
+        _PICTURE,
+        "u = kl.GlobalAveragePooling2D(keepdims=True)(t)\n"
+        "v = kl.AveragePooling2D(1)(kl.GlobalAveragePooling2D(keepdims=True)(kl.ReLU()(u)))\n"
+        "y = [kl.GlobalAveragePooling2D()(kl.Conv2D(2, 1)(u)), kl.Conv2D(2, 1)(v)]",
+    ),
     "strided and dilated": (
         _PICTURE,
         "y = kl.SeparableConv2D(4, 3, strides=2, dilation_rate=2)(t)",

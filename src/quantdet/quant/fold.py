@@ -29,6 +29,8 @@ from quantdet.quant.relus import merge_relus, relus_before_moves
 from quantdet.quant.rules import AFFINE, IDENTITIES, describe
 from quantdet.quant.weighted import WEIGHTED, scale_input, scale_output, weights_of
 
+_GLOBAL_POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+_POOLS = (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D)
 # In units of the input: half a level of a picture in [-1, 1], by which conventions of zero differ.
 _NEGLIGIBLE_SHIFT = 0.51 / 127.5
 
@@ -77,15 +79,31 @@ def fold_batch_norm(model: Any, *, over_borders: bool = False) -> Any:
 
 
 def drop_identities(graph: Graph) -> Graph:
-    """Remove layers that do nothing in inference."""
+    """Remove layers that do nothing in inference; pools of single values become reshapes."""
     kept: list[Node] = []
     renamed: dict[int, int] = {}
     for node in graph.nodes:
-        if type(node.layer) in IDENTITIES or activation_kind(node.layer) == "linear":
+        alone = _pools_single_values(node, graph)
+        if alone and graph.shapes[node.output] != graph.shapes[node.inputs[0]]:
+            shape = graph.shapes[node.output][1:]
+            kept.append(
+                Node(keras.layers.Reshape(shape, name=node.layer.name), node.inputs, node.output)
+            )
+        elif alone or type(node.layer) in IDENTITIES or activation_kind(node.layer) == "linear":
             renamed[node.output] = node.inputs[0]
         else:
             kept.append(node)
     return graph.rewrite(kept, renamed)
+
+
+def _pools_single_values(node: Node, graph: Graph) -> bool:
+    """Tell a mean or maximum over one value each, which the converter takes out."""
+    shape = graph.shapes[node.inputs[0]]
+    if isinstance(node.layer, _GLOBAL_POOLS):
+        return shape[1:3] == (1, 1) and node.layer.data_format == "channels_last"
+    return isinstance(node.layer, _POOLS) and all(
+        size == 1 for size in (*node.layer.pool_size, *node.layer.strides)
+    )
 
 
 def merge_repeated_calls(graph: Graph) -> Graph:

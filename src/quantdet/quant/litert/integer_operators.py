@@ -169,9 +169,16 @@ class _File:
         return np.frombuffer(bytes(data), np.float32)
 
     def quantized_input(self, tensor: int) -> int | None:
-        """Return the integer tensor that DEQUANTIZE makes a float tensor of."""
-        op = self.producer(tensor)
-        return int(op.inputs[0]) if op is not None and self.name(op) == "DEQUANTIZE" else None
+        """Return the integer tensor that an operator without integer kernel reads.
+
+        DEQUANTIZE makes a float tensor of it. Of an output of the model the converter lets the
+        operator read the output itself, which may be the uint8 copy of an int8 tensor.
+        """
+        kinds, kind, op = self.schema.TensorType, self.tensors[tensor].type, self.producer(tensor)
+        if kind in (kinds.INT8, kinds.INT16):
+            return tensor
+        copied = "QUANTIZE" if kind == kinds.UINT8 else "DEQUANTIZE"
+        return int(op.inputs[0]) if op is not None and self.name(op) == copied else None
 
     def quantized_output(self, tensor: int) -> int | None:
         """Return the integer tensor of the QUANTIZE that alone reads a float tensor."""

@@ -20,7 +20,29 @@ from quantdet.quant.primitives import Clip, Unary
 
 
 def add(_: Any, a: Any, b: Any) -> Any:
-    """Return a + b."""
+    """Return a + b as Keras computes it."""
+    return _sum(a, b) if is_tensor(b) else _sum(a, _as_keras_adds(a, numbers(b)))
+
+
+def _as_keras_adds(x: Any, constant: Floats) -> Floats:
+    """Return a constant with the axes on which ``x + constant`` adds it.
+
+    Keras on TensorFlow takes what can be squeezed to a vector for a bias, wherever its axis is: of
+    the channels if there are as many, else of the first axis behind the batch
+    (``keras.src.backend.tensorflow.numpy.add``). A difference, a product and the constant in front
+    follow NumPy.
+    """
+    lengths = [size for size in constant.shape if size > 1]
+    if keras.backend.backend() != "tensorflow" or len(lengths) != 1:
+        return constant
+    if x.shape[-1] == lengths[0]:
+        return constant.reshape(-1)
+    if x.shape[1] == lengths[0]:
+        return constant.reshape(-1, *(1,) * (len(x.shape) - 2))
+    return constant
+
+
+def _sum(a: Any, b: Any) -> Any:
     if is_tensor(a) and is_tensor(b):
         return keras.layers.Add()([a, b])
     x, constant = (a, b) if is_tensor(a) else (b, a)
@@ -32,8 +54,8 @@ def subtract(_: Any, a: Any, b: Any) -> Any:
     if is_tensor(a) and is_tensor(b):
         return keras.layers.Subtract()([a, b])
     if is_tensor(a):
-        return add(_, a, -numbers(b))
-    return add(_, negative(_, b), a)
+        return _sum(a, -numbers(b))
+    return _sum(negative(_, b), a)
 
 
 def multiply(_: Any, a: Any, b: Any) -> Any:
