@@ -318,7 +318,7 @@ def test_missing_test_and_unknown_keys_are_noted(tmp_path):
 
 @pytest.mark.parametrize(
     ("names", "labels"),
-    [("{0: cat, '1': dog}", CLASSES), ("{'1': dog, '0': cat}", CLASSES), ("{0: cat, x: a}", None)],
+    [("{0: cat, '1': dog}", None), ("{'1': dog, '0': cat}", CLASSES), ("{0: cat, x: a}", None)],
 )
 def test_names_by_number(tmp_path, names, labels):
     write("yolo of Ultralytics", tmp_path)

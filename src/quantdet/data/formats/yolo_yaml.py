@@ -140,8 +140,10 @@ def load_yaml() -> Any:
 def _names(file: Path, names: Any) -> tuple[str, ...]:
     if isinstance(names, Mapping):
         numbered = {str(key).strip(): name for key, name in names.items()}
-        if set(numbered) != set(map(str, range(len(names)))):
-            raise DataError(f"{file}: names must be numbered 0, 1, 2, ... without gaps")
+        gaps = set(numbered) != set(map(str, range(len(names))))
+        # Numbers beside text are a merge by hand: nobody knows which of two orders was meant.
+        if gaps or len(set(map(type, names))) > 1:
+            raise DataError(f"{file}: names must be numbered 0, 1, 2, ... without gaps or quotes")
         names = [numbered[str(number)] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DataError(f'{file}: has no class names; add "names: [first, second]"')
