@@ -140,7 +140,9 @@ def test_a_finished_run_is_measured_with_its_data_elsewhere(finished, scenes, tm
     shutil.copytree(finished, run)
     shutil.copytree(scenes, new)
     config = run / "config.toml"
-    config.write_text(config.read_text().replace(str(scenes), str(tmp_path / "gone")))
+    # The run may be of another worker, which has generated its scenes elsewhere.
+    root = str(Run.open(run).load_config().data.root)
+    config.write_text(config.read_text().replace(root, str(tmp_path / "gone")))
     options = ("--parity-pictures", "0", "--json")
     assert quantdet_here("evaluate", run, *options).returncode == 2
     done = quantdet_here("evaluate", run, "--data", new, *options)

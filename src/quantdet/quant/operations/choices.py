@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from quantdet.quant.operations.elementwise import add, multiply, subtract
+from quantdet.quant.operations.elementwise import multiply, plus, subtract
 from quantdet.quant.operations.operands import UnsupportedError, is_tensor, numbers
 from quantdet.quant.primitives import Unary
 
@@ -91,7 +91,7 @@ def where(op: Any, truth: Any, x: Any, y: Any) -> Any:
     if _is_zero(y):
         return multiply(op, truth, x)
     rest = multiply(op, logical_not(op, truth), y)
-    return rest if _is_zero(x) else add(op, multiply(op, truth, x), rest)
+    return rest if _is_zero(x) else plus(multiply(op, truth, x), rest)
 
 
 def _is_zero(value: Any) -> bool:

@@ -21,7 +21,7 @@ from quantdet.quant.primitives import Clip, Unary
 
 def add(_: Any, a: Any, b: Any) -> Any:
     """Return a + b as Keras computes it."""
-    return _sum(a, b) if is_tensor(b) else _sum(a, _as_keras_adds(a, numbers(b)))
+    return plus(a, b) if is_tensor(b) else plus(a, _as_keras_adds(a, numbers(b)))
 
 
 def _as_keras_adds(x: Any, constant: Floats) -> Floats:
@@ -42,7 +42,8 @@ def _as_keras_adds(x: Any, constant: Floats) -> Floats:
     return constant
 
 
-def _sum(a: Any, b: Any) -> Any:
+def plus(a: Any, b: Any) -> Any:
+    """Return a + b as NumPy broadcasts them."""
     if is_tensor(a) and is_tensor(b):
         return keras.layers.Add()([a, b])
     x, constant = (a, b) if is_tensor(a) else (b, a)
@@ -54,8 +55,8 @@ def subtract(_: Any, a: Any, b: Any) -> Any:
     if is_tensor(a) and is_tensor(b):
         return keras.layers.Subtract()([a, b])
     if is_tensor(a):
-        return _sum(a, -numbers(b))
-    return _sum(negative(_, b), a)
+        return plus(a, -numbers(b))
+    return plus(negative(_, b), a)
 
 
 def multiply(_: Any, a: Any, b: Any) -> Any:

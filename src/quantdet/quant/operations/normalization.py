@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from quantdet.quant.operations.elementwise import add, multiply
+from quantdet.quant.operations.elementwise import multiply, plus
 from quantdet.quant.operations.operands import (
     UnsupportedError,
     axes_of,
@@ -48,7 +48,7 @@ def layer_norm(op: Any, x: Any, gamma: Any = None, beta: Any = None) -> Any:
     normal = _times_root(reshape(unit, x.shape[1:]), rows.shape[-1])
     if gamma is not None:
         normal = multiply(op, normal, gamma)
-    return normal if beta is None else add(op, normal, beta)
+    return normal if beta is None else plus(normal, beta)
 
 
 def rms_norm(op: Any, x: Any, scale: Any = None) -> Any:
@@ -73,7 +73,7 @@ def group_norm(layer: Any, x: Any) -> Any:
     normal = _times_root(reshape(parts, x.shape[1:]), positions * size)
     if layer.scale:
         normal = multiply(layer, normal, layer.gamma)
-    return add(layer, normal, layer.beta) if layer.center else normal
+    return plus(normal, layer.beta) if layer.center else normal
 
 
 def normalization(layer: Any, x: Any) -> Any:
@@ -81,8 +81,8 @@ def normalization(layer: Any, x: Any) -> Any:
     mean = numbers(layer.mean)
     deviation = np.maximum(np.sqrt(numbers(layer.variance)), keras.config.epsilon())
     if layer.invert:
-        return add(layer, multiply(layer, x, deviation), mean)
-    return multiply(layer, add(layer, x, -mean), 1.0 / deviation)
+        return plus(multiply(layer, x, deviation), mean)
+    return multiply(layer, plus(x, -mean), 1.0 / deviation)
 
 
 def l2_normalize(op: Any, x: Any) -> Any:
