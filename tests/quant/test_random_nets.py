@@ -150,6 +150,11 @@ _FOUND = {
     # Refused by export_integer, after training.
     "rows that are an output, and scaled": (_ROWS, "y = [kl.Dropout(0.5)(a), t]"),
     "an output that a table reads": (_PICTURE, "y = [t, kl.ELU()(t)]"),
+    "a table that is an output and read on": (
+        _PICTURE,
+        "u = kl.ELU()(t)\n"
+        "y = [u, kl.DepthwiseConv2D(1)(kl.Resizing(4, 7, interpolation='nearest')(u)), u + t]",
+    ),
     "means of single values": (
         _PICTURE,
         "u = kl.GlobalAveragePooling2D(keepdims=True)(t)\n"

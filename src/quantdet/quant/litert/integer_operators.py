@@ -317,8 +317,12 @@ def _place_table(file: _File, op: Any, function: Function) -> None:
         entries = _table(np.arange(low, low + count), grids, function)
     except ExportError as error:
         raise ExportError(f"layer {file.name(op).removeprefix(_TABLE)!r}: {error}") from None
+    copies: list[Any] = []
     if file.tensors[target].type == kinds.UINT8:  # an output of the model
-        entries = (entries.astype(np.int16) + 128).astype(np.uint8)
+        if file.readers(target):
+            target, copies = _read_on(file, target)
+        else:
+            entries = (entries.astype(np.int16) + 128).astype(np.uint8)
     offset = file.add_constant(np.array(-low, np.int32))
     table = file.add_constant(entries, grids[1])
     signed = file.add_tensor("signed", target, kinds.INT32)
@@ -331,7 +335,19 @@ def _place_table(file: _File, op: Any, function: Function) -> None:
     gather = file.operator("GATHER", 2 if entries.itemsize == 1 else 4, ([table, index], [target]))
     file.set_options(gather, "GatherOptions", {"axis": 0})
     _remove_quantize(file, op.outputs[0])
-    file.replace(op, [cast, add, gather])
+    file.replace(op, [cast, add, gather, *copies])
+
+
+def _read_on(file: _File, output: int) -> tuple[int, list[Any]]:
+    """Give the readers of a uint8 output an int8 tensor; return it, and what copies it.
+
+    The converter lets them read the output, whose type their kernels do not take.
+    """
+    inner = file.add_tensor("int8", output, file.schema.TensorType.INT8)
+    file.tensors[inner].quantization = file.quantization(file.params(output), signed=True)
+    for reader in file.readers(output):
+        reader.inputs = [inner if tensor == output else tensor for tensor in reader.inputs]
+    return inner, [file.operator("QUANTIZE", 1, ([inner], [output]))]
 
 
 def _table(
