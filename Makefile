@@ -45,7 +45,7 @@ test-torch: $(VENV)/.dev
 test-mutants: $(VENV)/.dev
 	$(PIP) "mutmut>=3.8"
 	$(BIN)/mutmut run --max-children $(WORKERS)
-	$(BIN)/python benchmarks/mutants.py
+	$(BIN)/mutmut results
 
 wheel: $(VENV)/bin/python
 	$(PIP) build
