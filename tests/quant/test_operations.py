@@ -13,6 +13,7 @@ from keras import layers as kl
 from keras import ops
 
 from quantdet.errors import ExportError, QuantizationError
+from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.freezing import freeze
 from quantdet.quant.judge import compare_with_float
 from quantdet.quant.litert.flatbuffer import pack_model, read_model
@@ -252,3 +253,30 @@ def test_equal_biases_keep_their_values():
     prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
     found = run_litert(integer_content(prepared), {"image": x})["output_0"]
     assert sqnr_db(model.predict(x, verbose=0), found) > 30
+
+
+LENGTHS = np.linspace(-1, 1, 8, dtype=np.float32)
+CONSTANTS = {"row": (8, 1, 1), "column": (8, 1), "flat column": (1, 8, 1), "channel": (8,)}
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 3), (8, 7, 8), (7, 8, 8), (7, 8, 3), (8, 5)])
+@pytest.mark.parametrize("constant", CONSTANTS)
+@pytest.mark.parametrize("operation", ["add", "subtract", "multiply", "front"])
+def test_constants_meet_the_axis_that_keras_takes(operation, constant, shape):
+    values = LENGTHS.reshape(CONSTANTS[constant])
+    functions = {
+        "add": lambda a: a + values,
+        "subtract": lambda a: a - values,
+        "multiply": lambda a: a * values,
+        "front": lambda a: ops.add(values, a),
+    }
+    image = keras.Input(shape)
+    try:
+        np.broadcast_shapes(shape, values.shape)
+    except ValueError:
+        pytest.skip("these shapes do not go together")
+    if values.ndim > len(shape):
+        pytest.skip("the constant has a batch axis")
+    model = keras.Model(image, functions[operation](image))
+    x = np.random.default_rng(1).uniform(-1, 1, (3, *shape)).astype(np.float32)
+    np.testing.assert_allclose(fold_batch_norm(model)(x), model(x), atol=1e-6)

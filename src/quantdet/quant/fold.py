@@ -99,9 +99,9 @@ def drop_identities(graph: Graph) -> Graph:
 def _pools_single_values(node: Node, graph: Graph) -> bool:
     """Tell a mean or maximum over one value each, which the converter takes out."""
     shape = graph.shapes[node.inputs[0]]
-    if isinstance(node.layer, _GLOBAL_POOLS):
+    if type(node.layer) in _GLOBAL_POOLS:
         return shape[1:3] == (1, 1) and node.layer.data_format == "channels_last"
-    return isinstance(node.layer, _POOLS) and all(
+    return type(node.layer) in _POOLS and all(
         size == 1 for size in (*node.layer.pool_size, *node.layer.strides)
     )
 

@@ -109,27 +109,30 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
         nodes += copier.take()
         nodes.append(Node(node.layer, tuple(inputs), node.output))
     copies = {
-        tensor: copier.copy(tensor, f"{template.name}_copy")
-        for tensor, template in _inputs_among_outputs(graph)
+        tensor: copier.copy(tensor, f"{name}_copy")
+        for tensor, name in _inputs_among_outputs(graph).items()
     }
     outputs = keras.tree.map_structure(lambda tensor: copies.get(tensor, tensor), graph.outputs)
     return replace(graph.rewrite([*nodes, *copier.take()]), outputs=outputs)
 
 
-def _inputs_among_outputs(graph: Graph) -> list[tuple[int, Any]]:
-    """Return each output that is an input, as (tensor, template of the input).
+def _inputs_among_outputs(graph: Graph) -> dict[int, str]:
+    """Return each output that is an input → name of the input.
 
     The converter takes out moves that undo each other, as two reshapes do; one alone stays.
     """
     producers = graph.producers()
-    templates = dict(zip(graph.inputs, graph.input_templates, strict=True))
-    found = []
+    names = {
+        tensor: template.name
+        for tensor, template in zip(graph.inputs, graph.input_templates, strict=True)
+    }
+    found = {}
     for tensor in dict.fromkeys(graph.output_ids):
         source, moves = tensor, 0
         while source in producers and moves_one(producers[source]):
             source, moves = producers[source].inputs[0], moves + 1
-        if source in templates and moves != 1 and graph.shapes[source] == graph.shapes[tensor]:
-            found.append((tensor, templates[source]))
+        if source in names and moves != 1 and graph.shapes[source] == graph.shapes[tensor]:
+            found[tensor] = names[source]
     return found
 
 

@@ -25,21 +25,26 @@ def add(_: Any, a: Any, b: Any) -> Any:
 
 
 def _as_keras_adds(x: Any, constant: Floats) -> Floats:
-    """Return a constant with the axes on which ``x + constant`` adds it.
+    """Return a constant with the axes on which Keras adds it to ``x``.
 
-    Keras on TensorFlow takes what can be squeezed to a vector for a bias, wherever its axis is: of
-    the channels if there are as many, else of the first axis behind the batch
-    (``keras.src.backend.tensorflow.numpy.add``). A difference, a product and the constant in front
-    follow NumPy.
+    Keras on TensorFlow takes what can be squeezed to a vector for a bias, and adds it on another
+    axis than NumPy where the length fits there (``keras.src.backend.tensorflow.numpy.add``). Other
+    versions and backends may not: Keras is asked, not imitated.
     """
-    lengths = [size for size in constant.shape if size > 1]
-    if keras.backend.backend() != "tensorflow" or len(lengths) != 1:
+    shape = x.shape[1:]
+    if constant.size == 1 or None in shape:
         return constant
-    if x.shape[-1] == lengths[0]:
-        return constant.reshape(-1)
-    if x.shape[1] == lengths[0]:
-        return constant.reshape(-1, *(1,) * (len(x.shape) - 2))
-    return constant
+    pictures, values = np.zeros((2, *shape), np.float32), constant.astype(np.float32)
+    added = keras.ops.convert_to_numpy(keras.ops.add(pictures, values))
+    return constant if np.array_equal(added, pictures + values) else _without_repeats(added[0])
+
+
+def _without_repeats(values: Floats) -> Floats:
+    """Return an array of which broadcasting makes the same."""
+    for axis in range(values.ndim):
+        first = values.take([0], axis)
+        values = first if (values == first).all() else values
+    return values
 
 
 def plus(a: Any, b: Any) -> Any:
