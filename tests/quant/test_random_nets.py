@@ -142,6 +142,13 @@ _FOUND = {
         "s = kl.Rescaling(0.5, offset=0.25)\n"
         "y = [s(kl.ReLU()(t)), s(kl.ReLU()(kl.Conv2D(2, 3)(t)))]",
     ),
+    "a nested model called with more channels than it was built for": (
+        _PICTURE,
+        "i = keras.Input((8, 7, 1))\n"
+        "j = kl.LeakyReLU(0.7)(i)\n"
+        "m = keras.Model(i, [j, kl.ReLU(max_value=1.0)(j)])\n"
+        "y = [m(kl.Conv2D(1, 1)(a))[1], *m(kl.Activation('tanh')(t))]",
+    ),
     "a tensor with the number of one that was removed": (
         _ROWS,
         "u = kl.Rescaling(2.0, offset=-1.0)(t)\n"

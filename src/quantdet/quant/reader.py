@@ -177,8 +177,9 @@ class _Reader:
         if self._clone:
             check_options(layer)
         shape = tuple(symbol.shape)
-        if None in shape[1:] and isinstance(layer, keras.layers.Layer):
-            shapes = [self.shapes[tensor] for tensor in arguments]
+        shapes = [self.shapes[tensor] for tensor in arguments]
+        # A nested model keeps the shapes that it was built with.
+        if isinstance(layer, keras.layers.Layer) and shapes != _shapes_when_built(call):
             shape = tuple(layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes))
         output = self.new_tensor(symbol, shape)
         self.nodes.append(Node(self._own(layer), tuple(arguments), output))
@@ -233,6 +234,10 @@ def _plain_name(layer: Any) -> str:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _shapes_when_built(call: Any) -> list[Shape]:
+    return [tuple(symbol.shape) for symbol in call.arguments.keras_tensors]
 
 
 def _joins_two(call: Any) -> bool:
