@@ -165,16 +165,28 @@ def _names_one(message: str, names: set[str]) -> bool:
 def run_file(path: Path, file: FileGraph, integers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the real outputs of a file, by name, with the kernels that devices use by default."""
     run = Interpreter(str(path), num_threads=1).get_signature_runner("serving_default")
+    stored = {
+        name: _other_sign(values, run.get_input_details()[name]["dtype"])
+        for name, values in integers.items()
+    }
     rows = [
-        run(**{name: values[i : i + 1] for name, values in integers.items()})
+        run(**{name: values[i : i + 1] for name, values in stored.items()})
         for i in range(len(next(iter(integers.values()))))
     ]
     return {
         name: dequantize(
-            np.concatenate([row[name] for row in rows]), file_params(file.tensors[index])
+            _other_sign(np.concatenate([row[name] for row in rows]), np.uint8),
+            file_params(file.tensors[index]),
         )
         for name, index in file.outputs.items()
     }
+
+
+def _other_sign(values: np.ndarray, kind: Any) -> np.ndarray:
+    """Return integers of 8 bits as int8 or uint8, whose zero is 128; int16 as it is."""
+    if values.dtype in (kind, np.int16):
+        return values
+    return (values.view(np.uint8) ^ np.uint8(128)).view(kind)
 
 
 def _integers(file: FileGraph, net: Net) -> dict[str, np.ndarray]:

@@ -6,6 +6,8 @@ every row of the generator's table.
 
 from __future__ import annotations
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -119,6 +121,10 @@ _FOUND = {
         "y = [kl.Conv2D(2, 3)(a), ops.squeeze(ops.expand_dims(a, 1), 1),\n"
         "     kl.Permute((2, 1, 3))(kl.Permute((2, 1, 3))(a))]",
     ),
+    "an input that is an output by a reshape that changes nothing": (
+        _PICTURE,
+        "y = [kl.BatchNormalization()(a), kl.Reshape((8, 7, 3))(a)]",
+    ),
     "a dead relu": (_PIXELS, "y = kl.ReLU()(kl.Conv2D(2, 3)(a) - 9999.0)"),
     # Tracebacks.
     "normalization on two axes": (
@@ -157,6 +163,7 @@ _FOUND = {
     # Refused by export_integer, after training.
     "rows that are an output, and scaled": (_ROWS, "y = [kl.Dropout(0.5)(a), t]"),
     "an output that a table reads": (_PICTURE, "y = [t, kl.ELU()(t)]"),
+    "an output that a table reads flat": (_PICTURE, "y = [t, kl.ELU()(kl.Flatten()(t))]"),
     "a table that is an output and read on": (
         _PICTURE,
         "u = kl.ELU()(t)\n"
@@ -242,6 +249,16 @@ REFUSED = {
 def test_faults_that_were_found(name):
     verdict = judge(run_program(FOUND[name], seed=1))
     assert (verdict.refusal is not None) == (name in REFUSED), verdict.refusal
+
+
+@pytest.mark.parametrize(("bits", "io_dtype"), [(8, "int8"), (16, "int16")])
+@pytest.mark.parametrize("name", [name for name in FOUND if "output" in name])
+def test_outputs_of_other_types(monkeypatch, name, bits, io_dtype):
+    recipe = f"static_wi8_ai{bits}"
+    monkeypatch.setattr(prepare, "prepare_qat", partial(prepare.prepare_qat, recipe=recipe))
+    written = partial(integer.export_integer, io_dtype=io_dtype)
+    monkeypatch.setattr(integer, "export_integer", written)
+    assert judge(run_program(FOUND[name], seed=1)).refusal is None
 
 
 # That the judge can find a fault: each test commits one.

@@ -14,6 +14,7 @@ from quantdet.quant import primitives
 from quantdet.quant.activations import activation_kind
 from quantdet.quant.affine import affine_layer, picture_calls
 from quantdet.quant.graph import Graph, Node, free_name
+from quantdet.quant.primitives import TABULATED, Unary
 from quantdet.quant.relus import moves_one
 from quantdet.quant.rules import CLIPS, Clip, Range, describe, rule_for
 
@@ -88,8 +89,8 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
 
     A tensor of fixed range is copied where it meets others in a tied layer. A tensor that has a
     grid already is copied before a Clip, and before a ReLU that the converter would fuse with an
-    operator that has one grid for input and output. An input that is an output, too, even if by
-    moves that undo each other, would have two types. The copy is a 1x1 depthwise convolution with
+    operator that has one grid for input and output. An output may have to be another tensor than
+    what is read. The copy is a 1x1 depthwise convolution with
     kernel 1: LiteRT's converter has no other way to requantize that stays integer.
     """
     fixed = _fixed_by_nature(graph, known)
@@ -110,30 +111,39 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
         nodes.append(Node(node.layer, tuple(inputs), node.output))
     copies = {
         tensor: copier.copy(tensor, f"{name}_copy")
-        for tensor, name in _inputs_among_outputs(graph).items()
+        for tensor, name in _shared_outputs(graph).items()
     }
     outputs = keras.tree.map_structure(lambda tensor: copies.get(tensor, tensor), graph.outputs)
     return replace(graph.rewrite([*nodes, *copier.take()]), outputs=outputs)
 
 
-def _inputs_among_outputs(graph: Graph) -> dict[int, str]:
-    """Return each output that is an input → name of the input.
+def _shared_outputs(graph: Graph) -> dict[int, str]:
+    """Return each output that the converter would give two types → name of what it is.
 
-    The converter takes out moves that undo each other, as two reshapes do; one alone stays.
+    An input, even behind moves, which the converter takes out where they change nothing; what a
+    function by table reads; what one makes, where others read it.
     """
-    producers = graph.producers()
     names = {
         tensor: template.name
         for tensor, template in zip(graph.inputs, graph.input_templates, strict=True)
     }
+    producers = graph.producers()
+    read = {tensor for node in graph.nodes for tensor in node.inputs}
+    by_table = {tensor for node in graph.nodes if _is_table(node) for tensor in node.inputs}
     found = {}
     for tensor in dict.fromkeys(graph.output_ids):
-        source, moves = tensor, 0
+        source = tensor
         while source in producers and moves_one(producers[source]):
-            source, moves = producers[source].inputs[0], moves + 1
-        if source in names and moves != 1 and graph.shapes[source] == graph.shapes[tensor]:
+            source = producers[source].inputs[0]
+        if source in names and graph.shapes[source] == graph.shapes[tensor]:
             found[tensor] = names[source]
+        elif tensor in by_table or (tensor in read and _is_table(producers[tensor])):
+            found[tensor] = producers[tensor].layer.name
     return found
+
+
+def _is_table(node: Node) -> bool:
+    return isinstance(node.layer, Unary) and node.layer.function in TABULATED
 
 
 class _Copier:
