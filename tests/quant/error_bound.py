@@ -109,12 +109,14 @@ class _Rules:
         )
 
     def _quantized(self, layer: ActivationQuantizer, x: Uncertain) -> Uncertain:
-        step = layer.params().scale
+        step, largest = layer.params().scale, layer.params().maximum
+        # A softmax or sigmoid of 1 is 255/256 in LiteRT.
+        cut = np.clip(x.value - largest, 0, step)
         return Uncertain(
             np.asarray(layer(x.value)),
             np.asarray(layer.call_float(x.rewritten)),
             x.bound + step,
-            x.variance + step**2 / 12,
+            x.variance + step**2 / 12 + cut**2,
         )
 
     def _weighted(self, node: Node, x: Uncertain) -> Uncertain:

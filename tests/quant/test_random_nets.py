@@ -126,6 +126,11 @@ _FOUND = {
         "y = [kl.BatchNormalization()(a), kl.Reshape((8, 7, 3))(a)]",
     ),
     "a dead relu": (_PIXELS, "y = kl.ReLU()(kl.Conv2D(2, 3)(a) - 9999.0)"),
+    # Right, but judged noisier than its scales: all of its values are 1, a step beyond the grid.
+    "softmax of single values": (
+        _PICTURE,
+        "y = ops.softmax(ops.max(kl.Activation('mish')(a), axis=-1, keepdims=True))",
+    ),
     # Tracebacks.
     "normalization on two axes": (
         _PIXELS,
