@@ -60,11 +60,11 @@ WITHOUT_EFFECT: dict[str, str | None] = {
 _FILLED_IN = {(kl.ActivityRegularization, "activity_regularizer")}
 
 _BEFORE = {
-    4: ("(9, 8, 4)", "kl.Conv2D(4, 3, padding='same')(a)", "kl.Conv2D({c}, 1)({x})"),
+    4: ("(8, 9, 4)", "kl.Conv2D(4, 3, padding='same')(a)", "kl.Conv2D({c}, 1)({x})"),
     3: ("(7, 4)", "kl.Dense(4)(a)", "kl.Dense({c})({x})"),
     2: ("(6,)", "kl.Dense(4)(a)", "kl.Dense({c})({x})"),
 }
-_SHAPES = {4: (9, 8, 4), 3: (7, 4), 2: (4,)}
+_SHAPES = {4: (8, 9, 4), 3: (7, 4), 2: (4,)}
 _CLASSES = sorted({kind.layer for kind in LAYERS}, key=lambda layer: layer.__name__)
 
 
