@@ -169,6 +169,14 @@ _FOUND = {
     "rows that are an output, and scaled": (_ROWS, "y = [kl.Dropout(0.5)(a), t]"),
     "an output that a table reads": (_PICTURE, "y = [t, kl.ELU()(t)]"),
     "an output that a table reads flat": (_PICTURE, "y = [t, kl.ELU()(kl.Flatten()(t))]"),
+    "an output that a table reads behind moves that change nothing": (
+        _PICTURE,
+        "y = [t, kl.ELU()(ops.squeeze(ops.expand_dims(t, 1), 1))]",
+    ),
+    "a table that is an output behind moves that change nothing": (
+        _PICTURE,
+        "u = kl.ELU()(t)\ny = [ops.squeeze(ops.expand_dims(u, 1), 1), u[..., :2]]",
+    ),
     "a table that is an output and read on": (
         _PICTURE,
         "u = kl.ELU()(t)\n"

@@ -120,26 +120,37 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
 def _shared_outputs(graph: Graph) -> dict[int, str]:
     """Return each output that the converter would give two types → name of what it is.
 
-    An input, even behind moves, which the converter takes out where they change nothing; what a
-    function by table reads; what one makes, where others read it.
+    An input; what a function by table reads; what one makes, where others read it. Each also behind
+    moves, which the converter takes out where they change nothing.
     """
+    producers = graph.producers()
     names = {
         tensor: template.name
         for tensor, template in zip(graph.inputs, graph.input_templates, strict=True)
     }
-    producers = graph.producers()
-    read = {tensor for node in graph.nodes for tensor in node.inputs}
-    by_table = {tensor for node in graph.nodes if _is_table(node) for tensor in node.inputs}
+    sources = _before_moves(graph)
+    read = {sources[tensor] for node in graph.nodes for tensor in node.inputs}
+    by_table = {sources[node.inputs[0]] for node in graph.nodes if _is_table(node)}
     found = {}
     for tensor in dict.fromkeys(graph.output_ids):
-        source = tensor
-        while source in producers and moves_one(producers[source]):
-            source = producers[source].inputs[0]
-        if source in names and graph.shapes[source] == graph.shapes[tensor]:
+        source = sources[tensor]
+        if source in names:
             found[tensor] = names[source]
-        elif tensor in by_table or (tensor in read and _is_table(producers[tensor])):
-            found[tensor] = producers[tensor].layer.name
+        elif source in by_table or (source in read and _is_table(producers[source])):
+            found[tensor] = producers[source].layer.name
     return found
+
+
+def _before_moves(graph: Graph) -> dict[int, int]:
+    """Return tensor → the first one of its shape that moves make it from, or itself."""
+    sources = {tensor: tensor for tensor in graph.shapes}
+    chains = {tensor: [tensor] for tensor in graph.shapes}
+    for node in graph.nodes:
+        if moves_one(node):
+            chains[node.output] += chains[node.inputs[0]]
+            same = graph.shapes[node.output]
+            sources[node.output] = [t for t in chains[node.output] if graph.shapes[t] == same][-1]
+    return sources
 
 
 def _is_table(node: Node) -> bool:
