@@ -54,9 +54,9 @@ LEAST_DB = 30.0
 CALIBRATION, COMPARED = 64, 8
 HEAD = f"""# What can be quantized
 
-`benchmarks/keras_applications.py`, {time.strftime("%Y-%m-%d")}, Keras {keras.__version__}: every net of keras.applications
-with random weights and statistics at {SIZE}×{SIZE} pixels, prepared with `static_wi8_ai8` on {CALIBRATION}
-pictures, without training.
+`benchmarks/keras_applications.py`, {time.strftime("%Y-%m-%d")}, Keras {keras.__version__}: every
+net of keras.applications with random weights and statistics at {SIZE}×{SIZE} pixels,
+prepared with `static_wi8_ai8` on {CALIBRATION} pictures, without training.
 
 - dB: SQNR of the worst output against the *given* Keras model, on {COMPARED} other pictures; below
   {LEAST_DB:.0f}, also that of LiteRT's own quantizer (`TFLiteConverter`, int8, same pictures).

@@ -243,7 +243,7 @@ REFUSED = {
     "ragged": (lambda x: tf.ragged.constant([[1.0], [2.0, 3.0]]), "wanted"),
     "endless dataset": (lambda x: _endless(), "without end"),
     "endless PyDataset": (lambda x: Unsized(), "without end"),
-    "function with arguments": (lambda x: lambda path: x, "wants arguments"),
+    "function with arguments": (lambda x: lambda path: x, "takes arguments"),
     "function that gives nothing": (lambda x: lambda: None, "calibration is None"),
 }
 

@@ -103,7 +103,7 @@ def _rankings(
 def _in_words_of(change: Disagreement) -> str:
     shown = (("float", change.only_first), ("uint8", change.only_second))
     parts = [f"only {name} shows {count} of the boxes" for name, count in shown if count]
-    return "; ".join([*parts, f"scores differ by {change.amount:.2f} in all"])
+    return "; ".join([*parts, f"scores differ by {change.amount:.2f} in total"])
 
 
 def _drawn(pixels: NDArray[np.uint8], detections: Detections, *, scores: bool) -> NDArray[np.uint8]:

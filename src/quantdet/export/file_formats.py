@@ -60,6 +60,6 @@ def _check_free(files: dict[Path, bytes]) -> None:
     for path, content in files.items():
         if path.exists() and not (path.is_file() and path.read_bytes() == content):
             raise ExportError(
-                f"{path}: is there already with another content; remove it, or choose another "
+                f"{path}: already exists with other content; remove it, or choose another "
                 "folder with --out"
             )

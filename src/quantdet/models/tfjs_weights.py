@@ -70,7 +70,7 @@ def read_ssdlite_weights(path: Path) -> tuple[Arrays, int]:
         raise ModelError(
             f"{path}: not a TensorFlow.js graph of an SSDLite MobileNetV2 "
             f"({type(error).__name__}: {error}); give the model.json of the TF Object Detection "
-            "API's net with its files of weights beside it"
+            "API's net with its weight files next to it"
         ) from None
 
 

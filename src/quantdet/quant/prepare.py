@@ -150,7 +150,7 @@ def _try_export(prepared: Any, sample: Inputs) -> None:
     except ExportError as error:
         raise QuantizationError(
             f"model {prepared.name!r} could be trained, but not exported: {error}; "
-            "trial_export=False prepares it nevertheless"
+            "trial_export=False prepares it anyway"
         ) from None
     names = [tensor.name.split(":")[0] for tensor in functional_form(prepared).inputs]
     few = [values[:_TRIED_PICTURES] for values in sample]
@@ -162,7 +162,7 @@ def _try_export(prepared: Any, sample: Inputs) -> None:
         if reached < _LEAST_ALIKE_DB and not _within_steps(found[name], exact):
             raise QuantizationError(
                 f"output {name!r} of the exported file has {reached:.1f} dB against its own "
-                "simulation: an operator computes something else than its layer; this is a defect "
+                "simulation: an operator computes something other than its layer; this is a defect "
                 "of quantdet, please report it with the model"
             )
 

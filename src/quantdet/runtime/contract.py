@@ -1,6 +1,6 @@
 """``contract.json``: all that a program needs to run a model file rightly.
 
-It travels beside every .tflite as ``NAME.contract.json``, and inside it. Quantization of a
+It is stored next to every .tflite as ``NAME.contract.json``, and inside it. Quantization of a
 tensor: ``real = (q - zero_point) * scale``.
 """
 
@@ -125,12 +125,12 @@ class Contract(_Part):
 
 
 def contract_path(model_file: Path | str) -> Path:
-    """Return where the contract of ``model_file`` lies: NAME.contract.json beside it."""
+    """Return the path of the contract of ``model_file``: NAME.contract.json next to it."""
     return Path(model_file).with_suffix(".contract.json")
 
 
 def has_contract(model_file: Path) -> bool:
-    """Return whether a contract lies beside a file or in it."""
+    """Return whether there is a contract next to a file or in it."""
     return contract_path(model_file).is_file() or embedded_contract(model_file) is not None
 
 
@@ -146,7 +146,7 @@ def file_sha256(path: Path) -> str:
 def load_contract(model_file: Path | str) -> Contract:
     """Read the contract of ``model_file`` and check that it belongs to it.
 
-    The contract beside the file has the last word; without one that inside the file is taken.
+    The contract next to the file takes precedence over the one inside it.
 
     Raises:
         ModelError: contract missing, malformed, or made for another file.

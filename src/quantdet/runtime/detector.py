@@ -28,7 +28,7 @@ class Detector:
     """Finds objects in pictures with an exported model. Not for several threads at once.
 
     Args:
-        model: a .tflite with its contract beside it or inside, or a run folder. For the models
+        model: a .tflite with its contract next to it or inside, or a run folder. For the models
             that come with quantdet see :meth:`pretrained`.
         threshold: lowest score reported, 0 to 1, of every class; None takes the contract's,
             which may be another for each class.

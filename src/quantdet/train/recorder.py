@@ -39,7 +39,7 @@ class TrainingTask:
         fingerprint: changes whenever the examples do; part of what a checkpoint belongs to.
         validator: measures accuracy on ``validation``; None: losses have to do.
         accuracy_decides: choose the best epoch by accuracy where it is measured, not by loss.
-        callbacks: told of everything, as by ``keras.Model.fit``.
+        callbacks: notified of everything, as by ``keras.Model.fit``.
     """
 
     train: BatchSource
