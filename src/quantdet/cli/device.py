@@ -42,7 +42,10 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
         "predictions"
     ),
     threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0, max=1, help="Confidence threshold.")
+        float | None,
+        typer.Option(
+            "--threshold", min=0, max=1, help="Confidence threshold; default: the model's."
+        ),
     ] = None,
     class_thresholds: Annotated[
         list[str] | None,
@@ -109,7 +112,7 @@ def models(as_json: Json = False) -> None:
 
 def benchmark(
     model: Annotated[Path, typer.Argument(help="A .tflite file.")],
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to N.")] = 2,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to N threads.")] = 2,
     runs: Annotated[int, typer.Option("--runs", min=3, help="Runs per setting.")] = 50,
     as_json: Json = False,
 ) -> None:

@@ -12,7 +12,7 @@ from quantdet.errors import ConfigError
 
 @dataclass(frozen=True)
 class ClassChoice:
-    """What becomes of the classes of a data set.
+    """How the classes of a data set are renamed, merged and left out.
 
     Attributes:
         rename: class of the data set → class to learn; "" leaves its objects out.

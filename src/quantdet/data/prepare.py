@@ -81,15 +81,15 @@ def prepare_voc(
 
     Args:
         source: folder with one or more trees, at most three levels deep.
-        target_devkit: the VOCdevkit folder to make or fill.
+        target_devkit: the VOCdevkit folder to create or add to.
         link: hard links instead of copies where the disk allows.
         remove_source: remove the source files after everything is verified, and the folders
             that are empty then.
         progress: called with (files done, all files).
 
     Raises:
-        DataError: no tree found, several years, files of one name with unlike content (nothing
-            is written then), or a file did not arrive whole (nothing is removed then).
+        DataError: no tree found, several years, files with the same name but different content
+            (nothing is written then), or an incomplete copy (nothing is removed then).
     """
     source = Path(source)
     target_devkit = Path(target_devkit)

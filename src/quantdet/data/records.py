@@ -113,7 +113,7 @@ def with_notes(listing: Listing) -> Listing:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says about a data set beside its folder.
+    """What a user says about a data set in addition to its folder.
 
     Attributes:
         images: folder of the pictures, relative to the data set; None: it is searched for.

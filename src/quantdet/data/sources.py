@@ -48,14 +48,14 @@ DATASETS: dict[str, PublicDataset] = {
 def download(
     name: str, target: Path | str, *, source: Path | str | None = None, progress: Tick = no_tick
 ) -> Path:
-    """Put a data set, as it comes, into the new folder ``target``.
+    """Download a data set, unchanged, into the new folder ``target``.
 
-    A transfer that broke off resumes where it stopped when the same call is made again. What
-    comes is not yet a VOCdevkit; ``prepare_voc`` makes one of it.
+    An interrupted transfer resumes when the same call is made again. The result is not a
+    VOCdevkit yet; ``prepare_voc`` makes one from it.
 
     Args:
         name: key of :data:`DATASETS`.
-        target: folder to make; it must be missing or empty.
+        target: folder to create; it must be missing or empty.
         source: folder, archive or http(s) URL of an archive to take instead of the usual place.
         progress: called with (bytes or files done, all of them; 0 while unknown). It starts
             again at 0 for each archive fetched or unpacked.

@@ -1,4 +1,4 @@
-"""A few test pictures with the truth and the answers of models drawn beside each other.
+"""A few test pictures with the ground truth and the predictions of models side by side.
 
     FOLDER/examples.json   {"columns": [...], "pictures": [{"image_id", "group", "note", "cells"}]}
     FOLDER/01-0.jpg        picture 1, column 0: what is annotated; then a column for each model

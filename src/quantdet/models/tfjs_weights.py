@@ -42,7 +42,7 @@ def read_ssdlite_weights(path: Path) -> tuple[Arrays, int]:
     """Return folded weights by our layer names, and the number of class rows.
 
     Args:
-        path: the model.json; its files of weights lie beside it.
+        path: the model.json; its weight files are next to it.
 
     Returns:
         ("layer/kernel" and "layer/bias" → values in Keras layout, width of the class rows).

@@ -90,9 +90,9 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
         ranges: name in ``layers.RANGES``; what training does with calibrated ranges.
         track_steps: training steps after which ``ranges="tracked"`` stay.
         input_range: real (minimum, maximum) of the input where it is known, e.g.
-            (-128/127.5, 127/127.5) for pixels; of several inputs one for all, or a dict by
+            (-128/127.5, 127/127.5) for pixels; for several inputs one for all, or a dict by
             name. None to calibrate it too.
-        trial_export: export the calibrated model once, into nothing, so that what cannot be
+        trial_export: export the calibrated model once, without a file, so that what cannot be
             exported is refused here and not after the training; takes as long as an export.
 
     Warns:
@@ -101,7 +101,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
 
     Returns:
         A functional model with the same inputs, outputs and layer names. It can be compiled,
-        trained, saved as ``.keras`` and loaded again. Layers that were not trainable are not.
+        trained, saved as ``.keras`` and loaded again. Layers that were not trainable stay so.
 
     Raises:
         QuantizationError: no Keras model, unsupported layer (named), model prepared already,

@@ -39,7 +39,7 @@ class TensorSpec(_Part):
 
 
 class InputSpec(_Part):
-    """The picture as the model wants it.
+    """The picture as the model expects it.
 
     A pixel p of 0–255 means ``real = (p - pixel_offset) / pixel_scale``. With scale
     1/pixel_scale and zero_point pixel_offset the raw uint8 pixels are the quantized input.
@@ -70,11 +70,11 @@ class DecoderSpec(_Part):
 
     Attributes:
         kind: output layout.
-        score_threshold: lowest score shown to people.
-        class_thresholds: label → its own lowest score, instead of ``score_threshold``.
+        score_threshold: default confidence threshold.
+        class_thresholds: label → its own threshold, which replaces ``score_threshold``.
         max_detections: most detections of one picture.
-        min_score: lowest score that evaluation sees; what is below is never decoded.
-        nms_iou: of two boxes of one class that overlap more, the worse one goes.
+        min_score: lowest score that evaluation uses; anything lower is never decoded.
+        nms_iou: if two boxes of a class overlap more, the lower-scoring one is dropped.
         anchors: of anchor-based detectors, map after map in the order of the outputs.
         box_coder: y, x, height, width factors of the encoded boxes.
     """

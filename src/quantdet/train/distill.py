@@ -22,7 +22,7 @@ Agreement = Callable[[Any, Any, Any], Any]
 def with_teacher(
     student: Any, teacher: Any, features: Sequence[str] = (), weight: float = 1.0
 ) -> Any:
-    """Return a model whose outputs are the student's with the teacher's behind on the last axis.
+    """Return a model whose outputs are the student's, with the teacher's appended on the last axis.
 
     Args:
         student: fake-quantized, to be trained; outputs by name.
@@ -126,7 +126,7 @@ class FollowTeacher(keras.losses.Loss):
 
 
 def follow(losses: Mapping[str, Any], agreements: Mapping[str, Agreement], share: float) -> Any:
-    """Return output name → :class:`FollowTeacher`; mean squared error where nothing is said."""
+    """Return output name → :class:`FollowTeacher`; mean squared error by default."""
     return {
         name: FollowTeacher(loss, agreements.get(name, squared_difference), share)
         for name, loss in losses.items()
