@@ -55,16 +55,16 @@ CALIBRATION, COMPARED = 64, 8
 HEAD = f"""# What can be quantized
 
 `benchmarks/keras_applications.py`, {time.strftime("%Y-%m-%d")}, Keras {keras.__version__}: every
-net of keras.applications with drawn weights and statistics, {SIZE}×{SIZE}
-pixels, prepared with `static_wi8_ai8` on {CALIBRATION} pictures, no training.
+net of keras.applications with random weights and statistics at {SIZE}×{SIZE} pixels,
+prepared with `static_wi8_ai8` on {CALIBRATION} pictures, without training.
 
 - dB: SQNR of the worst output against the *given* Keras model, on {COMPARED} other pictures; below
-  {LEAST_DB:.0f} beside that of LiteRT's own quantizer (`TFLiteConverter`, int8, same pictures).
+  {LEAST_DB:.0f}, also that of LiteRT's own quantizer (`TFLiteConverter`, int8, same pictures).
 - identical, exact, largest difference: the file on LiteRT's reference kernels, integer by integer,
-  each layer on the integers that LiteRT fed to it (2 pictures). "exact": with the integer rounding
-  of these kernels modelled ([how](decisions/007-exact-rounding.md)).
-- TFMOT: `quantize_model` and conversion of the same net in legacy Keras to an all-integer file
-  (`benchmarks/quantizers/rivals/tfmot_coverage.py`), or the layer that stops it.
+  with each layer given the integers that LiteRT fed to it (2 pictures). "exact": with the integer
+  rounding of these kernels modelled ([how](decisions/007-exact-rounding.md)).
+- TFMOT: whether `quantize_model` and conversion of the same net in legacy Keras give an all-integer
+  file (`benchmarks/quantizers/rivals/tfmot_coverage.py`), or the layer that stops it.
 
 | net | dB | layers | MB | identical | exact | largest difference | seconds | TFMOT 0.8.1 |
 |---|---|---|---|---|---|---|---|---|"""

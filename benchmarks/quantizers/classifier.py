@@ -44,7 +44,7 @@ RIVAL_WORKERS = {
     "TFMOT QAT": ("tfmot", "tfmot_qat.py", "default"),
 }
 OURS = {
-    "float, the steps of QAT more": "float",
+    "float, trained for the QAT steps too": "float",
     "quantdet PTQ": "ptq",
     "quantdet PTQ, per tensor": "ptq_per_tensor",
     "quantdet QAT": "qat",

@@ -46,7 +46,7 @@ class Run:
 
     @property
     def log_file(self) -> Path:
-        """What training said: a line per epoch."""
+        """Training log: one line per epoch."""
         return self.root / "train.log"
 
     @property
@@ -76,12 +76,12 @@ class Run:
 
     @property
     def details_file(self) -> Path:
-        """What evaluation found beside that: errors, confusion, draws."""
+        """Further evaluation results: errors, confusion, bootstrap samples."""
         return self.root / "details.json"
 
     @property
     def examples_dir(self) -> Path:
-        """Test pictures with truth and answers."""
+        """Test pictures with ground truth and predictions."""
         return self.root / "examples"
 
     @property

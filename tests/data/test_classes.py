@@ -37,9 +37,9 @@ def test_classes_are_renamed_merged_and_left_out(animals):
 
 
 def test_unknown_classes_are_named(animals):
-    with pytest.raises(ConfigError, match=r"classes: 'fish' is no class.*it has cat, dog, cow"):
+    with pytest.raises(ConfigError, match=r"classes: 'fish' is not a class.*it has cat, dog, cow"):
         load(animals, classes=["fish"])
-    with pytest.raises(ConfigError, match=r"class_map: 'fish' is no class"):
+    with pytest.raises(ConfigError, match=r"class_map: 'fish' is not a class"):
         load(animals, class_map={"fish": "cat"})
     with pytest.raises(ConfigError, match=r"set one of them"):
         load(animals, classes=["cat"], labels="labels.txt")

@@ -315,6 +315,6 @@ def test_objects_that_a_choice_of_classes_leaves_out_are_counted(voc, make_objec
     config = DataConfig(root=voc.root, classes=["cat"])
     (finding,) = judge_configured(config).findings
     assert (finding.code, finding.count) == ("class_left_out", 2)
-    assert "1 pictures are background by that" in finding.message
+    assert "1 pictures become background" in finding.message
     renamed = DataConfig(root=voc.root, class_map={"dog": "cat"})
     assert judge_configured(renamed).findings == ()

@@ -121,7 +121,7 @@ def test_damage_on_the_way_removes_nothing(tmp_path, monkeypatch):
             Path(b).write_text("picture X")
 
     monkeypatch.setattr(links_module.shutil, "copyfile", lossy)
-    with pytest.raises(DataError, match=r"1 files have one name but unlike content.*b\.jpg"):
+    with pytest.raises(DataError, match=r"1 files have the same name but different.*b\.jpg"):
         prepare_voc(source, tmp_path / "kit", link=False, remove_source=True)
     assert content(source) == before
 

@@ -280,7 +280,7 @@ def test_poses_with_other_numbers_of_points_are_refused(tmp_path):
     write("yolo poses", tmp_path)
     yaml = tmp_path / "data.yaml"
     put(yaml, yaml.read_text().replace("[12, 2]", "[17, 3]"))
-    with pytest.raises(DataError, match=r"has 28 numbers.*and 51 of its key points"):
+    with pytest.raises(DataError, match=r"has 28 numbers.*and 51 for its key points"):
         load_dataset(tmp_path)
     put(yaml, yaml.read_text().replace("[17, 3]", "12"))
     with pytest.raises(DataError, match=r"data\.yaml: kpt_shape is not \[points"):
@@ -355,7 +355,7 @@ def test_names_come_from_a_label_file(tmp_path):
 def test_lists_of_names_that_differ(tmp_path):
     write("yolo of Roboflow (darknet)", tmp_path)
     put(tmp_path / "test" / "_darknet.labels", "dog\ncat\n")
-    with pytest.raises(DataError, match="name other classes"):
+    with pytest.raises(DataError, match="name different classes"):
         load_dataset(tmp_path)
 
 
@@ -385,7 +385,7 @@ def test_yaml_decides_over_voc_folders_and_several_are_refused(tmp_path):
     put(tmp_path / "JPEGImages" / "a.xml", voc_xml(SCENES[1]))
     assert read(tmp_path).labels == CLASSES
     put(tmp_path / "other.yaml", (tmp_path / "config.yaml").read_text())
-    with pytest.raises(DataError, match=r"config\.yaml, other\.yaml describe a data set each"):
+    with pytest.raises(DataError, match=r"config\.yaml, other\.yaml each describe a data set"):
         read(tmp_path)
 
 
@@ -402,7 +402,7 @@ def test_image_id_of_two_pictures_is_an_error(tmp_path):
     file = write("coco of FiftyOne", tmp_path) / "labels.json"
     edit(file, lambda c: c["images"][2].update(id=c["images"][1]["id"]))
     edit(file, lambda c: [a.update(image_id=11) for a in c["annotations"] if a["image_id"] == 12])
-    with pytest.raises(DataError, match=r"\.jpg: image id '11' is of other pictures, too"):
+    with pytest.raises(DataError, match=r"\.jpg: image id '11' belongs to several pictures"):
         load_dataset(tmp_path)
     bad = {r.image_id for r in read(tmp_path).splits[UNSPLIT] if r.problems and not r.sample}
     assert bad == {"p1", "p2"}
@@ -513,9 +513,9 @@ def test_what_was_seen_and_what_is_nearest(tmp_path):
     with pytest.raises(DataError, match=r"1 \.txt in the folder itself; nearest is YOLO"):
         read(tmp_path)
     (tmp_path / "notes.txt").unlink()
-    with pytest.raises(DataError, match="there are pictures, but no annotations of them"):
+    with pytest.raises(DataError, match="there are pictures, but no annotations for them"):
         read(tmp_path)
-    with pytest.raises(DataError, match=r"the file is no \.yaml of YOLO"):
+    with pytest.raises(DataError, match=r"the file is neither a YOLO \.yaml"):
         read(tmp_path / "images" / "b0.jpg")
 
 

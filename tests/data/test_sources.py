@@ -244,7 +244,7 @@ def test_wrong_sources(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty: is empty; give"):
         download("voc2012", tmp_path / "raw", source=str(tmp_path / "empty"))
-    with pytest.raises(DataError, match=r"lies in the source folder"):
+    with pytest.raises(DataError, match=r"is inside the source folder"):
         download("voc2012", tmp_path / "empty" / "raw", source=str(tmp_path / "empty"))
     with pytest.raises(ConfigError, match=r"'coco' is unknown; choose one of voc2012, voc2007"):
         download("coco", tmp_path / "raw")

@@ -74,7 +74,7 @@ def test_many_classes_are_cut_short(voc_of_many_classes):
     result = check_dataset(voc_of_many_classes)
     text = check_text(result, 300, None)
     more = len(result.labels) - 30
-    assert f"and {more} classes more: --json lists all" in text
+    assert f"and {more} more classes; --json lists all" in text
 
 
 @pytest.fixture

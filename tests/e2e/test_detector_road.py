@@ -96,7 +96,7 @@ def test_threshold_is_chosen_on_validation_and_shared_by_all_files(run):
     metrics = json.loads((run / "metrics.json").read_text())
     chosen = metrics["thresholds"]
     # One epoch from nothing may find nothing right to choose by, and says so.
-    assert chosen["chosen"] == "validation" or "nothing right is found" in chosen["reason"]
+    assert chosen["chosen"] == "validation" or "no right detection" in chosen["reason"]
     for file in sorted((run / "export").glob("*.tflite")):
         decoder = load_contract(file).decoder
         assert decoder.score_threshold == chosen["score"]
@@ -153,7 +153,7 @@ def test_another_run_starts_from_this_one(run, yolo, tmp_path):
     ("fault", "message"),
     [
         ("class", r"labels.*\.txt: line 2: class 99 is out of range; names has 6 classes"),
-        ("coordinates", r"labels.*\.txt: line 2: 250 is no share of the picture"),
+        ("coordinates", r"labels.*\.txt: line 2: 250 is not a fraction of the picture"),
         ("picture", r"picture not found, but listed"),
         ("yaml", r"data\.yaml.*not valid YAML"),
     ],

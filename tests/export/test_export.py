@@ -71,7 +71,7 @@ def test_float_file_is_refused_as_integer(model, tmp_path):
 
 def test_wrong_interface_is_refused(prepared, tmp_path):
     content = export_integer(prepared, tmp_path / "m.tflite").read_bytes()
-    with pytest.raises(ExportError, match="asked for was int8"):
+    with pytest.raises(ExportError, match="but int8 was requested"):
         check_integer(content, "int8")
 
 

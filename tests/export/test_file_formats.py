@@ -36,7 +36,7 @@ def test_files_go_beside_the_model_or_where_asked(tiny, tmp_path):
 def test_foreign_file_in_the_way_stays(tiny):
     mine = tiny["ssd"].with_name("ssd.labels.txt")
     mine.write_text("mine")
-    with pytest.raises(ExportError, match=r"ssd\.labels\.txt: is there already.*--out"):
+    with pytest.raises(ExportError, match=r"ssd\.labels\.txt: already exists.*--out"):
         pipeline.export_model(tiny["ssd"], ["c-array", "labels"])
     assert mine.read_text() == "mine"
     assert not tiny["ssd"].with_name("ssd.h").exists()

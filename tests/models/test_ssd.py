@@ -122,7 +122,7 @@ def test_class_rows_are_found_by_name_and_alias(detector):
 
 def test_wrong_aliases_are_named(detector):
     start = weights_of(detector, ["", "Car", "Dog"])
-    with pytest.raises(ConfigError, match=r"'lorry' is no class of the data set"):
+    with pytest.raises(ConfigError, match=r"'lorry' is not a class of the data set"):
         choose_class_rows(start, ["bus"], {"lorry": "Car"})
     with pytest.raises(ConfigError, match=r"bus = 'Van'.*Car, Dog"):
         choose_class_rows(start, ["bus"], {"bus": "Van"})

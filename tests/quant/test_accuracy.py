@@ -151,7 +151,7 @@ def test_rules_mix_recipes_by_layer_name(tmp_path):
     [
         ([("stem", "static_wi4_ai8"), (".*", "static_wi8_ai8")], "'stem' matches no layer"),
         ([("expand", "static_wi4_ai8")], "no rule matches layer 'depthwise'"),
-        ([("(", "static_wi8_ai8")], "no regular expression"),
+        ([("(", "static_wi8_ai8")], "not a regular expression"),
         ([(".*", "int3")], "static_wi4_ai8"),
         ([("expand", "static_wi8_ai16"), (".*", "static_wi8_ai8")], "8 and 16 bits"),
     ],

@@ -240,10 +240,10 @@ REFUSED = {
     "another key": (lambda x: {"picture": x}, r"unknown key 'picture'.*\['image'\]"),
     "NaN": (with_nan, "input 'image' has values that are not finite"),
     "infinite in float32": (lambda x: x.astype(np.float64) * 1e300, "not finite"),
-    "ragged": (lambda x: tf.ragged.constant([[1.0], [2.0, 3.0]]), "wanted"),
+    "ragged": (lambda x: tf.ragged.constant([[1.0], [2.0, 3.0]]), "expected"),
     "endless dataset": (lambda x: _endless(), "without end"),
     "endless PyDataset": (lambda x: Unsized(), "without end"),
-    "function with arguments": (lambda x: lambda path: x, "wants arguments"),
+    "function with arguments": (lambda x: lambda path: x, "takes arguments"),
     "function that gives nothing": (lambda x: lambda: None, "calibration is None"),
 }
 
@@ -282,11 +282,11 @@ def test_anything_else_for_two_inputs_is_one_sentence(what, pair):
     ("given", "message"),
     [
         ((1, -1), "smaller one first"),
-        ((0, 0), "no range"),
+        ((0, 0), "not a range"),
         ((0.5, 1.0), r"give \(0.0, 1.0\)"),
         ((-2.0, -1.0), r"give \(-2.0, 0.0\)"),
-        ((float("nan"), 1), "no range"),
-        ((0, float("inf")), "no range"),
+        ((float("nan"), 1), "not a range"),
+        ((0, float("inf")), "not a range"),
         (1.0, "give \\(minimum, maximum\\)"),
         ((0, 1, 2), "give \\(minimum, maximum\\)"),
         ("ab", "give \\(minimum, maximum\\)"),

@@ -79,7 +79,7 @@ def test_nothing_there(tmp_path, monkeypatch, item, message):
 
 
 def test_no_input():
-    with pytest.raises(DataError, match="nothing to look at; give pictures"):
+    with pytest.raises(DataError, match="nothing to predict; give pictures"):
         find_sources([])
 
 
@@ -155,5 +155,5 @@ def test_camera_that_gives_nothing(monkeypatch):
     cv2 = pytest.importorskip("cv2")
     monkeypatch.setattr(FakeCapture, "frames", [])
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    with pytest.raises(DataError, match="camera:0: gives no picture; check"):
+    with pytest.raises(DataError, match="camera:0: delivers no picture; check"):
         list(read_frames(find_sources(["camera:0"])[0]))

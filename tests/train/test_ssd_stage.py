@@ -240,5 +240,5 @@ def test_student_follows_features():
 def test_unknown_feature_is_refused():
     floats = _two_layers(0)
     student = prepare_qat(floats, [np.zeros((2, 8, 8, 3), np.float32)])
-    with pytest.raises(ConfigError, match=r"no layer 'bn'; choose of .*first_relu"):
+    with pytest.raises(ConfigError, match=r"no layer 'bn'; choose one of .*first_relu"):
         with_teacher(student, floats, ("bn",))

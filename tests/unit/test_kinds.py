@@ -67,7 +67,7 @@ def test_sizes(name, size, says):
         ("qat.ranges=fixed", "qat.ranges: 'fixed' is unknown"),
         ("qat.recipe=static_wi8", "qat.recipe: recipe 'static_wi8' is unknown"),
         ("qat.recipe=[['conv9.*', 'static_wi4_ai8'], ['.*', 'static_wi8_ai8']]", "matches no"),
-        ("predict.class_thresholds={dog=0.5}", "'dog' is no class; choose of cat"),
+        ("predict.class_thresholds={dog=0.5}", "'dog' is not a class; choose one of cat"),
         ("train.finetune_from=block_99", "finetune_from = 'block_99': no such layer"),
     ],
 )
@@ -81,5 +81,5 @@ def test_wrong_names_are_told_before_training(tmp_path, setting, says):
 def test_features_to_distill_are_layers(tmp_path):
     qat = {"distill": 0.5, "distill_features": ["out_relu", "nothing"]}
     config = load_config(values={"qat": qat, "model": {"width": 0.35, "input_size": 32}})
-    with pytest.raises(ConfigError, match=r"no layer 'nothing'; choose of .*out_relu"):
+    with pytest.raises(ConfigError, match=r"no layer 'nothing'; choose one of .*out_relu"):
         check_config(config, Dataset(tmp_path, ("cat",), {"train": (), "val": (), "test": ()}))

@@ -89,7 +89,7 @@ def test_unknown_target(quantdet, folder):
 
 def test_too_few_pictures(quantdet, folder):
     answer = quantdet("verify", "voc-ssd300", "--data", folder)
-    refused(answer, "50 pictures are asked for, there are 3", "--pictures 3")
+    refused(answer, "50 pictures are requested, but there are 3", "--pictures 3")
 
 
 def test_lone_file_needs_pictures(quantdet):

@@ -14,7 +14,7 @@ from quantdet.cli.stages import MovedData
 def analyse(  # noqa: PLR0913, PLR0917 - options of the command line
     run_dir: Annotated[Path, typer.Argument(help="Run folder, after `quantdet qat`.")],
     pictures: Annotated[
-        int, typer.Option("--pictures", min=1, help="Of the validation split.")
+        int, typer.Option("--pictures", min=1, help="From the validation split.")
     ] = 16,
     sensitivity: Annotated[
         bool,

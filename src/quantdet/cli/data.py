@@ -14,7 +14,7 @@ data_app = typer.Typer()
 
 DataRoot = Annotated[Path, typer.Argument(help="Data set folder, e.g. VOCdevkit/VOC2012.")]
 Format = Annotated[str, typer.Option("--format", help="auto, voc, coco, yolo or tool.")]
-Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line.")]
+Labels = Annotated[Path | None, typer.Option("--labels", help="File of class names, one per line.")]
 
 
 @data_app.callback(invoke_without_command=True)
@@ -25,12 +25,12 @@ def data_group(context: typer.Context) -> None:
 
 def data_download(
     name: Annotated[str, typer.Argument(help="voc2012 or voc2007.")],
-    out: Annotated[Path, typer.Option("--out", help="New folder for what comes.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder for the download.")],
     source: Annotated[
         str | None, typer.Option("--from", help="Folder, zip, tar or URL instead of Kaggle.")
     ] = None,
 ) -> None:
-    """Fetch a data set; resumes where it broke off.
+    """Download a data set; resumes where it was interrupted.
 
     Example: quantdet data download voc2012 --out downloads/voc2012
     """
@@ -44,10 +44,10 @@ def data_download(
 
 def data_prepare(
     source: Annotated[Path, typer.Argument(help="Folder with one or more VOC trees.")],
-    out: Annotated[Path, typer.Option("--out", help="VOCdevkit folder to make or fill.")],
-    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard links.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="VOCdevkit folder to create or add to.")],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard-linking.")] = False,
     remove_source: Annotated[
-        bool, typer.Option("--remove-source", help="Remove the source once verified.")
+        bool, typer.Option("--remove-source", help="Remove the source after verification.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -84,10 +84,10 @@ def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
     preset: Preset = None,
     overrides: Overrides = None,
     skip_bad: SkipBad = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Write all of it as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write all findings as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for everything that would spoil training; exit code 2 if `train` would stop.
+    """Find everything that would spoil training; exit code 2 if `train` would stop.
 
     It decides as `train` does with the same --config, --preset, --set and --skip-bad.
 
@@ -115,7 +115,7 @@ def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
 
 def data_show(
     root: DataRoot,
-    out: Annotated[Path, typer.Option("--out", help="Picture to write.")] = Path("sheet.png"),
+    out: Annotated[Path, typer.Option("--out", help="Picture file to write.")] = Path("sheet.png"),
     split: Annotated[str, typer.Option("--split", help="Split to show.")] = "train",
     count: Annotated[int, typer.Option("--count", min=1, help="How many pictures.")] = 16,
     data_format: Format = "auto",
@@ -143,10 +143,10 @@ def data_show(
 
 def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
     root: DataRoot,
-    out: Annotated[Path, typer.Option("--out", help="Folder to make.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to create.")],
     to: Annotated[str, typer.Option("--to", help="voc, coco or yolo.")],
     data_format: Format = "auto",
-    copy: Annotated[bool, typer.Option("--copy", help="Copy pictures, make no links.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard-linking.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")] = False,
 ) -> None:
     """Write a data set in another format; pictures are hard links where the disk allows.

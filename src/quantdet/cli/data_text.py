@@ -52,8 +52,8 @@ def _classes(result: CheckResult, input_size: int) -> str:
         rows.append((name, *counts, _range(facts.side_px), _range(at_input)))
     header = ("class", *used, "box side px", f"at {input_size} px input")
     more = len(order) - _CLASSES
-    hint = f"\nand {more} classes more: --json lists all" if more > 0 else ""
-    return table(header, rows) + "\n(middle, and from a tenth to nine tenths of the boxes)" + hint
+    hint = f"\nand {more} more classes; --json lists all" if more > 0 else ""
+    return table(header, rows) + "\n(median, 10th to 90th percentile of the boxes)" + hint
 
 
 def _range(sides: tuple[float, ...]) -> str:

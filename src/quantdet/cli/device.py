@@ -42,7 +42,10 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
         "predictions"
     ),
     threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0, max=1, help="Lowest score shown.")
+        float | None,
+        typer.Option(
+            "--threshold", min=0, max=1, help="Confidence threshold; default: the model's."
+        ),
     ] = None,
     class_thresholds: Annotated[
         list[str] | None,
@@ -52,10 +55,10 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
         list[str] | None, typer.Option("--class", help="Show only this class; may be repeated.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Default: the cores, at most 4.")
+        int | None, typer.Option("--threads", min=1, help="Default: number of cores, at most 4.")
     ] = None,
     max_frames: Annotated[
-        int | None, typer.Option("--max-frames", min=1, help="Of a video or camera.")
+        int | None, typer.Option("--max-frames", min=1, help="Most frames to read.")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write predictions.csv.")] = False,
     as_json: Json = False,
@@ -109,8 +112,8 @@ def models(as_json: Json = False) -> None:
 
 def benchmark(
     model: Annotated[Path, typer.Argument(help="A .tflite file.")],
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to this.")] = 2,
-    runs: Annotated[int, typer.Option("--runs", min=3, help="Of each setting.")] = 50,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to N threads.")] = 2,
+    runs: Annotated[int, typer.Option("--runs", min=3, help="Runs per setting.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Measure latency: warm-up, median and p90, with and without XNNPACK.

@@ -20,7 +20,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
     ],
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Data set for a .tflite; where that of a run is now."),
+        typer.Option("--data", help="Data set for a .tflite; for a run, its new location."),
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Split of --data, for a .tflite.")
@@ -29,7 +29,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
         str | None, typer.Option("--format", help="Format of --data, for a .tflite.")
     ] = None,
     parity_pictures: Annotated[
-        int, typer.Option("--parity-pictures", min=0, help="Of a run; 0 leaves parity out.")
+        int, typer.Option("--parity-pictures", min=0, help="For a run; 0 skips parity.")
     ] = 16,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +76,7 @@ def _file(path: Path, data: dict[str, Any], progress: Any) -> AnyMetrics:
 
     if "root" not in data:
         raise ConfigError(
-            f"{path}: is a model file; say with --data on which data set it is to be measured, "
+            f"{path}: is a model file; give the data set to measure it on, "
             "e.g. --data VOCdevkit/VOC2007"
         )
     return pipeline.evaluate_model(path, DataConfig(**data), progress)

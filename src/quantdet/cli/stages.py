@@ -29,9 +29,9 @@ Preset = Annotated[
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data set folder.")]
 MovedData = Annotated[
     Path | None,
-    typer.Option("--data", help="Where the data set of the run is now; has to be the same."),
+    typer.Option("--data", help="New location of the data set; its content must be unchanged."),
 ]
-OutRun = Annotated[Path, typer.Option("--out", help="Run folder to make, or to resume.")]
+OutRun = Annotated[Path, typer.Option("--out", help="Run folder to create or resume.")]
 Weights = Annotated[
     str | None, typer.Option("--weights", help="voc-ssd300, coco, imagenet, none, or a file.")
 ]
@@ -39,12 +39,12 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples 
 
 
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", min=0, help="Of the phase that trains all layers.")
+    int | None, typer.Option("--epochs", min=0, help="Epochs that train all layers.")
 ]
 Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Pictures per step.")]
 Size = Annotated[int | None, typer.Option("--imgsz", help="Side of the input in pixels.")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate of that phase.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Of weights, order, augmentation.")]
+Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate of that phase.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, order, augmentation.")]
 Classes = Annotated[
     str | None, typer.Option("--classes", help="Classes to learn: car,dog; default: all.")
 ]
@@ -57,7 +57,7 @@ def config(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Print every setting with its meaning, and what set it: default, preset, file or option.
+    """Print every setting with its meaning and origin: default, preset, file or option.
 
     Example: quantdet config --preset recommended
     Example: quantdet config --preset ssd --set train.finetune_epochs=20
@@ -133,8 +133,8 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
         int | None, typer.Option("--epochs", min=0, help="0: calibrate only.")
     ] = None,
     batch: Batch = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of pictures and order.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of pictures and order.")] = None,
 ) -> None:
     """Quantize the float model and fine-tune it quantization-aware.
 
@@ -168,7 +168,7 @@ def export(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Of a .tflite: folder for the files.")
+        Path | None, typer.Option("--out", help="Folder for files made from a .tflite.")
     ] = None,
     data: MovedData = None,
 ) -> None:
@@ -259,11 +259,12 @@ def run(  # noqa: PLR0913, PLR0917 - options of the command line
 
 def demo(
     pictures: Annotated[
-        list[str] | None, typer.Argument(help="Your own, for the model that comes with quantdet.")
+        list[str] | None,
+        typer.Argument(help="Your own pictures, for the model that comes with quantdet."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for everything.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for all output.")] = Path("demo"),
 ) -> None:
-    """Show both: the model that comes with quantdet, and a whole training run on generated scenes.
+    """Demonstrate the model that comes with quantdet, and a training run on generated scenes.
 
     Example: quantdet demo street.jpg
     """

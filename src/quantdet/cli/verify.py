@@ -27,7 +27,7 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
     ] = None,
     pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many.")] = 50,
     out: Annotated[
-        Path | None, typer.Option("--out", help="JSON file; of a run verify.json in it.")
+        Path | None, typer.Option("--out", help="JSON file; default for a run: its verify.json.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -50,8 +50,8 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
             out = out or run.verify_file
         elif data is None:
             raise ConfigError(
-                f"{path}: is a model file; say with --data with which pictures it is to be "
-                "verified, e.g. --data VOCdevkit/VOC2007"
+                f"{path}: is a model file; give the pictures to verify it on, "
+                "e.g. --data VOCdevkit/VOC2007"
             )
         else:
             result = pipeline.verify_model(path, data, targets or (), pictures, progress)

@@ -21,10 +21,10 @@ def web(
         ),
     ] = None,
     other: Annotated[
-        str | None, typer.Argument(metavar="[MODEL2]", help="Another one, shown side by side.")
+        str | None, typer.Argument(metavar="[MODEL2]", help="Another model, shown side by side.")
     ] = None,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")
+        int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 picks a free one.")
     ] = DEFAULT_PORT,
     open_browser: Annotated[
         bool, typer.Option("--open/--no-browser", help="Also open the page in the browser.")
@@ -60,5 +60,5 @@ def web(
         make_site(models, litertjs, server=True),
         port=port,
         open_browser=open_browser,
-        announce=lambda url: typer.echo(f"{url}\nCtrl-C ends it"),
+        announce=lambda url: typer.echo(f"{url}\npress Ctrl-C to stop"),
     )

@@ -12,7 +12,7 @@ from quantdet.errors import ConfigError
 
 @dataclass(frozen=True)
 class ClassChoice:
-    """What becomes of the classes of a data set.
+    """How the classes of a data set are renamed, merged and left out.
 
     Attributes:
         rename: class of the data set → class to learn; "" leaves its objects out.
@@ -72,5 +72,6 @@ def _require(key: str, wanted: Sequence[str] | Mapping[str, str], known: Sequenc
     missing = [name for name in wanted if name not in known]
     if missing:
         raise ConfigError(
-            f"[data] {key}: {missing[0]!r} is no class of the data set; it has {', '.join(known)}"
+            f"[data] {key}: {missing[0]!r} is not a class of the data set; "
+            f"it has {', '.join(known)}"
         )

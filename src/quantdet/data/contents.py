@@ -1,4 +1,4 @@
-"""What is in a data set, picture by picture, so that it is known again wherever it lies."""
+"""What is in a data set, picture by picture, so that it is recognized wherever it is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def require_same(run: Run, after: Contents, root: Path) -> None:
     if differences:
         raise DataError(
             f"{root}: is not the data that {run.root} was trained with: {'; '.join(differences)}; "
-            "restore it, name a copy of it with --data, or train anew with another --out"
+            "restore it, give a copy of it with --data, or train again with another --out"
         )
 
 

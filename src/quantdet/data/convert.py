@@ -42,7 +42,7 @@ def convert_dataset(
 
     Args:
         dataset: splits with their pictures.
-        target: folder to make; missing or empty.
+        target: folder to create; missing or empty.
         format: key of ``FORMATS``.
         link: hard links to the pictures instead of copies where the disk allows.
         progress: called with (pictures placed, all pictures).

@@ -108,7 +108,7 @@ def _objects_left_out(before: Listing, after: Listing) -> Iterator[Finding]:
     if count:
         message = (
             f"{count} objects are left out by data.classes or data.class_map; {emptied} pictures "
-            "are background by that"
+            "become background"
         )
         yield Finding("warning", "class_left_out", str(after.root), message, count=count)
 

@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP, and go on where a transfer broke off (RFC 9110, section 14)."""
+"""Download one file over HTTP, and resume where a transfer broke off (RFC 9110, section 14)."""
 
 from __future__ import annotations
 
@@ -152,8 +152,8 @@ def _broken_off(url: str, part: Path, reason: str) -> DataError:
             "file with --from"
         )
     return DataError(
-        f"{url}: broke off after {have} bytes ({reason}); run the same command again to go on, "
-        f"what came so far is in {part}"
+        f"{url}: broke off after {have} bytes ({reason}); run the same command again to resume, "
+        f"what was received is in {part}"
     )
 
 

@@ -169,7 +169,7 @@ class _Faults:
         for split, records in self._listing.splits.items():
             for record in records:
                 for problem in () if id(record) in used else self._of(record):
-                    reason = f"{problem.reason} (of split {split!r}, which is not used)"
+                    reason = f"{problem.reason} (in split {split!r}, which is not used)"
                     yield Finding("warning", problem.code, str(problem.file), reason)
 
     def _unknown_classes(self, record: Record) -> Iterator[Problem]:
@@ -282,4 +282,4 @@ def _same_files(judged: Judged) -> Iterator[Finding]:
                 yield Finding("warning", "duplicate_id", file, message, LEAK_REMEDY)
 
 
-LEAK_REMEDY = "take it out of one, or what is measured says little about new pictures"
+LEAK_REMEDY = "remove it from one split, or results say little about new pictures"

@@ -60,7 +60,7 @@ def read_label_file(path: Path) -> tuple[str, ...]:
 
 
 def read_label_map(path: Path) -> tuple[str, ...]:
-    """Read the class names that a tool writes beside its annotations.
+    """Read the class names that a tool writes next to its annotations.
 
     Understood are one name a line, CVAT's ``labelmap.txt`` (name:colour:parts:actions) and the
     ``.pbtxt`` of the TF Object Detection API. Repetitions and what is no name are passed over.

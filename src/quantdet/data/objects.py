@@ -35,14 +35,14 @@ def merge_repeats(
         objects = (*known.objects, *_others(sample, known))
         kept[sample.image_path] = replace(known, objects=objects)
     for path, count in copies.items():
-        message = f"is {count + 1} times in split {split!r}; taken once, with all its objects"
+        message = f"is {count + 1} times in split {split!r}; used once, with all its objects"
         findings.append(Finding("warning", "duplicate_entry", str(path), message, count=count))
     for path, sample in kept.items():
         objects = _distinct(sample.objects)
         count = len(sample.objects) - len(objects)
         if count:
             kept[path] = replace(sample, objects=objects)
-            message = f"has {count} rows that repeat an object (class and box); taken once"
+            message = f"has {count} rows that repeat an object (class and box); used once"
             findings.append(Finding("warning", "duplicate_object", str(path), message, count=count))
     return tuple(kept.values()), findings
 
@@ -54,7 +54,7 @@ def odd_boxes(root: Path, samples: Sequence[Sample]) -> Iterator[Finding]:
     if not tiny:
         return
     message = f"{tiny} of {len(boxes)} boxes lie within the first pixel of the picture"
-    remedy = "they look like shares from 0 to 1: multiply them by width and height"
+    remedy = "they look like fractions from 0 to 1: multiply them by width and height"
     severity: Severity = "error" if tiny == len(boxes) else "warning"
     yield Finding(severity, "normalized_boxes", str(root), message, remedy, tiny)
 

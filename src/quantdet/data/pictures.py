@@ -138,7 +138,7 @@ def _faults_of_splits(judged: Judged, faults: Mapping[Path, Problem]) -> Iterato
     used = {sample.image_path for samples in judged.splits.values() for sample in samples}
     for path, fault in faults.items():
         if path not in used:
-            reason = f"{fault.reason} (of a picture that is not used)"
+            reason = f"{fault.reason} (in a picture that is not used)"
             yield Finding("warning", fault.code, str(fault.file), reason)
         else:
             yield left_out(fault) if judged.use.skip_bad else from_problem(fault)
@@ -151,7 +151,9 @@ def _turned(
         orientation = seen[sample.image_path].orientation
         if orientation > 1 and sample.annotated and sample.image_path not in faults:
             message = f"EXIF orientation {orientation} turns or mirrors the picture"
-            remedy = "make sure that the boxes were drawn on the upright one, or store it upright"
+            remedy = (
+                "make sure that the boxes were drawn on the upright picture, or store it upright"
+            )
             yield Finding("warning", "exif_rotation", str(sample.image_path), message, remedy)
 
 
@@ -163,7 +165,7 @@ def _copies(judged: Judged, digests: Mapping[Path, str]) -> Iterator[Finding]:
             there, twin = first.setdefault(digests[path], (split, path))
             if twin == path or not digests[path]:
                 continue
-            message = f"has the very content of {twin} in split {there!r}"
+            message = f"has the same content as {twin} in split {there!r}"
             if there == split:
                 remedy = "remove one of them, or the picture counts twice"
                 yield Finding("warning", "copy_in_split", str(path), message, remedy)

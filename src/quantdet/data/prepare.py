@@ -81,15 +81,15 @@ def prepare_voc(
 
     Args:
         source: folder with one or more trees, at most three levels deep.
-        target_devkit: the VOCdevkit folder to make or fill.
+        target_devkit: the VOCdevkit folder to create or add to.
         link: hard links instead of copies where the disk allows.
         remove_source: remove the source files after everything is verified, and the folders
             that are empty then.
         progress: called with (files done, all files).
 
     Raises:
-        DataError: no tree found, several years, files of one name with unlike content (nothing
-            is written then), or a file did not arrive whole (nothing is removed then).
+        DataError: no tree found, several years, files with the same name but different content
+            (nothing is written then), or an incomplete copy (nothing is removed then).
     """
     source = Path(source)
     target_devkit = Path(target_devkit)
@@ -182,8 +182,8 @@ def _refuse_conflicts(plan: Mapping[Path, list[Path]]) -> None:
     if conflicts:
         shown = "; ".join(f"{a} and {b}" for a, b in conflicts[:_SHOWN_CONFLICTS])
         raise DataError(
-            f"{len(conflicts)} files have one name but unlike content, nothing was changed: "
-            f"{shown}; rename or remove one of each, or choose another target"
+            f"{len(conflicts)} files have the same name but different content, nothing was "
+            f"changed: {shown}; rename or remove one of each, or choose another target"
         )
 
 
@@ -208,7 +208,7 @@ def _place(plan: Mapping[Path, list[Path]], link: bool, progress: Tick) -> dict[
         except OSError as error:
             raise DataError(
                 f"{target}: cannot be written ({error}); check permissions and space, then run "
-                "the same command again to go on"
+                "the same command again to resume"
             ) from None
         progress(done, len(plan))
     return counts
@@ -218,8 +218,8 @@ def _verify(plan: Mapping[Path, list[Path]], *, compare_content: bool) -> None:
     for target, sources in plan.items():
         if not target.is_file() or target.stat().st_size != sources[0].stat().st_size:
             raise DataError(
-                f"{target}: did not arrive whole from {sources[0]}, nothing was removed; remove "
-                "it and run the same command again"
+                f"{target}: was not copied completely from {sources[0]}, nothing was removed; "
+                "remove it and run the same command again"
             )
     if compare_content:
         _refuse_conflicts(plan)

@@ -113,7 +113,7 @@ def with_notes(listing: Listing) -> Listing:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says about a data set beside its folder.
+    """What a user says about a data set in addition to its folder.
 
     Attributes:
         images: folder of the pictures, relative to the data set; None: it is searched for.
@@ -177,7 +177,7 @@ def fit_box(box_xyxy: Box, size_hw: tuple[int, int], *, clip: bool = False) -> t
     )
     slack_x, slack_y = (max(BOX_SLACK_PX, BOX_SLACK_SHARE * side) for side in (width, height))
     if not clip and (out_x > slack_x or out_y > slack_y):
-        raise FaultError("box_outside", f"{remark}; data.clip = true cuts such boxes")
+        raise FaultError("box_outside", f"{remark}; data.clip = true clips such boxes")
     fitted = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
     if fitted[2] <= fitted[0] or fitted[3] <= fitted[1]:
         place = " in the picture" if outside > 0 else ""

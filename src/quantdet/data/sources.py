@@ -48,14 +48,14 @@ DATASETS: dict[str, PublicDataset] = {
 def download(
     name: str, target: Path | str, *, source: Path | str | None = None, progress: Tick = no_tick
 ) -> Path:
-    """Put a data set, as it comes, into the new folder ``target``.
+    """Download a data set, unchanged, into the new folder ``target``.
 
-    A transfer that broke off resumes where it stopped when the same call is made again. What
-    comes is not yet a VOCdevkit; ``prepare_voc`` makes one of it.
+    An interrupted transfer resumes when the same call is made again. The result is not a
+    VOCdevkit yet; ``prepare_voc`` makes one from it.
 
     Args:
         name: key of :data:`DATASETS`.
-        target: folder to make; it must be missing or empty.
+        target: folder to create; it must be missing or empty.
         source: folder, archive or http(s) URL of an archive to take instead of the usual place.
         progress: called with (bytes or files done, all of them; 0 while unknown). It starts
             again at 0 for each archive fetched or unpacked.
@@ -73,8 +73,8 @@ def download(
         raise ConfigError(f"data set {name!r} is unknown; choose one of {', '.join(DATASETS)}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
-            f"{target}: is not empty and nothing is overwritten; choose another folder, or go on "
-            f"with `quantdet data prepare {target}` if it is complete"
+            f"{target}: is not empty and nothing is overwritten; choose another folder, or "
+            f"continue with `quantdet data prepare {target}` if it is complete"
         )
     if source is None:
         known = DATASETS[name]
@@ -130,7 +130,7 @@ def _unpack(archives: dict[Path, str], target: Path, progress: Tick) -> None:
 
 def _take_folder(folder: Path, target: Path, source: str, progress: Tick) -> None:
     if target.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{target}: lies in the source folder {folder}; choose another target")
+        raise DataError(f"{target}: is inside the source folder {folder}; choose another target")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
         raise DataError(f"{folder}: is empty; give a folder with pictures and annotations")
@@ -172,7 +172,7 @@ def _from_kaggle(handle: str, name: str) -> Path:
         raise DataError(
             f"Kaggle data set {handle}: download failed ({short}); check the network and the "
             "Kaggle token (KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, or "
-            f"~/.kaggle/kaggle.json) and run the same command again to go on, {by_hand}"
+            f"~/.kaggle/kaggle.json) and run the same command again to resume, {by_hand}"
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""Where boxes go wrong: every false positive and every missed object gets one of six reasons.
+"""Where boxes go wrong: every false positive and every missed object gets one of six types.
 
 Bolya et al. 2020, "TIDE" (arXiv:2008.08115), section 2. With t_f = 0.5 and t_b = 0.1, a wrong
-detection is, the first that holds,
+detection gets the first type that applies:
 
     localisation   IoU with an object of its class in [t_b, t_f)
     class          IoU >= t_f with an object of another class

@@ -1,4 +1,4 @@
-"""A few test pictures with the truth and the answers of models drawn beside each other.
+"""A few test pictures with the ground truth and the predictions of models side by side.
 
     FOLDER/examples.json   {"columns": [...], "pictures": [{"image_id", "group", "note", "cells"}]}
     FOLDER/01-0.jpg        picture 1, column 0: what is annotated; then a column for each model
@@ -103,7 +103,7 @@ def _rankings(
 def _in_words_of(change: Disagreement) -> str:
     shown = (("float", change.only_first), ("uint8", change.only_second))
     parts = [f"only {name} shows {count} of the boxes" for name, count in shown if count]
-    return "; ".join([*parts, f"scores differ by {change.amount:.2f} in all"])
+    return "; ".join([*parts, f"scores differ by {change.amount:.2f} in total"])
 
 
 def _drawn(pixels: NDArray[np.uint8], detections: Detections, *, scores: bool) -> NDArray[np.uint8]:

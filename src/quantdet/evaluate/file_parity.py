@@ -1,4 +1,4 @@
-"""An integer file on every kernel set of this machine, beside the models that it was made of."""
+"""An integer file on every kernel set of this machine, compared with its source models."""
 
 from __future__ import annotations
 

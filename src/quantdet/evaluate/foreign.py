@@ -31,7 +31,7 @@ def evaluate_file(
     figures, and count as never found in ``over_all_classes``.
 
     Args:
-        model_file: a .tflite with its contract beside it, or a run folder.
+        model_file: a .tflite with its contract next to it, or a run folder.
         dataset: with ``split``.
         split: name of the split.
         progress: called with (pictures done, all pictures).

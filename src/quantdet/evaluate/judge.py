@@ -30,13 +30,13 @@ class NothingToFindError(DataError):
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Decoded test pictures with what is right.
+    """Decoded test pictures with their ground truth.
 
     Attributes:
         labels: class names in the order of class ids.
         samples: the pictures.
         pixels: uint8 (N, H, W, 3) at model size.
-        truths: the objects of each that are asked for.
+        truths: the ground-truth objects of each that count.
     """
 
     labels: tuple[str, ...]
@@ -67,7 +67,7 @@ class Judged:
 
 
 class Judge(Protocol):
-    """Accuracy as one task understands it.
+    """Accuracy as one task defines it.
 
     Attributes:
         test: the pictures that the task can be measured on.

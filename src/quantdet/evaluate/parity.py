@@ -8,7 +8,7 @@ and with the integer rounding of the kernels (quant/exact.py). See docs/decision
 
 End to end: same pictures through the whole net on several kernel sets. One-step differences of
 early layers grow in deep nets (LiteRT's own kernel sets differ from each other too), so the
-figures are put beside the noise of quantization itself.
+figures are shown next to the noise of quantization itself.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def evaluate_run(
     Next to it is ``details.json``, see :mod:`quantdet.evaluate.details`.
 
     Accuracy is what the model's judge (:data:`quantdet.evaluate.tasks.JUDGES`) says. A few test
-    pictures are drawn into ``examples/`` of the run, with the truth beside the answers.
+    pictures are drawn into ``examples/`` of the run, with the ground truth next to the predictions.
 
     Args:
         run: what exists in it is measured.

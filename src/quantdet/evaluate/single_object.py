@@ -39,7 +39,7 @@ class SingleObjectMetrics:
     Attributes:
         pictures: how many were judged.
         class_accuracy: share with the right class, 0 to 1.
-        mean_iou: mean IoU of the answered with the annotated box, whatever the class.
+        mean_iou: mean IoU of the answered with the annotated box, regardless of class.
         hit_share: share with the right class and IoU >= 0.5.
         ordered_share: share of boxes with x1 <= x2 and y1 <= y2; less than 1 is a defect.
     """

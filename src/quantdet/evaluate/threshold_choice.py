@@ -93,7 +93,7 @@ def _choose(judge: Judge, answers: list[Detections], config: Config, key: str) -
     matches = judge.matches(answers)
     best = best_thresholds(matches, test.labels, fixed)
     if best is None:
-        return _default(config.predict, f"nothing right is found in split “{split}”")
+        return _default(config.predict, f"there is no right detection in split “{split}”")
     score, own = best
     shown = count_shown(matches, np.array([own.get(label, score) for label in test.labels]))
     return Thresholds(

@@ -60,14 +60,14 @@ def write_contract(
     data_fingerprint: str,
     thresholds: Thresholds | None = None,
 ) -> Contract:
-    """Write the contract of an exported detector, beside the file and into its metadata.
+    """Write the contract of an exported detector, next to the file and into its metadata.
 
     Args:
         model_file: the detector.
         config: of the run.
         labels: class names.
         data_fingerprint: of the training data.
-        thresholds: lowest scores that people see; None takes those of the configuration.
+        thresholds: confidence thresholds; None takes those of the configuration.
 
     Raises:
         ExportError: the file lacks an output called "boxes" or "scores".

@@ -32,7 +32,7 @@ def export_file_formats(
     """Write a detector in other formats.
 
     Args:
-        model_file: a .tflite with its contract beside it or inside.
+        model_file: a .tflite with its contract next to it or inside.
         formats: keys of :data:`FILE_FORMATS`.
         out: folder for the files; made if missing.
         replace: write over files of the same name; otherwise only over equal ones.
@@ -41,7 +41,7 @@ def export_file_formats(
         Format → its files.
 
     Raises:
-        ModelError: file or contract missing, corrupt, or not of each other.
+        ModelError: file or contract missing or corrupt, or they do not match.
         ExportError: the model does not go with a format, or a file is in the way.
         DependencyError: a format needs a package that is not installed.
     """
@@ -60,6 +60,6 @@ def _check_free(files: dict[Path, bytes]) -> None:
     for path, content in files.items():
         if path.exists() and not (path.is_file() and path.read_bytes() == content):
             raise ExportError(
-                f"{path}: is there already with another content; remove it, or choose another "
+                f"{path}: already exists with other content; remove it, or choose another "
                 "folder with --out"
             )

@@ -22,7 +22,7 @@ def export_integer(model: Any, path: Path | str, *, io_dtype: str | None = None)
         ``path``. The signature ``serving_default`` names inputs and outputs as the Keras model
         does (dict keys; otherwise ``output_0``, ``output_1``, …).
 
-    On another backend than TensorFlow a TensorFlow process does it, on the saved model.
+    On a backend other than TensorFlow, a TensorFlow process exports the saved model.
 
     Raises:
         QuantizationError: the model, or a layer of it, is not prepared.

@@ -63,16 +63,16 @@ _SCORES = {
 
 
 def embed_contract(model_file: Path | str, contract: Contract) -> Contract:
-    """Put metadata and contract into a .tflite, and the contract beside it.
+    """Put metadata and contract into a .tflite, and the contract next to it.
 
     What a file carried before is replaced, so that doing it twice changes nothing.
 
     Args:
-        model_file: a detector; it is written anew in one step.
+        model_file: a detector; it is rewritten in one step.
         contract: of it; its ``sha256`` is not used.
 
     Returns:
-        The contract beside the file, with the sha256 of the new file.
+        The contract next to the file, with the sha256 of the new file.
 
     Raises:
         ModelError: the contract does not fit the file.
@@ -88,7 +88,7 @@ def embed_contract(model_file: Path | str, contract: Contract) -> Contract:
 
 
 def final_contract(contract: Contract, content: bytes) -> Contract:
-    """Return the contract that stands beside a finished .tflite."""
+    """Return the contract to put next to a finished .tflite."""
     return contract.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
 
 

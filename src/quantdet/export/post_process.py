@@ -56,11 +56,11 @@ def _check(source: ModelSource) -> None:
     if source.contract.background_index not in (None, 0):
         raise ExportError(
             f"{source.name}: background is column {source.contract.background_index} of the "
-            "scores, the operator knows it only as the first; fix the model"
+            "scores, the operator supports it only as the first; fix the model"
         )
     if decoder.nms_iou == 0:
         raise ExportError(
-            f"{source.name}: decoder.nms_iou is 0, the operator wants more; set predict.nms_iou"
+            f"{source.name}: decoder.nms_iou is 0, the operator needs more; set predict.nms_iou"
         )
 
 

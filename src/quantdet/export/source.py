@@ -36,7 +36,7 @@ class ModelSource:
         """Read a .tflite and its contract, and check that they fit.
 
         Raises:
-            ModelError: file or contract missing, corrupt, or not of each other.
+            ModelError: file or contract missing or corrupt, or they do not match.
         """
         contract = load_contract(model_file)
         check_fit(model_file, contract, Engine(model_file, signature=contract.signature))

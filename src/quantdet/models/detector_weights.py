@@ -159,7 +159,7 @@ def _label_file(path: Path, width: int) -> tuple[str, ...]:
     if len(labels) != width:
         raise ModelError(
             f"{file}: has {len(labels)} lines, {path.name} has {width} class rows; write one "
-            "class name a line, an empty one for background"
+            "class name per line, an empty one for background"
         )
     return labels
 
@@ -172,8 +172,8 @@ def _from_run(run: Run) -> WeightSet:
     config = load_config(run.config_file).model
     if find_family(config.name) != DETECTOR:
         raise ModelError(
-            f"{run.root}: is a {config.name}, no detector to start from; give its "
-            "float/model.keras to take over the backbone alone"
+            f"{run.root}: is a {config.name}, not a detector to start from; give its "
+            "float/model.keras to start from its backbone only"
         )
     layout: SsdLayout = LAYOUTS[config.anchors]
     model = load_keras(path)

@@ -146,7 +146,7 @@ def cell_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 
 def metrics_for(head: str) -> dict[str, Any]:
-    """Return output name → metrics to show beside the losses of a localizer head."""
+    """Return output name → metrics to show with the losses of a localizer head."""
     if head == "global":
         return {"boxes": [iou], "scores": [accuracy]}
     return {"scores": [cell_accuracy]}

@@ -46,7 +46,7 @@ def choose_class_rows(
     known = {COCO_TO_VOC[name]: row for name, row in known.items() if name in COCO_TO_VOC} | known
     for label, name in aliases.items():
         if label not in labels:
-            raise ConfigError(f"[model.start_classes] {label!r} is no class of the data set")
+            raise ConfigError(f"[model.start_classes] {label!r} is not a class of the data set")
         if name.lower() not in known:
             raise ConfigError(
                 f"[model.start_classes] {label} = {name!r}: {weights.source} has no such class; "

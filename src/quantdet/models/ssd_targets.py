@@ -1,4 +1,4 @@
-"""Which anchor shall answer for which object. Pure numpy."""
+"""Which anchor is responsible for which object. Pure numpy."""
 
 from __future__ import annotations
 

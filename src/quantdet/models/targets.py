@@ -1,4 +1,4 @@
-"""What the localizer heads shall answer for annotated objects. Pure numpy."""
+"""What the localizer heads should output for annotated objects. Pure numpy."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def read_ssdlite_weights(path: Path) -> tuple[Arrays, int]:
     """Return folded weights by our layer names, and the number of class rows.
 
     Args:
-        path: the model.json; its files of weights lie beside it.
+        path: the model.json; its weight files are next to it.
 
     Returns:
         ("layer/kernel" and "layer/bias" → values in Keras layout, width of the class rows).
@@ -70,7 +70,7 @@ def read_ssdlite_weights(path: Path) -> tuple[Arrays, int]:
         raise ModelError(
             f"{path}: not a TensorFlow.js graph of an SSDLite MobileNetV2 "
             f"({type(error).__name__}: {error}); give the model.json of the TF Object Detection "
-            "API's net with its files of weights beside it"
+            "API's net with its weight files next to it"
         ) from None
 
 

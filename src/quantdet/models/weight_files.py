@@ -155,7 +155,7 @@ def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
     for torch_name, key in backbone.torch_names().items():
         if torch_name not in tensors:
             raise ModelError(
-                f"{path}: has no tensor {torch_name!r}, so it is no torchvision checkpoint of "
+                f"{path}: has no tensor {torch_name!r}, so it is not a torchvision checkpoint of "
                 "this backbone; choose weights of [model] backbone"
             )
         arrays[key] = _from_torch_layout(tensors[torch_name], key)
@@ -203,7 +203,7 @@ def _style_of(path: Path, layers: Mapping[str, Any], backbone: Backbone) -> Back
     if first is None or norm is None:
         raise ModelError(
             f"{path}: has no layers {' and '.join(backbone.first_layers)}; it is another backbone, "
-            "or its BatchNorm was folded away by fine-tuning, which only `quantdet qat` can go on"
+            "or its BatchNorm was folded away by fine-tuning; only `quantdet qat` can continue it"
         )
     padding = "symmetric" if first.padding == "valid" else "same"
     normalization = layers.get("normalization")

@@ -59,7 +59,7 @@ class CalibrationData:
         if first is None:
             raise QuantizationError(
                 f"no calibration data: {_describe(self._source)} gave nothing (a generator can be "
-                f"read only once); wanted: {self._form.wanted}"
+                f"read only once); expected: {self._form.wanted}"
             )
         yield from map(self._checked, itertools.chain([first], slices))
 
@@ -68,7 +68,7 @@ class CalibrationData:
             if not np.isfinite(values).all():
                 raise QuantizationError(
                     f"calibration: input {name!r} has values that are not finite (NaN or "
-                    "infinity); leave these pictures out or repair what loads them"
+                    "infinity); leave these pictures out or fix what loads them"
                 )
         return inputs
 
@@ -213,7 +213,7 @@ class _Form:
             found = self._arrays_of_x(keras.utils.unpack_x_y_sample_weight(batch)[0])
         if found is None:
             raise QuantizationError(
-                f"calibration: a batch is {_describe(batch)}; wanted: {self.wanted}"
+                f"calibration: a batch is {_describe(batch)}; expected: {self.wanted}"
             )
         return found
 
@@ -258,8 +258,8 @@ def _called(calibration: Any, form: _Form) -> Any:
     if callable(calibration) and not isinstance(calibration, Iterable):
         if not _takes_nothing(calibration):
             raise QuantizationError(
-                f"calibration is {_describe(calibration)} that wants arguments; give a function "
-                f"without any that yields batches; wanted: {form.wanted}"
+                f"calibration is {_describe(calibration)} that takes arguments; give a function "
+                f"without any that yields batches; expected: {form.wanted}"
             )
         return _called(calibration(), form)
     no_batches = isinstance(calibration, str | bytes | Path) or not (
@@ -267,7 +267,7 @@ def _called(calibration: Any, form: _Form) -> Any:
     )
     if no_batches:
         raise QuantizationError(
-            f"calibration is {_describe(calibration)}; wanted: {form.wanted}; one batch, an "
+            f"calibration is {_describe(calibration)}; expected: {form.wanted}; one batch, an "
             "iterable of batches, or a function that yields them"
         )
     if _is_endless(calibration):
@@ -344,7 +344,7 @@ def _with_batch_axis(form: _Form, position: int, values: Any) -> NDArray[Any]:
     if shape[-1:] == (1,) and _fits(array.shape[1:], shape[:-1]):
         return array[..., None]
     raise QuantizationError(
-        f"calibration: input {name!r} got an array of shape {array.shape}; wanted: {form.wanted}"
+        f"calibration: input {name!r} got an array of shape {array.shape}; expected: {form.wanted}"
     )
 
 
@@ -422,12 +422,12 @@ def _checked_range(field: str, ends: Any) -> tuple[float, float]:
         ) from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise QuantizationError(
-            f"{field} {(low, high)} is no range; give finite numbers, the smaller one first, "
+            f"{field} {(low, high)} is not a range; give finite numbers, the smaller one first, "
             "or None to calibrate it"
         )
     if not low <= 0.0 <= high:
         raise QuantizationError(
-            f"{field} {(low, high)} does not hold 0, which integers need for padding; "
+            f"{field} {(low, high)} does not contain 0, which integers need for padding; "
             f"give {(min(low, 0.0), max(high, 0.0))}"
         )
     return low, high

@@ -95,7 +95,7 @@ def _clipping(layer: LayerAnalysis, observer: str) -> str:
     seen = f"values reach from {layer.seen_minimum:.3g} to {layer.seen_maximum:.3g}"
     what = f"{100 * layer.clipped:.2g} % of its values are clipped: {seen}, its {_range(layer)}."
     if layer.fixed_range:
-        return f"{what} This range is fixed; feed values that lie within."
+        return f"{what} This range is fixed; feed values within it."
     return f"{what} Calibrate on more pictures{_or_observers(_wider(observer))}."
 
 
@@ -104,14 +104,15 @@ def _rounding(layer: LayerAnalysis, observer: str) -> str:
     if layer.range_use >= _LITTLE_RANGE:
         return (
             f"Its values need finer steps than its {_range(layer)} has. "
-            "Quantization-aware training makes up for some of it; more bits for activations do."
+            "Quantization-aware training recovers some of this; more bits for activations recover "
+            "more."
         )
     if layer.fixed_range:
         return f"{use}, which is fixed. End the model before it and compute it on the outputs."
     if layer.shares_range:
         return (
-            f"{use}, which it shares with {_some(layer.shares_range)}. Bring what is joined to "
-            "one scale, or train quantization-aware."
+            f"{use}, which it shares with {_some(layer.shares_range)}. Scale the joined tensors "
+            "alike, or train quantization-aware."
         )
     return (
         f"{use}: a few large values stretch it. "
@@ -123,19 +124,19 @@ def _weights(layer: LayerAnalysis, weights: WeightAnalysis) -> str:
     if weights.moved_steps > _MOVED_STEPS:
         return (
             f"Training moved its weights by {weights.moved_steps:.1f} steps (root mean square): "
-            "this is learned, no rounding. If accuracy fell, lower the learning rate."
+            "this is learning, not rounding. If accuracy fell, lower the learning rate."
         )
     if weights.scales > 1 or weights.spread < _WIDE_SPREAD:
         return (
             f"Its weights are rounded too coarsely ({weights.sqnr_db:.0f} dB). "
-            "Quantization-aware training makes up for some of it; more bits for weights do."
+            "Quantization-aware training recovers some of this; more bits for weights recover more."
         )
     what = (
         f"Its channels' largest weights differ {weights.spread:.3g} : 1 and share one scale "
         f"({weights.sqnr_db:.0f} dB)."
     )
     if layer.kind == "Dense":
-        return f"{what} Dense layers have no others: train quantization-aware."
+        return f"{what} Dense layers have no scales per channel: train quantization-aware."
     return f'{what} Use a recipe with a scale for each channel, "static_wi8_ai8".'
 
 

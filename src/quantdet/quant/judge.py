@@ -50,7 +50,7 @@ BANDS: dict[tuple[int, int], Band] = {
 
 @dataclass(frozen=True)
 class FloatComparison:
-    """A quantized model beside the float model that it was made from.
+    """A quantized model compared with the float model that it was made from.
 
     Attributes:
         outputs: output name → SQNR in dB against the given float model; 6 dB are one bit.

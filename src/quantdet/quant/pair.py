@@ -1,4 +1,4 @@
-"""A fake-quantized model beside the float function that it stands for, call by call."""
+"""A fake-quantized model and the float function that it simulates, call by call."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Pair:
     """Both forms of a net on one graph.
 
     The float form is the given model itself wherever it has the tensor (judge.py); what the
-    engine has taken apart is computed with the given weights.
+    quantizer decomposed is computed with the given weights.
 
     Args:
         quantized: calibrated fake-quantized model, trained and frozen or not.

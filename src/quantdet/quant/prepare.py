@@ -90,9 +90,9 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
         ranges: name in ``layers.RANGES``; what training does with calibrated ranges.
         track_steps: training steps after which ``ranges="tracked"`` stay.
         input_range: real (minimum, maximum) of the input where it is known, e.g.
-            (-128/127.5, 127/127.5) for pixels; of several inputs one for all, or a dict by
+            (-128/127.5, 127/127.5) for pixels; for several inputs one for all, or a dict by
             name. None to calibrate it too.
-        trial_export: export the calibrated model once, into nothing, so that what cannot be
+        trial_export: export the calibrated model once, without a file, so that what cannot be
             exported is refused here and not after the training; takes as long as an export.
 
     Warns:
@@ -101,7 +101,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
 
     Returns:
         A functional model with the same inputs, outputs and layer names. It can be compiled,
-        trained, saved as ``.keras`` and loaded again. Layers that were not trainable are not.
+        trained, saved as ``.keras`` and loaded again. Layers that were not trainable stay so.
 
     Raises:
         QuantizationError: no Keras model, unsupported layer (named), model prepared already,
@@ -150,7 +150,7 @@ def _try_export(prepared: Any, sample: Inputs) -> None:
     except ExportError as error:
         raise QuantizationError(
             f"model {prepared.name!r} could be trained, but not exported: {error}; "
-            "trial_export=False prepares it nevertheless"
+            "trial_export=False prepares it anyway"
         ) from None
     names = [tensor.name.split(":")[0] for tensor in functional_form(prepared).inputs]
     few = [values[:_TRIED_PICTURES] for values in sample]
@@ -162,7 +162,7 @@ def _try_export(prepared: Any, sample: Inputs) -> None:
         if reached < _LEAST_ALIKE_DB and not _within_steps(found[name], exact):
             raise QuantizationError(
                 f"output {name!r} of the exported file has {reached:.1f} dB against its own "
-                "simulation: an operator computes something else than its layer; this is a defect "
+                "simulation: an operator computes something other than its layer; this is a defect "
                 "of quantdet, please report it with the model"
             )
 

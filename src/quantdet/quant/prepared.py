@@ -29,8 +29,8 @@ def check_prepared(model: Any) -> None:
     outside = _outside(graph)
     if outside is not None:
         raise QuantizationError(
-            f"layer {outside.name!r} ({type(outside).__name__}) computes in float: it was put "
-            "before or behind a prepared model, or the model was cut there; do so with the float "
+            f"layer {outside.name!r} ({type(outside).__name__}) computes in float: it was added "
+            "before or after a prepared model, or the model was cut there; do so with the float "
             "model, and call prepare_qat on the whole"
         )
 

@@ -207,7 +207,7 @@ def _clip_range(layer: Any, bits: int) -> tuple[float, float]:
         return -(upper or 0.0), upper or 0.0
     if bits == 16 and lower != -(upper or 0.0):
         raise QuantizationError(
-            f"{describe(layer)} cuts to [{lower:g}, {upper:g}]; 16 bit integers are "
+            f"{describe(layer)} clips to [{lower:g}, {upper:g}]; 16 bit integers are "
             "symmetric and cannot: use recipe static_wi8_ai8"
         )
     return lower, upper or 0.0

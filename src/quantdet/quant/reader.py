@@ -60,12 +60,11 @@ def check_keras_model(model: Any) -> None:
         return
     if isinstance(model, str | Path):
         raise QuantizationError(
-            f"a Keras model is wanted, not the name of a file; load it: "
+            f"expected a Keras model, not a file name; load it: "
             f"keras.saving.load_model({str(model)!r})"
         )
     raise QuantizationError(
-        f"a Keras 3 model is wanted, not a {type(model).__name__} of module "
-        f"{type(model).__module__}"
+        f"expected a Keras 3 model, not a {type(model).__name__} of module {type(model).__module__}"
     )
 
 
@@ -256,7 +255,7 @@ def _refuse_options(call: Any) -> None:
     if any(not isinstance(value, keras.KerasTensor) for value in values):
         raise QuantizationError(
             f"{describe(call.operation)} is called with options {options}; only "
-            "tensors can be given"
+            "tensors are supported"
         )
 
 

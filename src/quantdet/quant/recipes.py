@@ -75,7 +75,7 @@ class RecipeBook:
         layers: names of the layers with weights.
 
     Raises:
-        QuantizationError: unknown recipe, a pattern that is no regular expression or matches no
+        QuantizationError: unknown recipe, a pattern that is not a regular expression or matches no
             layer, a layer that no rule matches, or recipes of different activation width.
     """
 
@@ -112,14 +112,16 @@ def _compile(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise QuantizationError(f"recipe: {pattern!r} is no regular expression ({error})") from None
+        raise QuantizationError(
+            f"recipe: {pattern!r} is not a regular expression ({error})"
+        ) from None
 
 
 def _common_width(recipes: Iterable[Recipe]) -> int:
     widths = {recipe.activation_bits for recipe in recipes}
     if len(widths) != 1:
         raise QuantizationError(
-            "recipe: rules mix activations of 8 and 16 bits; the integer kernels want one width "
+            "recipe: rules mix activations of 8 and 16 bits; the integer kernels need one width "
             "in the whole model, only weights can be mixed"
         )
     return widths.pop()

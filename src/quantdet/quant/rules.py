@@ -245,13 +245,13 @@ def check_options(layer: Any) -> None:
         if min(map(max, both)) > 1 or len(set(layer.strides)) > 1:
             raise QuantizationError(
                 f"{describe(layer)} has strides={layer.strides} and "
-                f"dilation_rate={layer.dilation_rate}; a depthwise integer kernel has either, and "
-                "the same stride both ways"
+                f"dilation_rate={layer.dilation_rate}; a depthwise integer kernel has one or the "
+                "other, and the same stride in both directions"
             )
     for option, possible in _REFUSED_OPTIONS.get(type(layer), {}).items():
         value = getattr(layer, option)
         if value not in possible:
             raise QuantizationError(
-                f"{describe(layer)} has {option}={value!r}, which no integer kernel does; "
-                f"possible is {' or '.join(map(repr, possible))}"
+                f"{describe(layer)} has {option}={value!r}, which no integer kernel supports; "
+                f"supported: {' or '.join(map(repr, possible))}"
             )

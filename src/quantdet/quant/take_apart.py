@@ -187,7 +187,7 @@ def _refusals_named(operation: Any) -> Iterator[None]:
     except Exception as error:
         reason = str(error).strip().splitlines()
         raise QuantizationError(
-            f"{describe(operation)} cannot be taken apart: {reason[0] if reason else error!r}; "
+            f"{describe(operation)} cannot be decomposed: {reason[0] if reason else error!r}; "
             "write its call with keras.ops and Keras layers, or register it: "
             "quantdet.quant.EQUIVALENTS "
             '(docs/quantization.md, "Custom layers")'

@@ -115,12 +115,10 @@ def _steps(run: Run, folder: str, results: Results, decision: Decision | None) -
         yield from (Missing(text, "") for text in decision.remedies)
         return
     if results.verified is None:
-        yield Missing(
-            "Take the file through the targets of this machine:", f"quantdet verify {folder}"
-        )
+        yield Missing("Run the file on the targets of this machine:", f"quantdet verify {folder}")
     yield Missing("Look at pictures of your own:", f"quantdet predict {folder} PICTURE…")
     model = shlex.quote(str(run.model_file))
-    yield Missing("Give a program the file; its contract is in it and beside it:", model)
+    yield Missing("Use the file in a program; its contract is in it and next to it:", model)
 
 
 def missing_stages(run: Run, results: Results) -> Iterator[Missing]:

@@ -124,7 +124,7 @@ def _targets(source: Source) -> Section:
     verified = source.results.verified
     if verified is None:
         command = f"quantdet verify {source.folder}"
-        missing = Missing("The file was not yet taken through its targets", command)
+        missing = Missing("The file was not yet run on its targets", command)
         return Section("targets", "Targets", missing=missing)
     data = {
         "verified": verified,

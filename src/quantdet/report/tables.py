@@ -19,7 +19,7 @@ from quantdet.runtime.contract import Contract, TensorSpec
 _KERNEL_SETS = {
     "reference": "LiteRT's plain C++ loops, the definition of right",
     "optimized": "LiteRT's own fast kernels, without XNNPACK",
-    "xnnpack": "what LiteRT uses on phones and PCs unless told otherwise",
+    "xnnpack": "what LiteRT uses on phones and PCs by default",
     "tflite-micro": "TensorFlow Lite for Microcontrollers",
 }
 

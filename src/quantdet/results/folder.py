@@ -32,7 +32,7 @@ _Read = TypeVar("_Read", bound=BaseModel)
 
 @dataclass
 class Results:
-    """Everything that a run folder has to tell.
+    """Everything that a run folder contains.
 
     Attributes:
         stages: manifest entries in the order they were written.
@@ -40,7 +40,7 @@ class Results:
         details: errors, confusion and draws that go with the metrics.
         analysis: noise and ranges of every layer.
         data: facts of the data set.
-        verified: what the consumers of the model file made of it.
+        verified: how the model file did on every target.
         histories: folder of a training phase, e.g. "float/frozen" → its epochs.
         contracts: name of a .tflite → its contract.
         notes: what could not be read, with the remedy.

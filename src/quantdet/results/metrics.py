@@ -261,7 +261,7 @@ class SharedClasses(Part):
 
 
 class DetectionMetrics(Metrics[DetectionVariant, DetectionDifference]):
-    """Of a detector; ``classes`` is told of files made elsewhere."""
+    """Of a detector; ``classes`` is set for files made elsewhere."""
 
     pictures: int | None = None
     objects: int = 0

@@ -1,6 +1,6 @@
 """``contract.json``: all that a program needs to run a model file rightly.
 
-It travels beside every .tflite as ``NAME.contract.json``, and inside it. Quantization of a
+It is stored next to every .tflite as ``NAME.contract.json``, and inside it. Quantization of a
 tensor: ``real = (q - zero_point) * scale``.
 """
 
@@ -39,7 +39,7 @@ class TensorSpec(_Part):
 
 
 class InputSpec(_Part):
-    """The picture as the model wants it.
+    """The picture as the model expects it.
 
     A pixel p of 0–255 means ``real = (p - pixel_offset) / pixel_scale``. With scale
     1/pixel_scale and zero_point pixel_offset the raw uint8 pixels are the quantized input.
@@ -70,11 +70,11 @@ class DecoderSpec(_Part):
 
     Attributes:
         kind: output layout.
-        score_threshold: lowest score shown to people.
-        class_thresholds: label → its own lowest score, instead of ``score_threshold``.
+        score_threshold: default confidence threshold.
+        class_thresholds: label → its own threshold, which replaces ``score_threshold``.
         max_detections: most detections of one picture.
-        min_score: lowest score that evaluation sees; what is below is never decoded.
-        nms_iou: of two boxes of one class that overlap more, the worse one goes.
+        min_score: lowest score that evaluation uses; anything lower is never decoded.
+        nms_iou: if two boxes of a class overlap more, the lower-scoring one is dropped.
         anchors: of anchor-based detectors, map after map in the order of the outputs.
         box_coder: y, x, height, width factors of the encoded boxes.
     """
@@ -125,12 +125,12 @@ class Contract(_Part):
 
 
 def contract_path(model_file: Path | str) -> Path:
-    """Return where the contract of ``model_file`` lies: NAME.contract.json beside it."""
+    """Return the path of the contract of ``model_file``: NAME.contract.json next to it."""
     return Path(model_file).with_suffix(".contract.json")
 
 
 def has_contract(model_file: Path) -> bool:
-    """Return whether a contract lies beside a file or in it."""
+    """Return whether there is a contract next to a file or in it."""
     return contract_path(model_file).is_file() or embedded_contract(model_file) is not None
 
 
@@ -146,7 +146,7 @@ def file_sha256(path: Path) -> str:
 def load_contract(model_file: Path | str) -> Contract:
     """Read the contract of ``model_file`` and check that it belongs to it.
 
-    The contract beside the file has the last word; without one that inside the file is taken.
+    The contract next to the file takes precedence over the one inside it.
 
     Raises:
         ModelError: contract missing, malformed, or made for another file.

@@ -28,11 +28,11 @@ class Detector:
     """Finds objects in pictures with an exported model. Not for several threads at once.
 
     Args:
-        model: a .tflite with its contract beside it or inside, or a run folder. For the models
+        model: a .tflite with its contract next to it or inside, or a run folder. For the models
             that come with quantdet see :meth:`pretrained`.
-        threshold: lowest score reported, 0 to 1, of every class; None takes the contract's,
-            which may be another for each class.
-        class_thresholds: label → its own lowest score, stronger than ``threshold``.
+        threshold: confidence threshold of every class, 0 to 1; None takes the contract's,
+            which may differ by class.
+        class_thresholds: label → its own threshold, which replaces ``threshold``.
         classes: labels reported; None reports all.
         num_threads: for LiteRT; None takes the usable cores, at most 4.
         kernels: see :class:`quantdet.runtime.Engine`.
@@ -44,7 +44,7 @@ class Detector:
         last_inference_ms: time LiteRT took for the last picture, without decoding or resizing.
 
     Raises:
-        ModelError: file or contract missing, corrupt, or not of each other.
+        ModelError: file or contract missing or corrupt, or they do not match.
         ConfigError: a threshold out of range, or a class that the model does not know.
 
     Example:
@@ -131,7 +131,7 @@ class Detector:
 
         Args:
             image: see ``Picture``; files and Pillow images are turned upright by their EXIF.
-            threshold: lowest score reported of every class, 0 to 1; None takes the detector's.
+            threshold: confidence threshold of every class, 0 to 1; None takes the detector's.
                 Below ``contract.decoder.min_score`` nothing more is found.
 
         Returns:

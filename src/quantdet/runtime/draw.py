@@ -50,8 +50,8 @@ def draw_detections(
 ) -> NDArray[np.uint8]:
     """Return a copy of the picture with boxes, class names and percentages.
 
-    Lines and letters grow with the picture; both are finer where there is much to draw. Every
-    label lies inside the picture. Better detections are drawn over worse ones and choose the
+    Lines and letters grow with the picture; both are finer if there is much to draw. Every
+    label is inside the picture. Better detections are drawn over worse ones and choose the
     place of their label first; in a crowd a label gets smaller, and is left out where it would
     hide others.
 

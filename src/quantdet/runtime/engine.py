@@ -130,7 +130,7 @@ class Engine:
         if wanted and wanted not in names:
             raise ModelError(
                 f'{self.model_file}: has no signature {wanted!r}, only {names}; the name "" '
-                "stands for none"
+                "means no signature"
             )
         return wanted
 

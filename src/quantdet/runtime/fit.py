@@ -38,7 +38,7 @@ def _tensors(contract: Contract, engine: Engine) -> list[str]:
     if contract.input.tensor.shape != wanted_input:
         problems.append(
             f"contract: input shape {contract.input.tensor.shape} is not {wanted_input} as size_hw "
-            "demands"
+            "requires"
         )
     problems += _tensor_differences(contract.input.tensor, engine.input)
     for spec in output_specs(contract).values():

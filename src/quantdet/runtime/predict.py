@@ -77,16 +77,16 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
 ) -> list[Prediction]:
     """Find objects in everything given; write drawn pictures and ``predictions.json``.
 
-    Source pictures are never written over. In ``out_dir`` only files are replaced that an
-    earlier call put there (they are listed in its ``predictions.json``); where another file has
-    the name, a number is added. A camera runs until Ctrl-C or ``max_frames``.
+    Source pictures are never overwritten. In ``out_dir`` only files that an earlier call wrote
+    (its ``predictions.json`` lists them) are replaced; if another file has the name, a number
+    is added. A camera runs until Ctrl-C or ``max_frames``.
 
     Args:
         detector: what looks at the pictures.
         inputs: see :func:`quantdet.runtime.sources.find_sources`.
         out_dir: made if missing. NAME.jpg for a picture, NAME.mp4 for a video.
-        threshold: lowest score reported of every class; None takes the detector's, which may
-            be another for each class.
+        threshold: confidence threshold of every class; None takes the detector's, which may
+            differ by class.
         save_images: False writes no pictures.
         save_csv: also write predictions.csv, one row for each detection.
         max_frames: most frames taken from each video or camera; None takes all.
@@ -100,7 +100,7 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         DataError: nothing to read, or no file could be read.
         DependencyError: a video or camera, and OpenCV is not installed.
         ConfigError: threshold or max_frames out of range.
-        QuantdetError: ``out_dir`` cannot be written, or has a foreign predictions.json.
+        QuantdetError: ``out_dir`` cannot be written, or has a predictions.json of another program.
     """
     out_dir = Path(out_dir)
     if max_frames is not None and max_frames < 1:

@@ -43,7 +43,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
         uint8 (H, W, 3), RGB.
 
     Raises:
-        DataError: missing, not a picture, truncated, or too large to be meant.
+        DataError: missing, not a picture, truncated, or implausibly large.
     """
     return decode_image(Path(path), str(path))
 

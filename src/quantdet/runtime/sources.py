@@ -55,7 +55,7 @@ def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
             key = source.name if source.path is None else str(source.path.resolve())
             found.setdefault(key, source)
     if not found:
-        raise DataError("nothing to look at; give pictures, a folder, a glob, a video or camera:0")
+        raise DataError("nothing to predict; give pictures, a folder, a glob, a video or camera:0")
     return list(found.values())
 
 
@@ -82,8 +82,8 @@ def read_frames(source: Source) -> Generator[NDArray[np.uint8], None, None]:
         capture.release()
     if not count:
         raise DataError(
-            f"{source.name}: gives no picture; check the video, or that no other program uses the "
-            "camera"
+            f"{source.name}: delivers no picture; check the video, or that no other program uses "
+            "the camera"
         )
 
 
@@ -154,7 +154,7 @@ def _folder(folder: Path) -> list[Source]:
     if not pictures:
         raise DataError(
             f"{folder}: holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))}); for pictures in "
-            f'folders within give a glob, e.g. "{folder}/**/*.jpg"'
+            f'subfolders give a glob, e.g. "{folder}/**/*.jpg"'
         )
     return [_file(path) for path in pictures]
 

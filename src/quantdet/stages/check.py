@@ -83,7 +83,7 @@ def _unknown_classes(config: Config, dataset: Dataset) -> Iterator[str]:
     for label in config.predict.class_thresholds:
         if label not in dataset.labels:
             yield (
-                f"predict.class_thresholds: {label!r} is no class; choose of "
+                f"predict.class_thresholds: {label!r} is not a class; choose one of "
                 f"{', '.join(dataset.labels)}"
             )
 
@@ -107,4 +107,4 @@ def _unknown_layers(config: Config, classes: int) -> Iterator[str]:
     names = [x.name for x in model.layers if not isinstance(x, keras.layers.InputLayer)]
     for feature in config.qat.distill_features:
         if feature not in names:
-            yield f"qat.distill_features: no layer {feature!r}; choose of {', '.join(names)}"
+            yield f"qat.distill_features: no layer {feature!r}; choose one of {', '.join(names)}"

@@ -21,7 +21,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; rename it to ``target`` on success.
+    """Yield a temporary path next to ``target``; rename it to ``target`` on success.
 
     The temporary name keeps the suffix of ``target``, because Keras and Pillow choose the
     format by it. On an exception the temporary file is removed and ``target`` is untouched.
@@ -65,7 +65,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a new folder beside ``target``; rename it to ``target`` on success.
+    """Yield a new folder next to ``target``; rename it to ``target`` on success.
 
     Args:
         target: what it will be called.

@@ -1,6 +1,6 @@
 """Checkpoints that survive being killed while they are written.
 
-    FOLDER/last.npz       everything needed to go on: variables, optimizer, history, identity
+    FOLDER/last.npz       everything needed to resume: variables, optimizer, history, identity
     FOLDER/best-NNNN.npz  variables after the best epoch NNNN
 
 ``last.npz`` names the best file it belongs to and is renamed into place after it, so the two

@@ -22,13 +22,13 @@ Agreement = Callable[[Any, Any, Any], Any]
 def with_teacher(
     student: Any, teacher: Any, features: Sequence[str] = (), weight: float = 1.0
 ) -> Any:
-    """Return a model whose outputs are the student's with the teacher's behind on the last axis.
+    """Return a model whose outputs are the student's, with the teacher's appended on the last axis.
 
     Args:
         student: fake-quantized, to be trained; outputs by name.
         teacher: the float model; same inputs and outputs. It is frozen in the result.
         features: layers (names after folding, as ``quantdet analyse`` shows them) whose results
-            shall be alike, too (FitNets, Romero et al. 2015, arXiv:1412.6550).
+            should match, too (FitNets, Romero et al. 2015, arXiv:1412.6550).
         weight: of the features' losses.
 
     Raises:
@@ -73,7 +73,7 @@ def _with_features(model: Any, features: Sequence[str], ending: str, name: str) 
     for feature in features:
         if feature not in known:
             raise ConfigError(
-                f"qat.distill_features: what is trained has no layer {feature!r}; choose of "
+                f"qat.distill_features: the trained model has no layer {feature!r}; choose one of "
                 + ", ".join(known)
             )
     return keras.Model(model.input, {**model.output, **{f: known[f] for f in features}}, name=name)
@@ -126,7 +126,7 @@ class FollowTeacher(keras.losses.Loss):
 
 
 def follow(losses: Mapping[str, Any], agreements: Mapping[str, Agreement], share: float) -> Any:
-    """Return output name → :class:`FollowTeacher`; mean squared error where nothing is said."""
+    """Return output name → :class:`FollowTeacher`; mean squared error by default."""
     return {
         name: FollowTeacher(loss, agreements.get(name, squared_difference), share)
         for name, loss in losses.items()

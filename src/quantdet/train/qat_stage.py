@@ -201,7 +201,7 @@ def check_features(qat: QatConfig) -> None:
     if qat.distill_features and equalizes(qat.recipe):
         raise ConfigError(
             "qat.distill_features: this recipe equalizes, which scales the channels of inner "
-            "layers; leave distill_features out, or take recipe static_wi8_ai8"
+            "layers; leave distill_features out, or use recipe static_wi8_ai8"
         )
 
 

@@ -35,11 +35,11 @@ class TrainingTask:
         train: training examples.
         validation: held-out examples that decide which epoch is best; None: the training loss.
         losses: output name → loss; they are added up.
-        metrics: output name → Keras metrics to report beside the losses.
+        metrics: output name → Keras metrics to report with the losses.
         fingerprint: changes whenever the examples do; part of what a checkpoint belongs to.
         validator: measures accuracy on ``validation``; None: losses have to do.
         accuracy_decides: choose the best epoch by accuracy where it is measured, not by loss.
-        callbacks: told of everything, as by ``keras.Model.fit``.
+        callbacks: notified of everything, as by ``keras.Model.fit``.
     """
 
     train: BatchSource

@@ -39,7 +39,7 @@ class PictureTask:
         agreements: output name → how far two models' answers are apart, for distillation.
         quantized_losses: output name → loss, where a quantized model needs another one.
         validator: measures accuracy on ``validation``; None: losses have to do.
-        callbacks: of the caller, told of every phase.
+        callbacks: from the caller, notified of every phase.
     """
 
     train: PictureSource

@@ -69,7 +69,9 @@ def run_subject(run: Run, contract: Contract, pictures: Pictures, progress: Prog
 
     @cache
     def told(kernels: str) -> Outputs:
-        return _batches(ExactModel(frozen, kernels), pixels, partial(progress, f"told: {kernels}"))
+        return _batches(
+            ExactModel(frozen, kernels), pixels, partial(progress, f"predict: {kernels}")
+        )
 
     def simulate(kernels: str) -> Outputs:
         # These two differ in dense layers only.

@@ -28,8 +28,8 @@ def read_pictures(paths: Sequence[Path], count: int, size_hw: tuple[int, int]) -
     """
     if len(paths) < count:
         raise DataError(
-            f"{paths[0].parent if paths else 'data'}: {count} pictures are asked for, there are "
-            f"{len(paths)}; give --pictures {len(paths)}, or more pictures with --data"
+            f"{paths[0].parent if paths else 'data'}: {count} pictures are requested, but there "
+            f"are {len(paths)}; give --pictures {len(paths)}, or more pictures with --data"
         )
     chosen = [paths[i * len(paths) // count] for i in range(count)]
     originals = [read_image(path) for path in chosen]

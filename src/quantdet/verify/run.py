@@ -23,7 +23,7 @@ def check_targets(names: Sequence[str]) -> list[str]:
     """
     unknown = [name for name in names if name not in TARGETS]
     if unknown:
-        raise ConfigError(f"target {unknown[0]!r} is unknown; choose of {', '.join(TARGETS)}")
+        raise ConfigError(f"target {unknown[0]!r} is unknown; choose one of {', '.join(TARGETS)}")
     return [name for name in TARGETS if not names or name in names]
 
 

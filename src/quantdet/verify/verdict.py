@@ -42,7 +42,9 @@ def judge(subject: Subject, outputs: Outputs, kernels: str, **others: Any) -> Ta
     if exact is not None and (exact >= EXACT or _modelled(kernels)):
         passed = exact >= EXACT
         reason = f"{100 * exact:.4g} % equal to the simulation of its kernels"
-        reason += "" if passed else "; wrong kernels, or the run has another Keras model by now"
+        reason += (
+            "" if passed else "; wrong kernels, or the Keras model of the run has changed since"
+        )
     else:
         passed, reason = _within_noise(subject, figures["noise_lsb"], same)
     return TargetResult(

@@ -25,8 +25,8 @@ VERSION = "2.5.3"
 ENTRY = "litert.js"
 
 _REMEDY = (
-    f"set {FOLDER_VARIABLE} to a copy of ~/.cache/quantdet/litertjs-{VERSION} of a machine that "
-    "has it (`quantdet web` makes it there)"
+    f"set {FOLDER_VARIABLE} to a copy of ~/.cache/quantdet/litertjs-{VERSION} from a machine "
+    "that has it (`quantdet web` creates it there)"
 )
 _BUILDS = ("", "compat_", "threaded_")
 CORE = NpmFiles(

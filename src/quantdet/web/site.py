@@ -53,10 +53,10 @@ class Shown:
 
 
 def load_models(files: Sequence[Path]) -> list[Shown]:
-    """Load and check the models; two of one name are told apart by their folders.
+    """Load and check the models; two with the same name are distinguished by their folders.
 
     Raises:
-        ModelError: a file or contract is missing, corrupt, or not of each other.
+        ModelError: a file or contract is missing or corrupt, or they do not match.
     """
     detectors = [Detector(file) for file in files]
     names = [_name(detector.model_file) for detector in detectors]

@@ -177,7 +177,7 @@ class _SplitFile:
         items = (item for items in self.annotations.values() for item in items)
         numbers = {n for item in items if type(n := item.get("category_id")) is int}
         reason = (
-            f'has no "categories"; the {len(numbers)} are called as --labels says, else class_ID'
+            f'has no "categories"; the {len(numbers)} are named by --labels, otherwise class_ID'
         )
         self.notes.append(Problem(self.path, "class_names_guessed", reason, "warning"))
         guessed = [*names[: len(numbers)], *(f"class_{n}" for n in sorted(numbers)[len(names) :])]
@@ -240,10 +240,10 @@ class _SplitFile:
             problems.append(Problem(path, "missing_picture", "picture not found, but listed"))
         twice = sorted({image.number for image in images} & shared)
         if twice:
-            reason = f'image id {twice[0]!r} is of other pictures, too, in "images"'
+            reason = f'image id {twice[0]!r} belongs to several pictures in "images"'
             problems.append(Problem(self.path, "duplicate_image_id", f"{path.name}: {reason}"))
         if len(images) > 1:
-            reason = f'{path.name} is {len(images)} times in "images"; all its objects are taken'
+            reason = f'{path.name} is {len(images)} times in "images"; all its objects are used'
             self.notes.append(Problem(self.path, "duplicate_image", reason, "warning"))
         size = next((image.size_hw for image in images if image.size_hw), None)
         noted = size is not None

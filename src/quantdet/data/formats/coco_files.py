@@ -36,7 +36,7 @@ def find_files(root: Path) -> tuple[dict[str, Path], list[Problem]]:
     if not found:
         raise DataError(
             f"{root}: no COCO data here; expected annotations/instances_train.json, or a .json "
-            'file with "images", "annotations" and "categories" beside the pictures'
+            'file with "images", "annotations" and "categories" next to the pictures'
         )
     named = {file: _split_of(file) for file in found}
     if len(found) == 1 and named[found[0]] is None:
@@ -47,7 +47,7 @@ def find_files(root: Path) -> tuple[dict[str, Path], list[Problem]]:
         name = split or _TASK_PREFIX.sub("", PurePosixPath(file).stem)
         known = files.setdefault(name, root / file)
         if known != root / file:
-            reason = f"is not used: {known} is of split {name!r}, too"
+            reason = f"is not used: {known} is also of split {name!r}"
             notes.append(Problem(root / file, "annotation_not_used", reason, "warning"))
     lists = root_lists(tree, FileIndex(root, tree.pictures))
     return files, [*notes, *unused_lists(lists, (), "the JSON files say what the splits are")]

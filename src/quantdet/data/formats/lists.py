@@ -57,7 +57,7 @@ def read_lists(files: Iterable[Path], classes: Callable[[], Collection[str]]) ->
     plain = {file: content for file, content in lines.items() if file not in of_class}
     names = _names(list(plain))
     notes = [
-        Problem(file, "list_renamed", f"is taken for the list of split {name!r}", "warning")
+        Problem(file, "list_renamed", f"is used as the list of split {name!r}", "warning")
         for file, name in names.items()
         if name in STANDARD_SPLITS and split_name(file.stem) is None and name != file.stem
     ]
@@ -102,7 +102,7 @@ def _united(lines: Mapping[Path, Sequence[str]]) -> SplitLists:
     note = Problem(
         next(iter(lines)).parent,
         "lists_united",
-        f"has only lists of single classes; the {len(lines)} lists are united by split",
+        f"has only lists of single classes; the {len(lines)} lists are merged by split",
         "warning",
     )
     united = {name: tuple(entries[name]) for name in _ordered(entries)}
@@ -135,7 +135,7 @@ def _undivided(lists: SplitLists) -> SplitLists:
     if others or not first or first in STANDARD_SPLITS:
         return lists
     note = Problem(
-        lists.files[0], "no_splits", "is the only list; its pictures are divided anew", "warning"
+        lists.files[0], "no_splits", "is the only list; its pictures are split again", "warning"
     )
     return SplitLists({UNSPLIT: lists.entries[first]}, (*lists.notes, note), lists.files)
 

@@ -15,13 +15,13 @@ from quantdet.errors import DataError
 _SHOWN = 6
 _LOOKED_AT = 5
 _LAYOUTS = (
-    "VOC (a .xml for each picture, beside it or in a folder such as Annotations), COCO (.json with "
-    "images and annotations) or YOLO (data.yaml, or a .txt for each picture)"
+    "VOC (a .xml for each picture, next to it or in a folder such as Annotations), COCO (.json "
+    "with images and annotations) or YOLO (data.yaml, or a .txt for each picture)"
 )
 _NEAREST = (
     (
         (".xml",),
-        "VOC: but no .xml file holds a VOC <annotation>, or no picture is called as one; say where "
+        "VOC: but no .xml file holds a VOC <annotation>, or no picture has its name; say where "
         "both are with data.images and data.annotations",
     ),
     (
@@ -30,7 +30,7 @@ _NEAREST = (
     ),
     (
         (".txt",),
-        'YOLO: but no .txt file is called as a picture and holds lines "class cx cy width height"; '
+        'YOLO: but no .txt file has the name of a picture and lines "class cx cy width height"; '
         "say where both are with data.images and data.annotations",
     ),
 )
@@ -39,7 +39,7 @@ _NEAREST = (
 def describe_folder(root: Path) -> str:
     """Return what there is, what is nearest, and what is expected, for an error message."""
     if root.is_file():
-        return f"the file is no .yaml of YOLO and no annotations; expected {_LAYOUTS}"
+        return f"the file is neither a YOLO .yaml nor annotations; expected {_LAYOUTS}"
     tree = read_tree(root)
     if not tree.files:
         return f"the folder is empty; expected {_LAYOUTS}"
@@ -66,7 +66,7 @@ def _nearest(tree: Tree) -> str:
     for suffixes, remark in _NEAREST:
         if tree.with_suffix(*suffixes):
             return f"nearest is {remark}"
-    return "there are pictures, but no annotations of them"
+    return "there are pictures, but no annotations for them"
 
 
 def _broken(tree: Tree) -> str:

@@ -260,7 +260,7 @@ def _label_studio_regions(values: Iterable[Mapping[str, Any]]) -> Iterator[Regio
         if "rectanglelabels" not in value:
             continue
         if value.get("rotation"):
-            fault = "the box is rotated, and quantdet learns upright ones"
+            fault = "the box is rotated, but quantdet learns only upright ones"
             yield Region(_text(next(iter(labels), "")), NO_BOX, fault=fault)
             continue
         for label in labels or [""]:

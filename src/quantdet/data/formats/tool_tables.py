@@ -95,7 +95,7 @@ def _via_row(row: Mapping[str, Any], header: Mapping[str, str]) -> Entry:
         shape = json.loads(_cell(row, header["region_shape_attributes"]) or "{}")
         attributes = json.loads(_cell(row, header["region_attributes"]) or "{}")
     except (ValueError, RecursionError) as error:
-        return Entry(name, (Region("", NO_BOX, fault=f"is no JSON ({error})"),))
+        return Entry(name, (Region("", NO_BOX, fault=f"is not JSON ({error})"),))
     return Entry(name, (via_region(shape, attributes),) if shape else ())
 
 
@@ -137,7 +137,7 @@ def _cvat_region(shape: ET.Element) -> Region:
 
 def _cvat_box(label: str, shape: ET.Element) -> Region:
     if parse_number(shape.get("rotation") or "0", "rotation is "):
-        fault = "the box is rotated, and quantdet learns upright ones"
+        fault = "the box is rotated, but quantdet learns only upright ones"
         return Region(label, NO_BOX, fault=fault)
     corners: Sequence[float] = [
         parse_number(shape.get(key) or "", f"{key} is ") for key in ("xtl", "ytl", "xbr", "ybr")

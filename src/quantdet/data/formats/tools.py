@@ -76,9 +76,7 @@ def read_tool_export(root: Path, progress: Tick = no_tick, reading: Reading = SE
     place = root / (reading.annotations or "")
     found = _all_entries(place, problems)
     if not found:
-        raise DataError(
-            f"{place}: no export of a tool here that quantdet knows; export VOC, COCO or YOLO"
-        )
+        raise DataError(f"{place}: no export of a known tool here; export VOC, COCO or YOLO")
     folder = root if root.is_dir() else root.parent
     images = read_tree(folder / (reading.images or ""))
     reader = _Reader(FileIndex(images.root, images.pictures), reading)
@@ -161,7 +159,7 @@ class _Reader:
         known = {str(path) for path in self._pictures}
         left = [f for f in self.index.files if str(self.index.root / f) not in known]
         if left:
-            reason = f"{len(left)} pictures are in no annotation and are not used, e.g. {left[0]}"
+            reason = f"{len(left)} pictures have no annotation and are not used, e.g. {left[0]}"
             yield Problem(self.index.root, "picture_not_annotated", reason, "warning")
 
     def _place(self, path: Path) -> Place:

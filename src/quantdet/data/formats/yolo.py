@@ -150,7 +150,7 @@ def _described(root: Path, reading: Reading) -> YoloSet:
 def _guessed_names(found: YoloSet, count: int) -> Problem:
     reason = (
         f"names no classes: the {count} found are called class_0, class_1, ...; write their names, "
-        "one a line, into classes.txt, or give such a file with --labels"
+        "one per line, into classes.txt, or give such a file with --labels"
     )
     return Problem(found.root, "class_names_guessed", reason, "warning")
 
@@ -177,7 +177,7 @@ def _from_folders(root: Path, reading: Reading) -> YoloSet:
     in_root = root_lists(tree, FileIndex(root, tree.pictures))
     lists = _lists(tree, in_root)
     found.not_labels += (*in_root, *lists.values())
-    found.notes += unused_lists(in_root, lists.values(), "another list is of the same split")
+    found.notes += unused_lists(in_root, lists.values(), "another list is for the same split")
     if reading.images is None and lists:
         _split_by_lists(found, lists)
     else:
@@ -198,7 +198,9 @@ def _class_lists(tree: Tree) -> list[str]:
 def _listed_names(tree: Tree) -> tuple[str, ...]:
     found = {file: read_label_file(tree.root / file) for file in _class_lists(tree)}
     if len(set(found.values())) > 1:
-        raise DataError(f"{tree.root}: {' and '.join(found)} name other classes; leave one of them")
+        raise DataError(
+            f"{tree.root}: {' and '.join(found)} name different classes; keep one of them"
+        )
     return next(iter(found.values()), ())
 
 
@@ -223,7 +225,7 @@ def _split_by_lists(found: YoloSet, lists: Mapping[str, Path]) -> None:
         found.splits[split] = list(listed_pictures(file, found.root, index))
     first = next((path for paths in found.splits.values() for path in paths), Path())
     if set(lists) == {"train"} and first.parent.name == _CVAT_FOLDER:
-        reason = "is the only list, as CVAT writes it; its pictures are divided anew"
+        reason = "is the only list, as CVAT writes it; its pictures are split again"
         found.notes.append(Problem(lists["train"], "no_splits", reason, "warning"))
         found.splits = {UNSPLIT: found.splits["train"]}
     used = {path for paths in found.splits.values() for path in paths}

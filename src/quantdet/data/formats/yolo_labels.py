@@ -66,8 +66,8 @@ class LabelReader:
         if self._kinds == {_QUAD} and self._turned is not None:
             raise DataError(
                 f"{self._turned}: these are oriented boxes (YOLO OBB: class x1 y1 x2 y2 x3 y3 x4 "
-                "y4), and quantdet learns upright ones; export them as YOLO detection, with class "
-                "cx cy width height"
+                "y4), but quantdet learns only upright ones; export them as YOLO detection, with "
+                "class cx cy width height"
             )
 
     def _object(
@@ -94,10 +94,10 @@ class LabelReader:
             return (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
         # Three corners are the least of a polygon.
         if self.keypoints or len(values) < 6 or len(values) % 2:
-            points = f", and {self.keypoints} of its key points" if self.keypoints else ""
+            points = f", and {self.keypoints} for its key points" if self.keypoints else ""
             raise FaultError(
                 "broken_annotation",
-                f"has {len(values)} numbers behind the class; expected cx cy width height{points}",
+                f"has {len(values)} numbers after the class; expected cx cy width height{points}",
             )
         xs, ys = values[0::2], values[1::2]
         return (min(xs), min(ys), max(xs), max(ys))
@@ -139,7 +139,8 @@ def _share(word: str) -> float:
     value = parse_number(word, "")
     if not -1.0 <= value <= 2.0:
         raise FaultError(
-            "box_outside", f"{word} is no share of the picture; coordinates must be from 0 to 1"
+            "box_outside",
+            f"{word} is not a fraction of the picture; coordinates must be from 0 to 1",
         )
     return value
 

@@ -73,7 +73,9 @@ def _yaml_in(folder: Path) -> Path | None:
     found = [path for path in files if _describes(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise DataError(f"{folder}: {names} describe a data set each; give one of them as the data")
+        raise DataError(
+            f"{folder}: {names} each describe a data set; give one of them as the data set"
+        )
     return next(iter(found), None)
 
 
@@ -168,8 +170,8 @@ def _keypoints(file: Path, shape: Any) -> int:
 def _refuse_task(file: Path, task: Any) -> None:
     if str(task).lower() == "obb":
         raise DataError(
-            f"{file}: task is obb (oriented boxes), and quantdet learns upright ones; export the "
-            "data as YOLO detection"
+            f"{file}: task is obb (oriented boxes), but quantdet learns only upright ones; export "
+            "the data as YOLO detection"
         )
 
 
@@ -184,8 +186,8 @@ def _add_split(found: YoloSet, file: Path, key: str, value: Any, index: list[Fil
             "correct the path, or remove the line"
         )
     if missing:
-        why = "is neither a folder nor a .txt list" if split else "is not known, and names no split"
-        reason = f"{key}: {missing[0]} {why}; it is passed over"
+        why = "is neither a folder nor a .txt list" if split else "is unknown and names no split"
+        reason = f"{key}: {missing[0]} {why}; it is ignored"
         found.notes.append(Problem(file, "yaml_key_not_used", reason, "warning"))
         return
     pictures = [p for target in targets if target for p in _pictures(found, target, index)]

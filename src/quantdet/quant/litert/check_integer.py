@@ -43,7 +43,7 @@ def check_integer(content: bytes, io_dtype: str) -> None:
     for name, index in {**file.inputs, **file.outputs}.items():
         if file.tensors[index].dtype != io_dtype:
             raise ExportError(
-                f"{name!r} is {file.tensors[index].dtype} in the file, asked for was {io_dtype}"
+                f"{name!r} is {file.tensors[index].dtype} in the file, but {io_dtype} was requested"
             )
 
 
@@ -65,7 +65,7 @@ def check_runs(content: bytes) -> None:
                     interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ExportError(
-                f"LiteRT does not take the exported file: {str(error).strip()}; this is a defect "
+                f"LiteRT rejects the exported file: {str(error).strip()}; this is a defect "
                 "of the export"
             ) from None
 

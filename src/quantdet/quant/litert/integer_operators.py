@@ -163,7 +163,7 @@ def _table(
     if np.isnan(real).any():
         where = float(steps[np.isnan(real)][0] * source.scale)
         raise ExportError(
-            f"its function is not a number at {where:.4g}, which lies in the range of its input; "
+            f"its function is not a number at {where:.4g}, which is in the range of its input; "
             "clip the input to where it is defined"
         )
     q = quantize(real, target).astype(np.int16)

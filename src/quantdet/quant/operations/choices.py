@@ -79,9 +79,9 @@ def check_truths(key: str, dtypes: Sequence[str | None]) -> None:
     """
     taken = {"numpy.Where": dtypes[:1]}.get(key, dtypes if key in _LOGIC else ())
     if any(dtype not in ("bool", None) for dtype in taken):
-        raise UnsupportedError("takes numbers for truth values; compare them: x != 0")
+        raise UnsupportedError("uses numbers as booleans; compare them: x != 0")
     if key == "numpy.Add" and set(dtypes) == {"bool"}:
-        raise UnsupportedError("adds truth values; use logical_or, or cast them to float32")
+        raise UnsupportedError("adds booleans; use logical_or, or cast them to float32")
 
 
 def where(op: Any, truth: Any, x: Any, y: Any) -> Any:

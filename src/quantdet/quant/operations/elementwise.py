@@ -131,7 +131,7 @@ def power(_: Any, x: Any, exponent: Any) -> Any:
     }
     values = numbers(exponent)
     if values.size != 1 or float(values.reshape(())) not in known:
-        raise UnsupportedError(f"has the exponent {exponent!r}; known are {sorted(known)}")
+        raise UnsupportedError(f"has the exponent {exponent!r}; supported are {sorted(known)}")
     return known[float(values.reshape(()))](_, x)
 
 
@@ -176,7 +176,7 @@ def leaky_relu(op: Any, x: Any) -> Any:
 def relu_with_options(op: Any, x: Any) -> Any:
     """Return ``keras.activations.relu`` with a slope or an upper end."""
     if op.threshold:
-        raise UnsupportedError(f"has threshold={op.threshold}, which no integer kernel does")
+        raise UnsupportedError(f"has threshold={op.threshold}, which no integer kernel supports")
     if not op.negative_slope:
         return clip_to(x, 0.0, math.inf if op.max_value is None else float(op.max_value))
     leaky = leaky_relu(op, x)
@@ -235,7 +235,7 @@ def same(_: Any, x: Any) -> Any:
 def cast(op: Any, x: Any) -> Any:
     """Return x; between float types the integer file makes no difference."""
     if "float" not in str(op.dtype) or "float" not in str(x.dtype):
-        raise UnsupportedError(f"casts {x.dtype} to {op.dtype}; only float types are known")
+        raise UnsupportedError(f"casts {x.dtype} to {op.dtype}; only float types are supported")
     return x
 
 

@@ -38,7 +38,7 @@ def numbers(value: Any) -> Floats:
     except (TypeError, ValueError):
         found = np.asarray(None)
     if found.dtype.kind not in "fiub" and "float" not in str(found.dtype):
-        raise UnsupportedError(f"argument {value!r} is no number")
+        raise UnsupportedError(f"argument {value!r} is not a number")
     return found.astype(np.float64)
 
 
@@ -53,7 +53,7 @@ def tensor(value: Any, like: Any) -> Any:
     rank = len(like.shape)
     array = array.reshape((1,) * (rank - array.ndim) + array.shape)
     if array.ndim != rank or array.shape[0] != 1:
-        raise UnsupportedError("a constant has a batch axis of its own; give it size 1")
+        raise UnsupportedError("a constant has its own batch axis; give it size 1")
     value = array[0]
     if max(value.shape[:-1], default=1) == value.size > 1 and like.shape[-1] is not None:
         # Keras on TensorFlow takes one picture + (8, 1, 1) for a bias of channels if there are 8.
@@ -73,7 +73,7 @@ def axis_of(axis: int, rank: int) -> int:
     """
     found = axis % rank
     if found == 0:
-        raise UnsupportedError("works on the batch axis, which the file has not")
+        raise UnsupportedError("works on the batch axis, which the file does not have")
     return found
 
 
@@ -91,7 +91,7 @@ def reshape(x: Any, shape: Sequence[int | None]) -> Any:
     if wanted == tuple(x.shape[1:]):
         return x
     if wanted.count(-1) > 1:
-        raise UnsupportedError("has several sizes that are not known; fix the input size")
+        raise UnsupportedError("has several unknown sizes; fix the input size")
     return keras.layers.Reshape(wanted)(x)
 
 

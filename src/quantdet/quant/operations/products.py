@@ -161,7 +161,7 @@ class _Labels:
         lost = [c for c in self.first if c not in self.second and c not in self.result]
         lost += [c for c in self.second if c not in self.first and c not in self.result]
         if lost:
-            raise UnsupportedError(f"sums over {lost[0]!r} of one operand alone")
+            raise UnsupportedError(f"sums over {lost[0]!r} of only one operand")
 
     @property
     def shared(self) -> str:

@@ -214,7 +214,7 @@ def flipped(op: Any, x: Any) -> Any:
 def taken(op: Any, x: Any, indices: Any) -> Any:
     """Return ``ops.take`` at constant positions."""
     if not is_tensor(x) or is_tensor(indices):
-        raise UnsupportedError("takes computed positions, or from a constant table")
+        raise UnsupportedError("indexes with computed positions, or into a constant table")
     axis = axis_of(op.axis if op.axis is not None else 0, len(x.shape))
     places = numbers(indices).astype(int)
     picked = Gather([int(at) % int(x.shape[axis]) for at in places.reshape(-1)], axis)(x)
@@ -277,7 +277,7 @@ def padded(op: Any, x: Any, constant_values: Any = None) -> Any:
     if op.mode in ("reflect", "symmetric"):
         return MirrorPad(widths[1:], op.mode)(x)
     if op.mode != "constant":
-        raise UnsupportedError(f"pads with mode {op.mode!r}; known are constant, reflect")
+        raise UnsupportedError(f"pads with mode {op.mode!r}; supported are constant, reflect")
     value = 0.0 if constant_values is None else float(numbers(constant_values).reshape(()))
     if value < _NOTHING:
         if np.max(widths) > 1:

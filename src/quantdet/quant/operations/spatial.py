@@ -80,7 +80,7 @@ def resize(op: Any, x: Any) -> Any:
     _check_last(op)
     for option in ("antialias", "crop_to_aspect_ratio", "pad_to_aspect_ratio"):
         if getattr(op, option):
-            raise UnsupportedError(f"has {option}=True, which no integer kernel does")
+            raise UnsupportedError(f"has {option}=True, which no integer kernel supports")
     return keras.layers.Resizing(*op.size, interpolation=op.interpolation)(x)
 
 
@@ -103,7 +103,7 @@ def _options(op: Any, x: Any) -> dict[str, Any]:
     _check_last(op)
     padding = op.padding
     if padding not in ("valid", "same"):
-        raise UnsupportedError(f"has padding {padding!r}; known are valid and same")
+        raise UnsupportedError(f"has padding {padding!r}; supported are valid and same")
     return {
         "strides": _pair(op.strides, x, 1),
         "dilation_rate": _pair(op.dilation_rate, x, 1),

@@ -64,7 +64,7 @@ def compile_for(accelerator: str, model_file: Path) -> dict[str, Any]:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         tables = list(Path(folder).glob("*_summary_*.csv"))
         if done.returncode or len(tables) != 1:
-            lines = (done.stderr or done.stdout).strip().splitlines() or ["without a word"]
+            lines = (done.stderr or done.stdout).strip().splitlines() or ["without a message"]
             raise ModelError(f"{model_file}: Vela refuses it for {accelerator}: {lines[-1]}")
         with tables[0].open(newline="") as stream:
             (row,) = csv.DictReader(stream)

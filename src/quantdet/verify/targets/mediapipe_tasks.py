@@ -78,7 +78,7 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
     return TargetResult(
         status="passed" if same >= SAME else "failed",
         reason=f"{100 * same:.4g} % the detections of our decoder under MediaPipe's rules (of "
-        f"boxes that overlap by {_IOU} the better stays, whatever its class)",
+        f"boxes that overlap by {_IOU} it keeps the better one, even of another class)",
         version=found["version"],
         same_detections=subject.same_as_expected(theirs),
         details={"same_by_their_rules": same},
@@ -134,8 +134,8 @@ def _run(python: str, subject: Subject) -> dict[str, Any]:
     )
     if "error" in answer:
         raise ModelError(
-            f"{subject.model_file}: MediaPipe refuses it: {answer['error']}; files exported before "
-            "they had metadata are exported again"
+            f"{subject.model_file}: MediaPipe refuses it: {answer['error']}; export it again if "
+            "it has no metadata"
         )
     return answer
 

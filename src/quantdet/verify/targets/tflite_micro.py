@@ -60,7 +60,9 @@ def smallest_arena(model_file: str) -> int:
     while not allocates(model_file, fits):
         fails, fits = fits, 2 * fits
         if fits > _LARGEST:
-            raise ModelError(f"{model_file}: TFLite-Micro allocates it in no arena up to 4 GB")
+            raise ModelError(
+                f"{model_file}: TFLite-Micro cannot allocate it in an arena of up to 4 GB"
+            )
     while fits - fails > _KIB:
         middle = (fails + fits) // 2 // _KIB * _KIB
         if allocates(model_file, middle):
