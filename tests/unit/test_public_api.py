@@ -158,7 +158,7 @@ def test_only_public_names_are_imported(page):
         ("import quantdet.quant.layers", True),
         ("from quantdet.quant import (\n    prepare_qat,\n    simplify,\n)", True),
         ("from quantdet import pipeline", True),
-        ("from quantdet.pipeline import run_all", True),
+        ("from quantdet.stages.train import run_train", True),
         ("# Page\n\n  ```python\n  from quantdet.runs import Run\n  ```\n", False),
         ("`python -c 'from quantdet.data.cache import build_cache'`", False),
         ("CODE = 'from quantdet.data.cache import build_cache'", True),

@@ -104,9 +104,9 @@ def train(  # noqa: PLR0913, PLR0917 - options of the command line
 
     Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --epochs 20
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.cli.settings import Given, class_list
+    from quantdet.stages.train import run_train
 
     rest = _options(
         data=data,
@@ -121,7 +121,7 @@ def train(  # noqa: PLR0913, PLR0917 - options of the command line
     )
     settings = _config(Given(config, preset, overrides or (), rest))
     with bar() as progress:
-        run = pipeline.run_train(settings, out, progress)
+        run = run_train(settings, out, progress)
     typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
 
 
@@ -140,18 +140,19 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
 
     Example: quantdet qat runs/voc --epochs 5
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.cli.settings import QAT_KEYS, Given, option_values
     from quantdet.runs import Run
+    from quantdet.stages.settings import update_config
+    from quantdet.stages.train import run_qat
 
     run = Run.open(run_dir)
     options = _options(epochs=epochs, batch=batch, lr=lr, seed=seed)
     given = Given(overrides=overrides or (), options=options)
     values = option_values(given, QAT_KEYS)
-    pipeline.update_config(run, given.overrides, data, values=values)
+    update_config(run, given.overrides, data, values=values)
     with bar() as progress:
-        pipeline.run_qat(run, progress)
+        run_qat(run, progress)
     typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
 
 
@@ -176,23 +177,24 @@ def export(
 
     Example: quantdet export runs/voc --format uint8 --format c-array
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.runs import Run
+    from quantdet.stages.export import export_model, run_export
+    from quantdet.stages.settings import update_config
 
     wanted = formats or ["uint8"]
     if source.is_file() and data is not None:
         raise QuantdetError("--data goes with a run; a .tflite needs none")
     if source.is_file():
-        paths = pipeline.export_model(source, wanted, out)
+        paths = export_model(source, wanted, out)
     elif out is not None:
         raise QuantdetError("--out goes with a .tflite; a run has its own export folder")
     else:
         run = Run.open(source)
         if data is not None:
-            pipeline.update_config(run, data=data)
+            update_config(run, data=data)
         with bar() as progress:
-            paths = pipeline.run_export(run, wanted, progress)
+            paths = run_export(run, wanted, progress)
     for path in paths:
         size = path.stat().st_size
         typer.echo(f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"))
@@ -210,12 +212,12 @@ def report(
 
     Example: quantdet report runs/voc
     """
-    from quantdet import pipeline
     from quantdet.runs import Run
+    from quantdet.stages.report import run_comparison, run_report
 
     runs = [Run.open(path) for path in run_dirs]
     several = len(runs) > 1
-    written = pipeline.run_comparison(runs, out) if several else pipeline.run_report(runs[0], out)
+    written = run_comparison(runs, out) if several else run_report(runs[0], out)
     typer.echo(str(written))
 
 
@@ -267,12 +269,12 @@ def demo(
 
     Example: quantdet demo street.jpg
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.cli.settings import Given
     from quantdet.data.dataset import load_dataset
     from quantdet.data.scenes import generate_scenes
     from quantdet.runtime.detector import Detector
+    from quantdet.stages.report import run_report
 
     with bar() as progress:
         data = generate_scenes(out / "VOCdevkit", count=480, progress=progress.named("generate"))
@@ -281,7 +283,7 @@ def demo(
     _draw(Detector.pretrained(), pictures or scenes, out / "shipped")
     finished = _run_all(_config(Given(preset="demo", options=_options(data=data))), out / "run")
     _draw(Detector(finished.root), scenes, out / "predictions")
-    pipeline.run_report(finished)  # once more, now with the pictures drawn
+    run_report(finished)  # once more, now with the pictures drawn
 
 
 def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
@@ -292,13 +294,13 @@ def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
 
 
 def _run_all(settings: Any, out: Path) -> Any:
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.cli.metrics_text import metrics_table
+    from quantdet.pipeline import run_all
     from quantdet.results.folder import read_results
 
     with bar() as progress:
-        finished = pipeline.run_all(settings, out, progress)
+        finished = run_all(settings, out, progress)
     metrics = read_results(finished).metrics
     if metrics is not None:
         typer.echo(metrics_table(metrics))
