@@ -24,7 +24,11 @@ FACES = tuple(
         *("boxes", "errors", "presets", "cli"),
     )
 )
-LAZY = [face for face in FACES if hasattr(importlib.import_module(face), "_PUBLIC")]
+LAZY = [
+    face
+    for face in (*FACES, "quantdet.config")
+    if hasattr(importlib.import_module(face), "_PUBLIC")
+]
 # Records that readers fill in.
 RECORDS = ("Dataset", "Sample")
 
