@@ -163,6 +163,21 @@ def test_rare_classes_are_shown_more_often():
     assert (counts[80:] == 2).all()
 
 
+def test_a_picture_that_is_shown_twice_is_counted_once(trained, tmp_path):
+    config, dataset, *_ = trained
+    red, green = (
+        [sample for sample in dataset.splits["train"] if sample.objects[0].label == label]
+        for label in LABELS
+    )
+    splits = {"train": (*red, green[0]), "val": dataset.splits["val"]}
+    update = {"balance": True, "finetune_epochs": 0}
+    balanced = config.model_copy(update={"train": config.train.model_copy(update=update)})
+    unequal = Dataset(dataset.root, LABELS, splits)
+    assert len(build_task(balanced, unequal).train) > len(splits["train"])
+    summary = train_float(balanced, unequal, tmp_path / "float").summary
+    assert summary["identity"]["pictures"] == [len(red) + 1, len(splits["val"])]
+
+
 def test_balance_without_objects_shows_every_picture_once():
     objects = [item([]), item([0], [True])]
     np.testing.assert_array_equal(repeated_rows(objects, 2, seed=0), [0, 1])
