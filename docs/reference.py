@@ -35,6 +35,8 @@ from quantdet.results import (
     DetectionMetrics,
     Epochs,
     LocalizerMetrics,
+    Manifest,
+    Predictions,
     Verification,
 )
 
@@ -63,6 +65,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "analysis": Analysis,
     "verify": Verification,
     "history": Epochs,
+    "manifest": Manifest,
+    "predictions": Predictions,
 }
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 

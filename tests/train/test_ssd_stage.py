@@ -16,6 +16,7 @@ from quantdet.detections import Detections
 from quantdet.errors import ConfigError
 from quantdet.export.contract import write_contract
 from quantdet.export.integer import export_integer
+from quantdet.manifest import QatRecord, TrainRecord
 from quantdet.models.targets import PictureObjects
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.prepare import prepare_qat
@@ -141,6 +142,12 @@ def test_crops_are_cut_from_larger_pictures(trained):
         np.arange(4), np.random.default_rng(1)
     )
     np.testing.assert_allclose(targets["boxes"], expected["boxes"], atol=1e-3)
+
+
+def test_the_manifest_has_a_field_for_all_that_stages_find(trained):
+    for kind, stage in ((TrainRecord, trained[2]), (QatRecord, trained[3])):
+        record = kind.model_validate(stage.summary, extra="forbid")
+        assert record.content() == json.loads(json.dumps(stage.summary))
 
 
 def test_summary_names_where_weights_came_from(trained, tmp_path):

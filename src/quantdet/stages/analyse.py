@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quantdet.manifest import AnalyseRecord
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
 from quantdet.stages.backend import training_stages
@@ -42,9 +43,9 @@ def run_analyse(
     config = run.load_config()
     models = (run.float_dir / "model.keras", run.qat_dir / "model.keras")
     settings = AnalyseSettings(pictures, sensitivity)
-    with recorded(run, "analyse") as entry:
+    with recorded(run, "analyse") as note:
         result = analyse_models(config, load_data(config, run), models, settings, progress)
         result.save(run.analysis_file)
         draw_analysis(result, run.analysis_picture)
-        entry.update(file=run.analysis_file.name, pictures=result.pictures)
+        note(AnalyseRecord(file=run.analysis_file.name, pictures=result.pictures))
     return result

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from quantdet.config import DataConfig
 from quantdet.data.configured import load_configured
+from quantdet.manifest import EvaluateRecord
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
 from quantdet.stages.backend import import_keras_quietly
@@ -36,9 +37,9 @@ def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = si
     dataset = load_tested(config, run)
     if config.data.train_split in dataset.splits and not run.data_file.exists():
         write_data_facts(run, config, dataset)
-    with recorded(run, "evaluate") as entry:
+    with recorded(run, "evaluate") as note:
         metrics = evaluate_run(run, config, dataset, parity_pictures, progress)
-        entry["metrics"] = run.metrics_file.name
+        note(EvaluateRecord(metrics=run.metrics_file.name))
     return metrics
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from quantdet.config import Config
 from quantdet.errors import ConfigError
 from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
+from quantdet.manifest import ExportedFile, ExportRecord, TrainRecord
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
 from quantdet.runtime.contract import load_contract
@@ -83,20 +84,20 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list
     from quantdet.quant.saved import load_keras
 
     load = cache(load_keras)
-    data = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
-    with recorded(run, "export") as entry:
+    data = run.recorded(TrainRecord).data_fingerprint
+    with recorded(run, "export") as note:
         for done, name in enumerate(formats):
             progress("export", done, len(formats))
             paths.append(_export_one(run, config, name, load))
         progress("export", len(formats), len(formats))
         thresholds = _thresholds(run, config, paths, progress)
+        written = {}
         for name, path in zip(formats, paths, strict=True):
             contract = write_contract(path, config, labels, data, thresholds)
-            entry[name] = {
-                "file": path.name,
-                "bytes": path.stat().st_size,
-                "sha256": contract.sha256,
-            }
+            written[name] = ExportedFile(
+                file=path.name, bytes=path.stat().st_size, sha256=contract.sha256
+            )
+        note(ExportRecord.model_validate(written))
     return paths
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
 
+from quantdet.manifest import StageRecord
 from quantdet.runs import Run
 from quantdet.system.memory import release_memory
 
@@ -16,15 +16,20 @@ _PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-liter
 
 
 @contextmanager
-def recorded(run: Run, stage: str) -> Iterator[dict[str, Any]]:
-    """Note in the manifest what a stage did, how long it took, and with which versions."""
-    entry: dict[str, Any] = {}
+def recorded(run: Run, stage: str) -> Iterator[Callable[[StageRecord], None]]:
+    """Give a function that takes the record of a stage; note it with its time and versions.
+
+    Raises:
+        QuantdetError: the manifest cannot be added to; told before the work.
+    """
+    found: list[StageRecord] = []
+    run.manifest()
     start = time.perf_counter()
-    yield entry
+    yield found.append
     release_memory()
-    entry["seconds"] = round(time.perf_counter() - start, 2)
-    entry["versions"] = versions()
-    run.record(stage, entry)
+    seconds = round(time.perf_counter() - start, 2)
+    (record,) = found
+    run.record(stage, record.model_copy(update={"seconds": seconds, "versions": versions()}))
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from quantdet.data.configured import judge_training
 from quantdet.data.contents import describe_contents, require_same
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError
+from quantdet.manifest import QatRecord, TrainRecord
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
 from quantdet.stages.announce import describe_training
@@ -61,14 +62,15 @@ def run_train(
     check_config(config, dataset)
     contents = describe_contents(dataset, digests)
     run = save_config(Run(out), config, contents)
-    with recorded(run, "train") as entry, written_log(run.log_file):
+    with recorded(run, "train") as note, written_log(run.log_file):
         _log.info("%s", describe_training(config, dataset.labels))
         write_data_facts(run, config, dataset)
         contents.save(run.pictures_file)
         watch = _watch(config, dataset, progress, callbacks)
         trained = stage(config, dataset, run.float_dir, watch)
         _write_summary(trained.model, run.float_dir)
-        entry.update(trained.summary, data_fingerprint=contents.fingerprint)
+        found = {**trained.summary, "data_fingerprint": contents.fingerprint}
+        note(TrainRecord.model_validate(found))
     return run
 
 
@@ -79,13 +81,13 @@ def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callba
     dataset = load_data(config, run)
     if run.pictures_file.exists():
         require_same(run, describe_contents(dataset), config.data.root)
-    with recorded(run, "qat") as entry, written_log(run.log_file):
+    with recorded(run, "qat") as note, written_log(run.log_file):
         _log.info("Quantizing: %d epochs of training behind calibration", config.qat.epochs)
         watch = _watch(config, dataset, progress, callbacks)
         source = run.float_dir / "model.keras"
         quantized = stage(config, dataset, source, run.qat_dir, watch)
         _write_summary(quantized.model, run.qat_dir)
-        entry.update(quantized.summary)
+        note(QatRecord.model_validate(quantized.summary))
     return run
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from quantdet.manifest import VerifyRecord
 from quantdet.progress import Progress, silent
 from quantdet.results.verification import Verification
 from quantdet.runs import Run
@@ -46,10 +47,10 @@ def run_verify(
     import_keras_quietly()
     paths = test_pictures(run) if data is None else picture_files(Path(data))
     chosen = read_pictures(paths, pictures, contract.input.size_hw)
-    with recorded(run, "verify") as entry:
+    with recorded(run, "verify") as note:
         subject = run_subject(run, contract, chosen, progress)
         result = verify_subject(subject, names, progress)
-        entry["targets"] = {item.target: item.status for item in result.targets}
+        note(VerifyRecord(targets={item.target: item.status for item in result.targets}))
     return result
 
 
