@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,8 @@ from quantdet.presets import preset_names
 
 if TYPE_CHECKING:
     from quantdet.cli.settings import Given
+    from quantdet.config import Config
+    from quantdet.runs import Run
 
 _DEMO_PICTURES = 12
 
@@ -76,28 +78,55 @@ def _options(**values: Any) -> dict[str, Any]:
     return {f"--{name.replace('_', '-')}": value for name, value in values.items()}
 
 
-def _config(given: Given) -> Any:
+def _config(given: Given) -> Config:
     from quantdet.cli.settings import training_arguments
     from quantdet.config import load_config
 
     return load_config(**training_arguments(given))
 
 
-def train(  # noqa: PLR0913, PLR0917 - options of the command line
-    out: OutRun,
-    data: DataOption = None,
-    config: ConfigFile = None,
-    preset: Preset = None,
-    overrides: Overrides = None,
-    weights: Weights = None,
-    skip_bad: SkipBad = False,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    imgsz: Size = None,
-    lr: Rate = None,
-    seed: Seed = None,
-    classes: Classes = None,
-) -> None:
+def _training_command(act: Callable[[Config, Path], None]) -> Callable[..., None]:
+    """Return the command that gives ``act`` a configuration and a run folder.
+
+    Name and help are those of ``act``.
+    """
+
+    def command(  # noqa: PLR0913, PLR0917 - options of the command line
+        out: OutRun,
+        data: DataOption = None,
+        config: ConfigFile = None,
+        preset: Preset = None,
+        overrides: Overrides = None,
+        weights: Weights = None,
+        skip_bad: SkipBad = False,
+        epochs: Epochs = None,
+        batch: Batch = None,
+        imgsz: Size = None,
+        lr: Rate = None,
+        seed: Seed = None,
+        classes: Classes = None,
+    ) -> None:
+        from quantdet.cli.settings import Given, class_list
+
+        rest = _options(
+            data=data,
+            weights=weights,
+            skip_bad=skip_bad or None,
+            epochs=epochs,
+            batch=batch,
+            imgsz=imgsz,
+            lr=lr,
+            seed=seed,
+            classes=class_list(classes),
+        )
+        act(_config(Given(config, preset, overrides or (), rest)), out)
+
+    command.__name__, command.__doc__ = act.__name__, act.__doc__
+    return command
+
+
+@_training_command
+def train(settings: Config, out: Path) -> None:
     """Train the float model; resumes where it was interrupted.
 
     Without a preset it finds all objects (ssd); `recommended` and `note` find one per picture.
@@ -105,21 +134,8 @@ def train(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --epochs 20
     """
     from quantdet.cli.bars import bar
-    from quantdet.cli.settings import Given, class_list
     from quantdet.stages.train import run_train
 
-    rest = _options(
-        data=data,
-        weights=weights,
-        skip_bad=skip_bad or None,
-        epochs=epochs,
-        batch=batch,
-        imgsz=imgsz,
-        lr=lr,
-        seed=seed,
-        classes=class_list(classes),
-    )
-    settings = _config(Given(config, preset, overrides or (), rest))
     with bar() as progress:
         run = run_train(settings, out, progress)
     typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
@@ -221,41 +237,14 @@ def report(
     typer.echo(str(written))
 
 
-def run(  # noqa: PLR0913, PLR0917 - options of the command line
-    out: OutRun,
-    data: DataOption = None,
-    config: ConfigFile = None,
-    preset: Preset = None,
-    overrides: Overrides = None,
-    weights: Weights = None,
-    skip_bad: SkipBad = False,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    imgsz: Size = None,
-    lr: Rate = None,
-    seed: Seed = None,
-    classes: Classes = None,
-) -> None:
+@_training_command
+def run(settings: Config, out: Path) -> None:
     """Do everything: train, qat, export, evaluate, analyse, report.
 
     Without a preset it finds all objects (ssd); `recommended` and `note` find one per picture.
 
     Example: quantdet run --data VOCdevkit/VOC2012 --out runs/voc --batch 8
     """
-    from quantdet.cli.settings import Given, class_list
-
-    rest = _options(
-        data=data,
-        weights=weights,
-        skip_bad=skip_bad or None,
-        epochs=epochs,
-        batch=batch,
-        imgsz=imgsz,
-        lr=lr,
-        seed=seed,
-        classes=class_list(classes),
-    )
-    settings = _config(Given(config, preset, overrides or (), rest))
     _run_all(settings, out)
 
 
@@ -293,7 +282,7 @@ def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
     typer.echo(f"boxes:  {out}")
 
 
-def _run_all(settings: Any, out: Path) -> Any:
+def _run_all(settings: Config, out: Path) -> Run:
     from quantdet.cli.bars import bar
     from quantdet.cli.metrics_text import metrics_table
     from quantdet.pipeline import run_all
