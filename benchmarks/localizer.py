@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from quantdet import load_config, run_evaluate, run_export, run_qat, run_train
 from quantdet.cli import metrics_table
 from quantdet.evaluate import host
+from quantdet.results import read_results
 
 
 def main() -> None:
@@ -39,7 +40,8 @@ def main() -> None:
     run_qat(run)
     run_export(run)
     road = time.perf_counter() - start
-    seconds = {stage: run.manifest()[stage]["seconds"] for stage in ("train", "qat", "export")}
+    stages = read_results(run).stages
+    seconds = {stage: stages[stage].seconds for stage in ("train", "qat", "export")}
     run_export(run, ("int8-ptq", "float32"))
     metrics = run_evaluate(run, parity_pictures=arguments.parity_pictures)
     print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, preset {arguments.preset}")
@@ -48,10 +50,10 @@ def main() -> None:
     for stage, value in seconds.items():
         print(f"| {stage} | {value:.1f} |")
     print(f"| folder to uint8 file | {road:.1f} |")
-    print(f"\nQAT: {json.dumps({k: run.manifest()['qat'].get(k) for k in QAT_KEYS})}")
+    print(f"\nQAT: {json.dumps(stages['qat'].model_dump(include=QAT_KEYS))}")
 
 
-QAT_KEYS = ("kept", "loss_calibrated", "loss_trained", "best_epoch")
+QAT_KEYS = {"kept", "loss_calibrated", "loss_trained", "best_epoch"}
 
 if __name__ == "__main__":
     main()

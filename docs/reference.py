@@ -35,6 +35,8 @@ from quantdet.results import (
     DetectionMetrics,
     Epochs,
     LocalizerMetrics,
+    Manifest,
+    Predictions,
     Verification,
 )
 
@@ -52,6 +54,8 @@ FACES = (
     *("quantdet.runtime", "quantdet.evaluate", "quantdet.results", "quantdet.boxes"),
     *("quantdet.errors", "quantdet.presets", "quantdet.cli"),
 )
+# Not public, but loaded on first use like them.
+LAZY_ROOMS = ("quantdet.config",)
 KEYS = re.compile(r"(<!-- keys: .*? -->\n).*?(<!-- end -->)", re.DOTALL)
 SCHEMAS: dict[str, type[BaseModel]] = {
     "metrics-detector": DetectionMetrics,
@@ -61,6 +65,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "analysis": Analysis,
     "verify": Verification,
     "history": Epochs,
+    "manifest": Manifest,
+    "predictions": Predictions,
 }
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -172,7 +178,7 @@ def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def stubs() -> dict[str, str]:
     """Return file name, seen from the source folder → what type checkers read of a lazy package."""
-    packages = {name: importlib.import_module(name) for name in FACES}
+    packages = {name: importlib.import_module(name) for name in (*FACES, *LAZY_ROOMS)}
     return {
         f"{name.replace('.', '/')}/__init__.pyi": _stub(package)
         for name, package in packages.items()

@@ -46,6 +46,7 @@ from quantdet.data import load_configured
 from quantdet.evaluate import host
 from quantdet.export import write_contract
 from quantdet.quant import load_keras
+from quantdet.results import read_results
 from quantdet.train import build_task, calibration_pictures
 
 RIVALS = Path(__file__).parent / "rivals"
@@ -215,11 +216,11 @@ def ours(source: Run, folder: Path, seed: int, overrides: list[str]) -> dict[str
     run = copy_run(source, folder, [*shared, *overrides])
     run_qat(run)
     run_export(run)
-    manifest = run.manifest()
+    results = read_results(run)
     return {
-        "train_seconds": manifest["qat"]["seconds"],
-        "convert_seconds": manifest["export"]["seconds"],
-        "kept": manifest["qat"].get("kept"),
+        "train_seconds": results.stages["qat"].seconds,
+        "convert_seconds": results.stages["export"].seconds,
+        "kept": results.qat.kept,
     }
 
 

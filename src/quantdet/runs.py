@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from quantdet.config import Config, load_config
 from quantdet.errors import ConfigError, ModelError, QuantdetError
-from quantdet.system.atomic import atomic_folder, write_json
+from quantdet.manifest import RECORDS, Manifest, Record, StageRecord, TrainRecord
+from quantdet.system.atomic import atomic_folder
 
 
 @dataclass(frozen=True, init=False)
@@ -167,10 +168,10 @@ class Run:
         Raises:
             ModelError: the run has no trained model.
         """
-        identity = self.manifest().get("train", {}).get("identity", {})
-        if "labels" not in identity:
+        labels = self.recorded(TrainRecord).identity.labels
+        if not labels:
             raise ModelError(f"{self.root}: has no trained model; run `quantdet train` first")
-        return tuple(identity["labels"])
+        return labels
 
     def fork(self, root: Path | str) -> Run:
         """Return a new run with the configuration and the float model of this one.
@@ -188,13 +189,18 @@ class Run:
         with atomic_folder(Path(root)) as folder:
             shutil.copytree(self.float_dir, folder / self.float_dir.name)
             shutil.copy2(self.config_file, folder)
-            write_json(folder / self.manifest_file.name, {"train": self.manifest()["train"]})
+            trained = {"train": self.manifest().entries["train"]}
+            Manifest.model_validate(trained).save(folder / self.manifest_file.name)
         return Run(root)
 
-    def manifest(self) -> dict[str, Any]:
-        """Return the manifest, empty for a new run."""
+    def manifest(self) -> Manifest:
+        """Return the manifest, empty for a new run.
+
+        Raises:
+            QuantdetError: it is not readable, or of a later version.
+        """
         if not self.manifest_file.exists():
-            return {}
+            return Manifest()
         try:
             content = json.loads(self.manifest_file.read_text("utf-8"))
             if not isinstance(content, dict):
@@ -204,15 +210,33 @@ class Run:
                 f"{self.manifest_file}: not readable as JSON ({error}); move it away, stages "
                 "write a new one"
             ) from None
-        return content
+        try:
+            return Manifest.model_validate(content)
+        except ValidationError as error:
+            raise QuantdetError(
+                f"{self.manifest_file}: version: {error.errors()[0]['msg']}"
+            ) from None
 
-    def record(self, stage: str, values: Mapping[str, Any]) -> None:
+    def recorded(self, kind: type[Record]) -> Record:
+        """Return what a stage noted in the manifest; an empty record where it did not run.
+
+        Raises:
+            QuantdetError: the manifest or this entry of it is not readable.
+        """
+        try:
+            return self.manifest().read(kind)
+        except ValidationError as error:
+            raise QuantdetError(
+                f"{self.manifest_file}, {kind.STAGE}: {error.errors()[0]['msg']}; run this stage "
+                "again"
+            ) from None
+
+    def record(self, stage: str, values: StageRecord | Mapping[str, Any]) -> None:
         """Merge ``values`` into the manifest entry of ``stage``, with the time of writing."""
-        manifest = self.manifest()
-        entry = {**manifest.get(stage, {}), **values}
-        entry["written"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        manifest[stage] = entry
-        write_json(self.manifest_file, manifest)
+        record = RECORDS.get(stage, StageRecord).model_validate(values)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        stamped = record.model_copy(update={"written": now})
+        self.manifest().with_record(stage, stamped).save(self.manifest_file)
 
 
 def _differences(before: Config, after: Config, same_data: bool) -> list[str]:

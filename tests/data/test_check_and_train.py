@@ -9,12 +9,12 @@ import warnings
 import pytest
 from PIL import Image
 
-from quantdet import pipeline
 from quantdet.config import load_config
 from quantdet.data.check import check_configured
 from quantdet.data.convert import convert_dataset
 from quantdet.data.dataset import load_dataset
 from quantdet.errors import QuantdetError
+from quantdet.stages import train as stages
 from quantdet.train.float_stage import build_task
 
 SETTINGS = (
@@ -37,10 +37,10 @@ def train(monkeypatch, tmp_path):
         build_task(config, dataset, watch.progress)
         raise Started
 
-    monkeypatch.setattr(pipeline, "_training_stages", lambda: (stage, None))
+    monkeypatch.setattr(stages, "training_stages", lambda: (stage, None))
     # Builds a model to know its layers, which takes seconds and has nothing to do with data.
     monkeypatch.setattr("quantdet.stages.check._unknown_layers", lambda config, classes: ())
-    return lambda config: pipeline.run_train(config, tmp_path / "run")
+    return lambda config: stages.run_train(config, tmp_path / "run")
 
 
 def _voc(voc, train=3, **splits):

@@ -7,13 +7,14 @@ import shutil
 
 import pytest
 
-from quantdet import pipeline
 from quantdet.config import load_config
 from quantdet.data.contents import describe_contents, require_same
 from quantdet.data.dataset import load_dataset
 from quantdet.errors import ConfigError, DataError
 from quantdet.results.contents import Contents
 from quantdet.runs import Run
+from quantdet.stages import train
+from quantdet.stages.settings import update_config
 
 
 @pytest.fixture
@@ -53,15 +54,15 @@ def test_damaged_file_is_named(trained, text):
 def test_the_same_data_elsewhere_is_taken_and_noted(trained, moved):
     new = moved()
     with pytest.raises(DataError, match=r"VOC2012: no such folder; .*--data"):
-        pipeline.update_config(trained, ["data.skip_bad=true"])
-    pipeline.update_config(trained, ["qat.epochs=2"], new)
+        update_config(trained, ["data.skip_bad=true"])
+    update_config(trained, ["qat.epochs=2"], new)
     config = trained.load_config()
     assert (config.data.root, config.qat.epochs) == (new, 2)
 
 
 def test_other_settings_stay_refused_with_the_data_elsewhere(trained, moved):
     with pytest.raises(ConfigError, match=r"another train\.seed"):
-        pipeline.update_config(trained, ["train.seed=3"], moved())
+        update_config(trained, ["train.seed=3"], moved())
 
 
 def test_only_the_test_split_has_to_be_there_to_measure(trained, moved):
@@ -69,8 +70,8 @@ def test_only_the_test_split_has_to_be_there_to_measure(trained, moved):
     for split in ("train", "val"):
         (new / "ImageSets/Main" / f"{split}.txt").unlink()
     with pytest.raises(DataError, match="has no split 'train'"):
-        pipeline.update_config(trained, data=new)
-    pipeline.update_config(trained, data=new, splits=("test",))
+        update_config(trained, data=new)
+    update_config(trained, data=new, splits=("test",))
     assert trained.load_config().data.root == new
 
 
@@ -109,22 +110,22 @@ def test_other_data_is_refused_with_what_differs(trained, moved, change, says):
     change(new)
     before = trained.config_file.read_bytes()
     with pytest.raises(DataError, match=re.escape(says)) as caught:
-        pipeline.update_config(trained, data=new)
+        update_config(trained, data=new)
     assert str(new) in str(caught.value)
     assert trained.config_file.read_bytes() == before
 
 
 def test_data_that_changed_where_it_is_is_not_trained_on(trained, voc, monkeypatch):
-    monkeypatch.setattr(pipeline, "_training_stages", lambda: (None, None))
+    monkeypatch.setattr(train, "training_stages", lambda: (None, None))
     _annotation(voc.root)
     with pytest.raises(DataError, match=r"not the data that .*run was trained with.*'b'"):
-        pipeline.run_qat(trained)
+        train.run_qat(trained)
 
 
 def test_data_that_is_named_is_compared_even_where_it_was(trained, voc):
     _annotation(voc.root)
     with pytest.raises(DataError, match="another annotation"):
-        pipeline.update_config(trained, data=voc.root)
+        update_config(trained, data=voc.root)
 
 
 def test_an_interrupted_training_goes_on_with_its_data_elsewhere(voc, moved, tmp_path, monkeypatch):
@@ -135,30 +136,30 @@ def test_an_interrupted_training_goes_on_with_its_data_elsewhere(voc, moved, tmp
         started.append(config.data.root)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_training_stages", lambda: (stage, None))
+    monkeypatch.setattr(train, "training_stages", lambda: (stage, None))
     monkeypatch.setattr("quantdet.stages.check._unknown_layers", lambda config, classes: ())
     voc.add("a").add("b", splits=("val",))
     for place in (lambda: voc.root, moved):
         root = place()
         config = load_config(values={"data": {"root": root}})
         with pytest.raises(KeyboardInterrupt):
-            pipeline.run_train(config, tmp_path / "run")
+            train.run_train(config, tmp_path / "run")
     assert started == [voc.root, root]
     _picture(root)
     with pytest.raises(DataError, match="split 'val' has 1 pictures, 1 differ"):
-        pipeline.run_train(config, tmp_path / "run")
+        train.run_train(config, tmp_path / "run")
 
 
 def test_before_anything_is_trained_the_data_may_change(voc, tmp_path, monkeypatch):
     def stage(config, dataset, folder, progress):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_training_stages", lambda: (stage, None))
+    monkeypatch.setattr(train, "training_stages", lambda: (stage, None))
     monkeypatch.setattr("quantdet.stages.check._unknown_layers", lambda config, classes: ())
     config = load_config(values={"data": {"root": voc.add("a").root}})
     for name in "bc":
         with pytest.raises(KeyboardInterrupt):
-            pipeline.run_train(config, tmp_path / "run")
+            train.run_train(config, tmp_path / "run")
         voc.add(name)
 
 
@@ -180,4 +181,4 @@ def test_pictures_of_one_id_from_two_sources_stay_apart(voc, tmp_path):
 def test_a_run_without_the_list_of_pictures_refuses_as_before(trained, moved):
     trained.pictures_file.unlink()
     with pytest.raises(ConfigError, match=r"another data\.root"):
-        pipeline.update_config(trained, data=moved())
+        update_config(trained, data=moved())

@@ -9,8 +9,8 @@ from PIL import Image
 
 from quantdet.config import load_config
 from quantdet.errors import ModelError
-from quantdet.pipeline import run_analyse
 from quantdet.runs import Run
+from quantdet.stages.analyse import run_analyse
 from tests.e2e.conftest import quantdet
 
 

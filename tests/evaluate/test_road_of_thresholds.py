@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from quantdet import pipeline
 from quantdet.config import load_config
+from quantdet.data.configured import load_configured
 from quantdet.data.dataset import fingerprint
 from quantdet.data.scenes import generate_scenes
 from quantdet.errors import DataError
@@ -17,6 +17,10 @@ from quantdet.runs import Run
 from quantdet.runtime.contract import contract_path, load_contract
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.pretrained import pretrained_file
+from quantdet.stages import dataset as stage_data
+from quantdet.stages import export
+from quantdet.stages.evaluate import run_evaluate
+from quantdet.stages.report import run_report
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,21 +51,21 @@ def run(tmp_path_factory):
     predict = config.predict.model_copy(update={"score_threshold": None})
     config = config.model_copy(update={"predict": predict})
     run = Run.create(root / "run", config)
-    dataset = pipeline.load_configured(config.data)
+    dataset = load_configured(config.data)
     facts = {"identity": {"labels": list(labels)}, "data_fingerprint": fingerprint(dataset)}
     run.record("train", facts)
 
     def export_one(run, _config, name, _load):
-        path = pipeline.export_file(run, name)
+        path = export.export_file(run, name)
         path.parent.mkdir(exist_ok=True)
         shutil.copy(pretrained_file(), path)
         return path
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "_export_one", export_one)
-        pipeline.run_export(run, ("uint8", "int8-ptq"))
-    pipeline.run_evaluate(run, parity_pictures=0)
-    pipeline.run_report(run)
+        patch.setattr(export, "_export_one", export_one)
+        export.run_export(run, ("uint8", "int8-ptq"))
+    run_evaluate(run, parity_pictures=0)
+    run_report(run)
     return run
 
 
@@ -103,14 +107,14 @@ def test_what_is_not_measured_is_not_shipped(run):
 
 
 def test_where_only_the_test_pictures_are(run, monkeypatch):
-    judge = pipeline.judge_configured
+    judge = stage_data.judge_configured
 
     def only_test(data, labels=None, splits=None):
         if splits is None:
             raise DataError("no such picture")
         return judge(data, labels, splits)
 
-    monkeypatch.setattr(pipeline, "judge_configured", only_test)
-    metrics = pipeline.run_evaluate(run, parity_pictures=0)
+    monkeypatch.setattr(stage_data, "judge_configured", only_test)
+    metrics = run_evaluate(run, parity_pictures=0)
     assert metrics.data.unchanged is None
     assert "not here" in metrics.data.reason

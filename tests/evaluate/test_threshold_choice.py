@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from quantdet import pipeline
 from quantdet.config import load_config
 from quantdet.data.dataset import load_dataset
 from quantdet.data.sample import Dataset
@@ -21,6 +20,7 @@ from quantdet.runs import Run
 from quantdet.runtime.contract import contract_path, load_contract
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.pretrained import pretrained_file
+from quantdet.stages import export
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_files_that_are_exported_later_take_those_of_the_product(voc, tmp_path):
     run.export_dir.mkdir()
     for path in (pretrained_file(), contract_path(pretrained_file())):
         shutil.copy(path, run.export_dir / path.name.replace("voc-ssd300", "model"))
-    taken = pipeline._thresholds(run, voc[2], later, silent)
+    taken = export._thresholds(run, voc[2], later, silent)
     assert taken == Thresholds(score=0.4, chosen="contract")
     own = load_config(overrides=["predict.score_threshold=0.3"])
-    assert pipeline._thresholds(run, own, later, silent).chosen == "settings"
+    assert export._thresholds(run, own, later, silent).chosen == "settings"

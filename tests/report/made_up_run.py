@@ -11,6 +11,13 @@ from PIL import Image
 from quantdet.config import Config
 from quantdet.report.html import write_report
 from quantdet.runs import Run
+from quantdet.runtime.predictions import (
+    FORMAT,
+    PREDICTIONS_FILE,
+    FoundObject,
+    PredictionRecord,
+    Predictions,
+)
 from quantdet.system.atomic import write_json
 from tests.report.test_analysis import made_up as made_up_analysis
 
@@ -233,10 +240,10 @@ def save_picture(path, size_hw=(30, 40)):
 def save_predictions(folder, names, model_sha256=SHA256):
     for name in names:
         save_picture(folder / name)
-    found = [{"label": "cat", "score": 0.931, "box_xyxy": [0, 0, 9, 9]}]
-    predictions = [{"drawn": name, "detections": found} for name in names]
-    write_json(
-        folder / "predictions.json", {"model_sha256": model_sha256, "predictions": predictions}
+    found = FoundObject(label="cat", class_id=0, score=0.931, box_xyxy=(0, 0, 9, 9))
+    records = [PredictionRecord(source=name, drawn=name, detections=(found,)) for name in names]
+    Predictions(format=FORMAT, model_sha256=model_sha256, predictions=tuple(records)).save(
+        folder / PREDICTIONS_FILE
     )
 
 

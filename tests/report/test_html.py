@@ -170,8 +170,7 @@ def test_unfinished_run_says_how_to_go_on(tmp_path):
 
 
 def test_half_finished_run_shows_what_there_is(run):
-    manifest = run.manifest()
-    write_json(run.manifest_file, {"train": manifest["train"]})
+    write_json(run.manifest_file, {"train": run.manifest().entries["train"]})
     run.metrics_file.unlink()
     page = report(run)
     assert "Stage “train” is not finished" not in page.words
@@ -200,7 +199,7 @@ def test_only_uint8_was_measured(tmp_path):
 
 
 def test_export_after_evaluation_is_pointed_out(run):
-    manifest = run.manifest()
+    manifest = dict(run.manifest().entries)
     manifest["export"]["written"] = "2999-01-01T00:00:00Z"
     write_json(run.manifest_file, manifest)
     assert "export ran after the evaluation" in report(run).words
@@ -265,8 +264,14 @@ def test_unreadable_manifest_and_config_are_errors(run):
     assert not run.report_file.exists()
 
 
+def test_manifest_of_a_later_layout_is_refused_by_name(run):
+    write_json(run.manifest_file, {"version": 99, **run.manifest().entries})
+    with pytest.raises(QuantdetError, match=r"manifest\.json: version: .*99 .*update quantdet"):
+        write_report(run)
+
+
 def test_manifest_of_strange_form_becomes_a_note(run):
-    manifest = run.manifest()
+    manifest = run.manifest().entries
     write_json(run.manifest_file, {**manifest, "qat": "done", "later-stage": {"seconds": 3}})
     page = report(run)
     assert "manifest.json, qat:" in page.words

@@ -56,7 +56,18 @@ def test_unreadable_pictures_are_named(tmp_path):
     (tmp_path / "predictions" / "predictions.json").write_text("[1]")
     gallery = embed_predictions(Run(tmp_path), SHA256)
     assert [picture.name for picture in gallery.pictures] == ["good.png"]
-    assert gallery.note == "Not readable: bad.jpg."
+    damaged, pictures = gallery.note.split(". ")
+    assert "predictions.json: was not written by `quantdet predict`" in damaged
+    assert pictures == "Not readable: bad.jpg."
+
+
+def test_predictions_of_a_later_layout_are_refused_by_name(tmp_path):
+    save_predictions(tmp_path / "predictions", ["a.jpg"])
+    file = tmp_path / "predictions" / "predictions.json"
+    file.write_text(file.read_text().replace("predictions-1", "predictions-2"))
+    gallery = embed_predictions(Run(tmp_path), SHA256)
+    assert "format 'quantdet-predictions-2' was written by a later quantdet" in gallery.note
+    assert [picture.text for picture in gallery.pictures] == [""]
 
 
 def test_no_folder(tmp_path):

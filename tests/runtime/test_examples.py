@@ -75,7 +75,7 @@ def instructions():
 
 
 def test_docker_gets_every_file_that_the_package_is_built_from(instructions):
-    from quantdet.config import tomllib
+    from quantdet.config.sources import tomllib
 
     sources = [
         name

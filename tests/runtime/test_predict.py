@@ -9,6 +9,7 @@ from PIL import Image
 from quantdet.errors import ConfigError, DataError, DependencyError, QuantdetError
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.predict import predict_to_folder
+from quantdet.runtime.predictions import Predictions
 from quantdet.runtime.preprocess import read_image
 from quantdet.runtime.sources import find_sources, read_frames
 from tests.runtime.helpers import solid, write_video
@@ -184,6 +185,28 @@ def test_foreign_predictions_json_is_not_replaced(detector, pictures, tmp_path, 
     with pytest.raises(QuantdetError, match=r"predictions\.json: was not written by.*--out"):
         predict_to_folder(detector, [pictures], out)
     assert contents(out) == {"predictions.json": content.encode()}
+
+
+def test_predictions_json_of_a_later_layout_is_not_replaced(detector, pictures, tmp_path):
+    out = tmp_path / "out"
+    predict_to_folder(detector, [pictures], out, save_images=False)
+    file = out / "predictions.json"
+    file.write_text(file.read_text("utf-8").replace("predictions-1", "predictions-7"))
+    before = contents(out)
+    with pytest.raises(QuantdetError, match=r"predictions-7' was written by a later .*--out"):
+        predict_to_folder(detector, [pictures], out)
+    assert contents(out) == before
+
+
+def test_predictions_come_back_from_their_file(detector, pictures, tmp_path):
+    results = predict_to_folder(detector, [pictures], tmp_path / "out")
+    found = Predictions.read(tmp_path / "out" / "predictions.json")
+    assert found.predictions == tuple(result.to_record() for result in results)
+    assert found.drawn_files == ("blue.jpg", "grey.jpg", "red.jpg")
+    assert list(found.model_dump(exclude={"predictions"})) == [
+        *("format", "model", "model_sha256", "threshold", "class_thresholds", "labels"),
+        *("drawn_files", "csv_files"),
+    ]
 
 
 def test_bad_picture_among_good_ones(detector, pictures, tmp_path):

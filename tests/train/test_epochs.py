@@ -109,3 +109,10 @@ def test_a_finished_stage_of_an_older_version_is_the_same_training():
     assert not same_training({"train": {**old, "epochs": 99}, "data": "abc"}, wanted)
     with pytest.raises(ValueError, match="epochs"):
         same_training({"train": {"epochs": "many"}}, wanted)
+
+
+def test_how_many_pictures_there_were_is_for_people():
+    """An older version counted pictures of rare classes as often as it showed them."""
+    assert same_training(
+        {"data": "abc", "pictures": [806, 9]}, {"data": "abc", "pictures": [765, 9]}
+    )

@@ -16,6 +16,7 @@ from quantdet.detections import Detections
 from quantdet.errors import ConfigError
 from quantdet.export.contract import write_contract
 from quantdet.export.integer import export_integer
+from quantdet.manifest import QatRecord, TrainRecord
 from quantdet.models.targets import PictureObjects
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.prepare import prepare_qat
@@ -143,6 +144,12 @@ def test_crops_are_cut_from_larger_pictures(trained):
     np.testing.assert_allclose(targets["boxes"], expected["boxes"], atol=1e-3)
 
 
+def test_the_manifest_has_a_field_for_all_that_stages_find(trained):
+    for kind, stage in ((TrainRecord, trained[2]), (QatRecord, trained[3])):
+        record = kind.model_validate(stage.summary, extra="forbid")
+        assert record.content() == json.loads(json.dumps(stage.summary))
+
+
 def test_summary_names_where_weights_came_from(trained, tmp_path):
     assert trained[2].summary["identity"]["weights"] == {"source": "none"}
     json.dumps(trained[2].summary)
@@ -161,6 +168,21 @@ def test_rare_classes_are_shown_more_often():
     counts = np.bincount(repeated_rows(objects, 3, seed=0), minlength=84)
     assert (counts[:80] == 1).all()
     assert (counts[80:] == 2).all()
+
+
+def test_a_picture_that_is_shown_twice_is_counted_once(trained, tmp_path):
+    config, dataset, *_ = trained
+    red, green = (
+        [sample for sample in dataset.splits["train"] if sample.objects[0].label == label]
+        for label in LABELS
+    )
+    splits = {"train": (*red, green[0]), "val": dataset.splits["val"]}
+    update = {"balance": True, "finetune_epochs": 0}
+    balanced = config.model_copy(update={"train": config.train.model_copy(update=update)})
+    unequal = Dataset(dataset.root, LABELS, splits)
+    assert len(build_task(balanced, unequal).train) > len(splits["train"])
+    summary = train_float(balanced, unequal, tmp_path / "float").summary
+    assert summary["identity"]["pictures"] == [len(red) + 1, len(splits["val"])]
 
 
 def test_balance_without_objects_shows_every_picture_once():

@@ -7,31 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.e2e.conftest import settings
 
 from quantdet.data.scenes import generate_scenes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TINY = (
-    "model.name=localizer",
-    "model.input_size=64",
-    "model.width=0.35",
-    "model.weights=none",
-    "train.epochs=1",
-    "train.finetune_epochs=1",
-    "qat.epochs=1",
-    "qat.calibration_images=4",
-    "target.skip_truncated=false",
-)
 
 
 def train(example, tmp_path):
     """Run an example on a few scenes; return the run folder."""
     data = generate_scenes(tmp_path / "scenes", count=12, size_hw=(64, 96))
-    settings = [part for item in TINY for part in ("--set", item)]
-    settings += ["--set", f"data.cache_dir={tmp_path / 'cache'}"]
     command = [sys.executable, EXAMPLES / example, "--preset", "note", "--data", data]
     done = subprocess.run(
-        [*command, "--out", tmp_path / "run", *settings],
+        [*command, "--out", tmp_path / "run", *settings(f"data.cache_dir={tmp_path / 'cache'}")],
         capture_output=True,
         text=True,
         check=False,

@@ -1,9 +1,12 @@
 import json
+import math
 
 import pytest
 
 from quantdet.config import Config, load_config
 from quantdet.errors import ConfigError, ModelError, QuantdetError
+from quantdet.manifest import RECORDS, QatRecord
+from quantdet.results.stages import STAGES
 from quantdet.runs import Run
 
 
@@ -69,7 +72,7 @@ def test_unwritable_root(tmp_path):
 
 def test_record_merges_stages_and_stamps_the_time(tmp_path):
     run = Run(tmp_path)
-    assert run.manifest() == {}
+    assert run.manifest().entries == {}
     run.record("train", {"status": "running", "seed": 1})
     run.record("train", {"status": "done"})
     run.record("qat", {"status": "done"})
@@ -77,7 +80,7 @@ def test_record_merges_stages_and_stamps_the_time(tmp_path):
     assert manifest["train"]["status"] == "done"
     assert manifest["train"]["seed"] == 1
     assert manifest["train"]["written"].endswith("Z")
-    assert set(manifest) == {"train", "qat"}
+    assert [*manifest] == ["version", "train", "qat"]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1, 2]", b"\xff\xfe"])
@@ -86,6 +89,38 @@ def test_broken_manifest_is_named(tmp_path, content):
     run.manifest_file.write_bytes(content)
     with pytest.raises(QuantdetError, match=r"manifest\.json: not readable as JSON"):
         run.manifest()
+
+
+def test_manifest_of_a_later_layout_is_refused_by_name(tmp_path):
+    run = Run(tmp_path)
+    run.manifest_file.write_text('{"version": 2, "train": {}}')
+    with pytest.raises(QuantdetError, match=r"manifest\.json: version: .*2 .*update quantdet"):
+        run.record("qat", QatRecord(kept="trained"))
+    assert json.loads(run.manifest_file.read_text()) == {"version": 2, "train": {}}
+
+
+def test_a_record_keeps_what_other_versions_wrote(tmp_path):
+    run = Run(tmp_path)
+    before = {"version": 1, "later": "stage", "train": {"seconds": 1, "own": [None, 2]}}
+    run.manifest_file.write_text(json.dumps(before))
+    run.record("qat", QatRecord(kept="trained", loss_trained=math.nan, seconds=2.5))
+    after = json.loads(run.manifest_file.read_text())
+    entry = after.pop("qat")
+    assert after == before
+    assert [*entry] == ["kept", "loss_trained", "seconds", "written"]
+    assert math.isnan(run.recorded(QatRecord).loss_trained)
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    run = Run(tmp_path)
+    run.manifest_file.write_text('{"train": "done", "qat": {"kept": "trained"}}')
+    assert run.recorded(QatRecord).kept == "trained"
+    with pytest.raises(QuantdetError, match=r"manifest\.json, train: .*run this stage again"):
+        run.labels()
+
+
+def test_every_stage_that_records_has_its_class():
+    assert set(RECORDS) == set(STAGES) - {"report"}
 
 
 @pytest.fixture
@@ -109,7 +144,7 @@ def test_a_fork_starts_from_the_float_model_alone(trained, tmp_path):
     assert fork == Run.open(tmp_path / "fork")
     assert (fork.float_dir / "model.keras").read_bytes() == b"trained"
     assert fork.load_config() == trained.load_config()
-    assert list(fork.manifest()) == ["train"]
+    assert list(fork.manifest().entries) == ["train"]
     assert fork.labels() == trained.labels()
     assert not fork.qat_dir.exists()
 

@@ -31,17 +31,16 @@ def analyse(  # noqa: PLR0913, PLR0917 - options of the command line
 
     Example: quantdet analyse runs/voc
     """
-    from quantdet import pipeline
     from quantdet.cli.analysis_text import analysis_text
     from quantdet.cli.bars import bar
     from quantdet.runs import Run
+    from quantdet.stages.analyse import run_analyse
+    from quantdet.stages.settings import update_config
 
     run = Run.open(run_dir)
     if data is not None:
-        pipeline.update_config(run, data=data)
+        update_config(run, data=data)
     with bar() as progress:
-        result = pipeline.run_analyse(
-            run, pictures=pictures, sensitivity=sensitivity, progress=progress
-        )
+        result = run_analyse(run, pictures=pictures, sensitivity=sensitivity, progress=progress)
     text = f"{analysis_text(result, all_layers)}\n\npicture: {run.analysis_picture}"
     show(result, as_json, text)

@@ -14,7 +14,7 @@ def analysis_text(result: Analysis, all_layers: bool = False) -> str:
     """Return the layers, worst first, with the ones that hurt in words below.
 
     Args:
-        result: of ``pipeline.run_analyse``.
+        result: of ``run_analyse``.
         all_layers: show every layer instead of the 15 worst.
     """
     rows = result.worst_first()

@@ -55,8 +55,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
 
 
 def _run(path: Path, data: dict[str, Any], parity_pictures: int, progress: Any) -> AnyMetrics:
-    from quantdet import pipeline
     from quantdet.runs import Run
+    from quantdet.stages.evaluate import run_evaluate
+    from quantdet.stages.settings import update_config
 
     run = Run.open(path)
     if data.keys() - {"root"}:
@@ -66,17 +67,17 @@ def _run(path: Path, data: dict[str, Any], parity_pictures: int, progress: Any) 
         )
     if data:
         splits = (run.load_config().data.test_split,)
-        pipeline.update_config(run, data=data["root"], splits=splits)
-    return pipeline.run_evaluate(run, parity_pictures=parity_pictures, progress=progress)
+        update_config(run, data=data["root"], splits=splits)
+    return run_evaluate(run, parity_pictures=parity_pictures, progress=progress)
 
 
 def _file(path: Path, data: dict[str, Any], progress: Any) -> AnyMetrics:
-    from quantdet import pipeline
     from quantdet.config import DataConfig
+    from quantdet.stages.evaluate import evaluate_model
 
     if "root" not in data:
         raise ConfigError(
             f"{path}: is a model file; give the data set to measure it on, "
             "e.g. --data VOCdevkit/VOC2007"
         )
-    return pipeline.evaluate_model(path, DataConfig(**data), progress)
+    return evaluate_model(path, DataConfig(**data), progress)

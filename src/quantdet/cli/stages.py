@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,8 @@ from quantdet.presets import preset_names
 
 if TYPE_CHECKING:
     from quantdet.cli.settings import Given
+    from quantdet.config import Config
+    from quantdet.runs import Run
 
 _DEMO_PICTURES = 12
 
@@ -76,52 +78,66 @@ def _options(**values: Any) -> dict[str, Any]:
     return {f"--{name.replace('_', '-')}": value for name, value in values.items()}
 
 
-def _config(given: Given) -> Any:
+def _config(given: Given) -> Config:
     from quantdet.cli.settings import training_arguments
     from quantdet.config import load_config
 
     return load_config(**training_arguments(given))
 
 
-def train(  # noqa: PLR0913, PLR0917 - options of the command line
-    out: OutRun,
-    data: DataOption = None,
-    config: ConfigFile = None,
-    preset: Preset = None,
-    overrides: Overrides = None,
-    weights: Weights = None,
-    skip_bad: SkipBad = False,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    imgsz: Size = None,
-    lr: Rate = None,
-    seed: Seed = None,
-    classes: Classes = None,
-) -> None:
+def _training_command(act: Callable[[Config, Path], None]) -> Callable[..., None]:
+    """Return the command that gives ``act`` a configuration and a run folder.
+
+    Name and help are those of ``act``.
+    """
+
+    def command(  # noqa: PLR0913, PLR0917 - options of the command line
+        out: OutRun,
+        data: DataOption = None,
+        config: ConfigFile = None,
+        preset: Preset = None,
+        overrides: Overrides = None,
+        weights: Weights = None,
+        skip_bad: SkipBad = False,
+        epochs: Epochs = None,
+        batch: Batch = None,
+        imgsz: Size = None,
+        lr: Rate = None,
+        seed: Seed = None,
+        classes: Classes = None,
+    ) -> None:
+        from quantdet.cli.settings import Given, class_list
+
+        rest = _options(
+            data=data,
+            weights=weights,
+            skip_bad=skip_bad or None,
+            epochs=epochs,
+            batch=batch,
+            imgsz=imgsz,
+            lr=lr,
+            seed=seed,
+            classes=class_list(classes),
+        )
+        act(_config(Given(config, preset, overrides or (), rest)), out)
+
+    command.__name__, command.__doc__ = act.__name__, act.__doc__
+    return command
+
+
+@_training_command
+def train(settings: Config, out: Path) -> None:
     """Train the float model; resumes where it was interrupted.
 
     Without a preset it finds all objects (ssd); `recommended` and `note` find one per picture.
 
     Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --epochs 20
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
-    from quantdet.cli.settings import Given, class_list
+    from quantdet.stages.train import run_train
 
-    rest = _options(
-        data=data,
-        weights=weights,
-        skip_bad=skip_bad or None,
-        epochs=epochs,
-        batch=batch,
-        imgsz=imgsz,
-        lr=lr,
-        seed=seed,
-        classes=class_list(classes),
-    )
-    settings = _config(Given(config, preset, overrides or (), rest))
     with bar() as progress:
-        run = pipeline.run_train(settings, out, progress)
+        run = run_train(settings, out, progress)
     typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
 
 
@@ -140,18 +156,19 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
 
     Example: quantdet qat runs/voc --epochs 5
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.cli.settings import QAT_KEYS, Given, option_values
     from quantdet.runs import Run
+    from quantdet.stages.settings import update_config
+    from quantdet.stages.train import run_qat
 
     run = Run.open(run_dir)
     options = _options(epochs=epochs, batch=batch, lr=lr, seed=seed)
     given = Given(overrides=overrides or (), options=options)
     values = option_values(given, QAT_KEYS)
-    pipeline.update_config(run, given.overrides, data, values=values)
+    update_config(run, given.overrides, data, values=values)
     with bar() as progress:
-        pipeline.run_qat(run, progress)
+        run_qat(run, progress)
     typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
 
 
@@ -176,23 +193,24 @@ def export(
 
     Example: quantdet export runs/voc --format uint8 --format c-array
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.runs import Run
+    from quantdet.stages.export import export_model, run_export
+    from quantdet.stages.settings import update_config
 
     wanted = formats or ["uint8"]
     if source.is_file() and data is not None:
         raise QuantdetError("--data goes with a run; a .tflite needs none")
     if source.is_file():
-        paths = pipeline.export_model(source, wanted, out)
+        paths = export_model(source, wanted, out)
     elif out is not None:
         raise QuantdetError("--out goes with a .tflite; a run has its own export folder")
     else:
         run = Run.open(source)
         if data is not None:
-            pipeline.update_config(run, data=data)
+            update_config(run, data=data)
         with bar() as progress:
-            paths = pipeline.run_export(run, wanted, progress)
+            paths = run_export(run, wanted, progress)
     for path in paths:
         size = path.stat().st_size
         typer.echo(f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"))
@@ -210,50 +228,23 @@ def report(
 
     Example: quantdet report runs/voc
     """
-    from quantdet import pipeline
     from quantdet.runs import Run
+    from quantdet.stages.report import run_comparison, run_report
 
     runs = [Run.open(path) for path in run_dirs]
     several = len(runs) > 1
-    written = pipeline.run_comparison(runs, out) if several else pipeline.run_report(runs[0], out)
+    written = run_comparison(runs, out) if several else run_report(runs[0], out)
     typer.echo(str(written))
 
 
-def run(  # noqa: PLR0913, PLR0917 - options of the command line
-    out: OutRun,
-    data: DataOption = None,
-    config: ConfigFile = None,
-    preset: Preset = None,
-    overrides: Overrides = None,
-    weights: Weights = None,
-    skip_bad: SkipBad = False,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    imgsz: Size = None,
-    lr: Rate = None,
-    seed: Seed = None,
-    classes: Classes = None,
-) -> None:
+@_training_command
+def run(settings: Config, out: Path) -> None:
     """Do everything: train, qat, export, evaluate, analyse, report.
 
     Without a preset it finds all objects (ssd); `recommended` and `note` find one per picture.
 
     Example: quantdet run --data VOCdevkit/VOC2012 --out runs/voc --batch 8
     """
-    from quantdet.cli.settings import Given, class_list
-
-    rest = _options(
-        data=data,
-        weights=weights,
-        skip_bad=skip_bad or None,
-        epochs=epochs,
-        batch=batch,
-        imgsz=imgsz,
-        lr=lr,
-        seed=seed,
-        classes=class_list(classes),
-    )
-    settings = _config(Given(config, preset, overrides or (), rest))
     _run_all(settings, out)
 
 
@@ -268,12 +259,12 @@ def demo(
 
     Example: quantdet demo street.jpg
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.cli.settings import Given
     from quantdet.data.dataset import load_dataset
     from quantdet.data.scenes import generate_scenes
     from quantdet.runtime.detector import Detector
+    from quantdet.stages.report import run_report
 
     with bar() as progress:
         data = generate_scenes(out / "VOCdevkit", count=480, progress=progress.named("generate"))
@@ -282,7 +273,7 @@ def demo(
     _draw(Detector.pretrained(), pictures or scenes, out / "shipped")
     finished = _run_all(_config(Given(preset="demo", options=_options(data=data))), out / "run")
     _draw(Detector(finished.root), scenes, out / "predictions")
-    pipeline.run_report(finished)  # once more, now with the pictures drawn
+    run_report(finished)  # once more, now with the pictures drawn
 
 
 def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
@@ -292,14 +283,14 @@ def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
     typer.echo(f"boxes:  {out}")
 
 
-def _run_all(settings: Any, out: Path) -> Any:
-    from quantdet import pipeline
+def _run_all(settings: Config, out: Path) -> Run:
     from quantdet.cli.bars import bar
     from quantdet.cli.metrics_text import metrics_table
+    from quantdet.pipeline import run_all
     from quantdet.results.folder import read_results
 
     with bar() as progress:
-        finished = pipeline.run_all(settings, out, progress)
+        finished = run_all(settings, out, progress)
     metrics = read_results(finished).metrics
     if metrics is not None:
         typer.echo(metrics_table(metrics))

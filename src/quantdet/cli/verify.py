@@ -36,17 +36,17 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet verify runs/voc
     Example: quantdet verify model.tflite --data VOCdevkit/VOC2007 --target tflite-micro
     """
-    from quantdet import pipeline
     from quantdet.cli.bars import bar
     from quantdet.cli.verify_text import verify_table
     from quantdet.runs import Run
     from quantdet.runtime.pretrained import find_model
+    from quantdet.stages.verify import run_verify, verify_model
 
     path = find_model(model)
     with bar() as progress:
         if path.is_dir():
             run = Run.open(path)
-            result = pipeline.run_verify(run, targets or (), pictures, data, progress)
+            result = run_verify(run, targets or (), pictures, data, progress)
             out = out or run.verify_file
         elif data is None:
             raise ConfigError(
@@ -54,7 +54,7 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
                 "e.g. --data VOCdevkit/VOC2007"
             )
         else:
-            result = pipeline.verify_model(path, data, targets or (), pictures, progress)
+            result = verify_model(path, data, targets or (), pictures, progress)
     if out is not None:
         result.save(out)
     show(result, as_json, verify_table(result))

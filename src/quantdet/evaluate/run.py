@@ -27,6 +27,7 @@ from quantdet.evaluate.predictors import Predictor, file_predictor, keras_predic
 from quantdet.evaluate.tasks import find_judge
 from quantdet.evaluate.threshold_choice import contract_thresholds
 from quantdet.kinds import find_family
+from quantdet.manifest import TrainRecord
 from quantdet.progress import Progress, silent
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.saved import load_keras
@@ -127,7 +128,7 @@ def evaluate_run(
 def _data_state(run: Run, config: Config, dataset: Dataset, progress: Progress) -> DataState:
     if config.data.train_split not in dataset.splits:
         return DataState(reason="the training pictures are not here, or not readable")
-    trained_on = str(run.manifest().get("train", {}).get("data_fingerprint", ""))
+    trained_on = run.recorded(TrainRecord).data_fingerprint
     try:
         return data_state(dataset, config.data, trained_on, partial(progress, "check data"))
     except DataError as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from quantdet.config import ModelConfig, load_config
 from quantdet.errors import ModelError
 from quantdet.kinds import DETECTOR, KINDS, find_family
+from quantdet.manifest import TrainRecord
 from quantdet.models.litert_weights import read_ssd_weights
 from quantdet.models.ssd_layout import LAYOUTS, SsdLayout
 from quantdet.models.style import KERAS_STYLE, BackboneStyle
@@ -166,7 +167,7 @@ def _label_file(path: Path, width: int) -> tuple[str, ...]:
 
 def _from_run(run: Run) -> WeightSet:
     path = run.float_dir / "model.keras"
-    labels = run.manifest().get("train", {}).get("identity", {}).get("labels")
+    labels = run.recorded(TrainRecord).identity.labels
     if not path.is_file() or not labels:
         raise ModelError(f"{run.root}: holds no trained model; run `quantdet train` there first")
     config = load_config(run.config_file).model
@@ -177,7 +178,7 @@ def _from_run(run: Run) -> WeightSet:
         )
     layout: SsdLayout = LAYOUTS[config.anchors]
     model = load_keras(path)
-    head = DetectorHead(tuple(labels), layout.shapes_hw)
+    head = DetectorHead(labels, layout.shapes_hw)
     return WeightSet(
         folded_arrays(model), _style(model), f"run {run.root.name}", file_sha256(path), head
     )

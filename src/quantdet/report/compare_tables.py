@@ -20,16 +20,17 @@ from quantdet.results.numbers import NOTHING, megabytes, percent, plain
 
 def headline_table(compared: Sequence[Compared]) -> Table:
     """Return what runs are and how good, small and fast they are: one column a run."""
+    measured = [item.uint8 for item in compared]
     rows = [
         row("model", *(_model(item) for item in compared)),
         row("pictures trained on", *(_trained_on(item) for item in compared)),
-        row("test pictures", *(plain(_of(item, "pictures"), 0) for item in compared)),
+        row("test pictures", *(plain(item.pictures if item else None, 0) for item in measured)),
     ]
     tested = [item for item in compared if item.uint8 is not None]
     # Of figures from different pictures none is the best.
     comparable = all(same_test(tested[0], item) for item in tested[1:])
     for figure in _figures(compared):
-        values = [figure.value(item.uint8) for item in compared]
+        values = [figure.value(item) for item in measured]
         texts = [figure.number(value) for value in values]
         shown = _best(values, texts) if comparable else texts
         changes = [
@@ -39,11 +40,11 @@ def headline_table(compared: Sequence[Compared]) -> Table:
         unit, points = (f", {text}".rstrip(", ") for text in (figure.unit, figure.points))
         rows += [
             row(f"{figure.title} of uint8{unit}", *shown, main=True, first=True),
-            row("95 % interval", *(figure.between(item.uint8) for item in compared)),
+            row("95 % interval", *(figure.between(item) for item in measured)),
             row(f"{figure.title} of float{unit}", *(figure.text(item.floats) for item in compared)),
             row(f"float → uint8{points}", *changes),
         ]
-    sizes = [_of(item, "bytes") for item in compared]
+    sizes = [item.bytes if item else None for item in measured]
     texts = [megabytes(size) if size else NOTHING for size in sizes]
     rows.append(row("file, MB", *_best([-(size or np.inf) for size in sizes], texts), first=True))
     return Table("Runs side by side", ("figure", *(item.name for item in compared)), tuple(rows))
@@ -133,10 +134,6 @@ def _figures(compared: Sequence[Compared]) -> tuple[Figure, ...]:
     return FIGURES[families[0]].headline if families else ()
 
 
-def _of(item: Compared, key: str) -> Any:
-    return getattr(item.uint8, key, None)
-
-
 def _model(item: Compared) -> str:
     model = item.config.model
     return f"{model.name}, {model.backbone} {model.width:g}×, {model.input_size} pixels"
@@ -173,9 +170,10 @@ def _paired(first: Compared, other: Compared, figure: Figure) -> str:
     ]
     if len(drawn) < len(details) or not drawn[0].size or drawn[0].shape != drawn[1].shape:
         return NOTHING
-    change = paired_difference(
-        (_of(other, figure.key), drawn[1]), (_of(first, figure.key), drawn[0])
-    )
+    before, after = figure.value(first.uint8), figure.value(other.uint8)
+    if before is None or after is None:
+        return NOTHING
+    change = paired_difference((after, drawn[1]), (before, drawn[0]))
     return figure.changes((change.low, change.high))
 
 

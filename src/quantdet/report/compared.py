@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from quantdet.config import Config
 from quantdet.errors import ConfigError
@@ -14,7 +13,7 @@ from quantdet.report.html import run_name
 from quantdet.report.verdict import FLOATS
 from quantdet.report.views import View, find_view
 from quantdet.results.folder import Results, read_results
-from quantdet.results.metrics import AnyMetrics
+from quantdet.results.metrics import AnyMetrics, Variant
 from quantdet.runs import Run
 
 
@@ -47,12 +46,12 @@ class Compared:
         return self.results.metrics
 
     @property
-    def uint8(self) -> Any:
+    def uint8(self) -> Variant | None:
         """Figures of the uint8 file, None if not measured."""
         return self.metrics.variant("uint8_tflite") if self.metrics else None
 
     @property
-    def floats(self) -> Any:
+    def floats(self) -> Variant | None:
         """Figures of the float model, None if not measured."""
         return self.metrics.variant(*FLOATS) if self.metrics else None
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from pydantic import BaseModel
 
-from quantdet.errors import DataError
+from quantdet.errors import DataError, QuantdetError
 from quantdet.runs import Run
+from quantdet.runtime.predictions import FORMAT, PREDICTIONS_FILE, Predictions
 from quantdet.runtime.preprocess import read_image
 
 MOST_PICTURES = 12
@@ -155,11 +154,11 @@ def embed_predictions(run: Run, model_sha256: str) -> Gallery:
             break
     else:
         return Gallery()
-    facts = _facts(folder)
-    maker = facts.get("model_sha256")
+    predictions, problem = _predictions(folder)
+    maker = predictions.model_sha256
     if maker and model_sha256 and maker != model_sha256:
         return Gallery(note=f"The pictures in {folder} were made by another model.")
-    captions = _captions(facts)
+    captions = _captions(predictions)
     shown: list[Picture] = []
     unread: list[str] = []
     for path in files[:MOST_PICTURES]:
@@ -170,7 +169,8 @@ def embed_predictions(run: Run, model_sha256: str) -> Gallery:
             continue
         image.thumbnail((_PICTURE_PX, _PICTURE_PX))
         shown.append(_encode(image, path.name, captions.get(path.name, "")))
-    return Gallery(tuple(shown), _left_out(len(files), unread))
+    notes = [problem, *_left_out(len(files), unread)]
+    return Gallery(tuple(shown), " ".join(filter(None, notes)))
 
 
 def _picture_files(folder: Path) -> list[Path]:
@@ -179,13 +179,11 @@ def _picture_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
 
 
-def _left_out(count: int, unread: list[str]) -> str:
-    notes = []
+def _left_out(count: int, unread: list[str]) -> Iterator[str]:
     if count > MOST_PICTURES:
-        notes.append(f"The first {MOST_PICTURES} of {count} pictures.")
+        yield f"The first {MOST_PICTURES} of {count} pictures."
     if unread:
-        notes.append(f"Not readable: {', '.join(unread)}.")
-    return " ".join(notes)
+        yield f"Not readable: {', '.join(unread)}."
 
 
 def _encode(image: Image.Image, name: str, text: str) -> Picture:
@@ -195,22 +193,23 @@ def _encode(image: Image.Image, name: str, text: str) -> Picture:
     return Picture(f"data:image/jpeg;base64,{code}", image.width, image.height, name, text)
 
 
-def _facts(folder: Path) -> Mapping[str, Any]:
-    """Return ``predictions.json``, empty if there is none that can be read."""
+def _predictions(folder: Path) -> tuple[Predictions, str]:
+    """Return ``predictions.json``, and why it cannot be read; empty if it is not there."""
+    nothing = Predictions(format=FORMAT)
+    file = folder / PREDICTIONS_FILE
+    if not file.is_file():
+        return nothing, ""
     try:
-        content = json.loads((folder / "predictions.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return Predictions.read(file), ""
+    except QuantdetError as error:
+        return nothing, f"{error}."
 
 
-def _captions(facts: Mapping[str, Any]) -> dict[str, str]:
+def _captions(predictions: Predictions) -> dict[str, str]:
     """Return drawn file name → "car 93 %, boat 51 %"."""
     captions = {}
-    try:
-        for item in facts.get("predictions", []):
-            found = [f"{d['label']} {100 * d['score']:.0f} %" for d in item["detections"]]
-            captions[str(item["drawn"])] = ", ".join(found) or "nothing found"
-    except (KeyError, TypeError):
-        return {}
+    for item in predictions.predictions:
+        if item.drawn is not None:
+            found = [f"{one.label} {100 * one.score:.0f} %" for one in item.detections]
+            captions[item.drawn] = ", ".join(found) or "nothing found"
     return captions

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from quantdet.manifest import StageRecord
 from quantdet.report.verdict import faster, setting
 from quantdet.results.figures import Figure
 from quantdet.results.folder import Results
 from quantdet.results.history import Epochs
-from quantdet.results.manifest import StageRecord
 from quantdet.results.metrics import EndToEnd, LayerFigures, LayerParity, Metrics
 from quantdet.results.numbers import NOTHING, percent, plain
 from quantdet.runtime.contract import Contract, TensorSpec

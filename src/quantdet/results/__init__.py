@@ -12,6 +12,8 @@ _PUBLIC = {
     "Epochs": "quantdet.results.history",
     "FIGURES": "quantdet.results.figures",
     "LocalizerMetrics": "quantdet.results.metrics",
+    "Manifest": "quantdet.manifest",
+    "Predictions": "quantdet.runtime.predictions",
     "Results": "quantdet.results.folder",
     "Verification": "quantdet.results.verification",
     "read_results": "quantdet.results.folder",

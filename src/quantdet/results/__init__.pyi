@@ -1,4 +1,5 @@
 # Written by docs/reference.py: the names of __init__.py, for type checkers.
+from quantdet.manifest import Manifest
 from quantdet.results.analysis import Analysis
 from quantdet.results.data import DataFacts
 from quantdet.results.details import Details
@@ -7,6 +8,7 @@ from quantdet.results.folder import Results, read_results
 from quantdet.results.history import Epochs
 from quantdet.results.metrics import DetectionMetrics, LocalizerMetrics
 from quantdet.results.verification import Verification
+from quantdet.runtime.predictions import Predictions
 
 __all__ = [
     "Analysis",
@@ -16,6 +18,8 @@ __all__ = [
     "Epochs",
     "FIGURES",
     "LocalizerMetrics",
+    "Manifest",
+    "Predictions",
     "Results",
     "Verification",
     "read_results",

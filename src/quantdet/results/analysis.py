@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from quantdet.results.part import Part, ResultFile
+from quantdet.system.result_file import Part, ResultFile
 
 
 class WeightFigures(Part):

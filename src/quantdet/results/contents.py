@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from quantdet.errors import DataError
-from quantdet.results.part import ResultFile
+from quantdet.system.result_file import ResultFile
 
 
 class Contents(ResultFile):

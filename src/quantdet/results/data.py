@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quantdet.results.part import Part, ResultFile
+from quantdet.system.result_file import Part, ResultFile
 
 
 class SplitFacts(Part):

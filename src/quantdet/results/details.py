@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import model_validator
 
-from quantdet.results.part import Bootstrap, Part, ResultFile
+from quantdet.results.part import Bootstrap
+from quantdet.system.result_file import Part, ResultFile
 
 
 class VariantDetails(Part):

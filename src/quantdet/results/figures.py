@@ -11,7 +11,8 @@ from typing import Literal
 
 from quantdet.kinds import DETECTOR, LOCALIZER
 from quantdet.results.numbers import NOTHING, difference, percent, plain
-from quantdet.results.part import Bounds, Part
+from quantdet.results.part import Bounds
+from quantdet.system.result_file import Part
 
 Unit = Literal["%", ""]
 

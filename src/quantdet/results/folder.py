@@ -10,23 +10,22 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from quantdet.kinds import DEFAULT_KIND, KINDS, find_family
+from quantdet.manifest import RECORDS, QatRecord, StageRecord, TrainRecord
 from quantdet.results.analysis import Analysis
 from quantdet.results.data import DataFacts
 from quantdet.results.details import Details
 from quantdet.results.history import Epochs
-from quantdet.results.manifest import QatRecord, StageRecord, TrainRecord
 from quantdet.results.metrics import METRICS, AnyMetrics
-from quantdet.results.part import Part
 from quantdet.results.verification import Verification
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
+from quantdet.system.result_file import Part
 
 
 class _Task(Part):
     task: str = DEFAULT_KIND
 
 
-_STAGE_TYPES: dict[str, type[StageRecord]] = {"train": TrainRecord, "qat": QatRecord}
 _Read = TypeVar("_Read", bound=BaseModel)
 
 
@@ -76,9 +75,9 @@ def read_results(run: Run) -> Results:
         QuantdetError: ``manifest.json`` is not readable as JSON.
     """
     found = Results()
-    for name, entry in run.manifest().items():
+    for name, entry in run.manifest().entries.items():
         try:
-            found.stages[name] = _STAGE_TYPES.get(name, StageRecord).model_validate(entry)
+            found.stages[name] = RECORDS.get(name, StageRecord).model_validate(entry)
         except ValidationError as error:
             found.notes.append(f"manifest.json, {name}: {_explain(error)}; run this stage again.")
     if run.metrics_file.is_file():

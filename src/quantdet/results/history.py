@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import ConfigDict, Field
 
-from quantdet.results.part import Part
+from quantdet.system.result_file import Part
 
 
 class Epochs(Part):

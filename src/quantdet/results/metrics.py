@@ -9,8 +9,9 @@ from pydantic import Field
 
 from quantdet.config import TargetConfig
 from quantdet.kinds import DEFAULT_KIND, DETECTOR, LOCALIZER
-from quantdet.results.part import Bootstrap, Bounds, Host, Part, ResultFile
+from quantdet.results.part import Bootstrap, Bounds, Host
 from quantdet.results.thresholds import Thresholds
+from quantdet.system.result_file import Part, ResultFile
 
 
 class ClassFigures(Part):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from quantdet.results.manifest import StageRecord
+from quantdet.manifest import StageRecord
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from quantdet.results.part import Part
+from quantdet.system.result_file import Part
 
 DEFAULT_SCORE = 0.5
 """Where neither the settings nor validation pictures say anything."""

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from quantdet.results.part import Host, Part, ResultFile
+from quantdet.results.part import Host
+from quantdet.system.result_file import Part, ResultFile
 
 Status = Literal["passed", "failed", "skipped"]
 

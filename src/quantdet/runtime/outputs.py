@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from quantdet.errors import QuantdetError
+from quantdet.runtime.predictions import PREDICTIONS_FILE, Predictions
 from quantdet.runtime.sources import Source, frames_per_second, load_opencv
 from quantdet.system.atomic import atomic_path
 
-PREDICTIONS_FILE = "predictions.json"
-FORMAT = "quantdet-predictions-1"
 _JPEG_QUALITY = 92
 _TABLE_SUFFIX = ".csv"
 
 Canvas = Callable[[NDArray[np.uint8]], None]
 """Takes a drawn picture (uint8 RGB) and keeps it."""
+
+
+class OurFiles(NamedTuple):
+    """Names of all files in an output folder that ``predict`` wrote."""
+
+    drawn: tuple[str, ...]
+    tables: tuple[str, ...]
 
 
 class OutputNames:
@@ -41,13 +46,11 @@ class OutputNames:
         self._earlier = _earlier_output(out_dir)
         self._used: set[str] = set()
 
-    def all_ours(self, now: Iterable[str]) -> dict[str, list[str]]:
-        """Return what predictions.json keeps of files in ``out_dir``: earlier ones and ``now``."""
+    def all_ours(self, now: Iterable[str]) -> OurFiles:
+        """Return what is ours in ``out_dir``: what earlier calls wrote, and ``now``."""
         names = sorted(self._earlier.union(now))
-        return {
-            "drawn_files": [name for name in names if not name.endswith(_TABLE_SUFFIX)],
-            "csv_files": [name for name in names if name.endswith(_TABLE_SUFFIX)],
-        }
+        drawn = tuple(name for name in names if not name.endswith(_TABLE_SUFFIX))
+        return OurFiles(drawn, tuple(name for name in names if name.endswith(_TABLE_SUFFIX)))
 
     def choose(self, source: Source) -> Path:
         """Return where the drawn picture or video of ``source`` goes."""
@@ -145,14 +148,11 @@ def _earlier_output(out_dir: Path) -> set[str]:
     if not file.exists():
         return set()
     try:
-        content = json.loads(file.read_text("utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError(f"format is {content['format']!r}")
-        # Versions before 0.2 wrote no tables.
-        names = [*content["drawn_files"], *content.get("csv_files", ())]
-        return {str(name) for name in names if (out_dir / name).exists()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        earlier = Predictions.read(file)
+    except QuantdetError as error:
         raise QuantdetError(
-            f"{file}: was not written by `quantdet predict` ({error!r}); choose another output "
-            "folder with --out, or move this file away"
+            f"{error}; choose another output folder with --out, or move this file away"
         ) from None
+    # Versions before 0.2 wrote no tables.
+    names = (*earlier.drawn_files, *earlier.csv_files)
+    return {name for name in names if (out_dir / name).exists()}

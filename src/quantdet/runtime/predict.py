@@ -20,9 +20,16 @@ from quantdet.errors import ConfigError, DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.draw import draw_detections
-from quantdet.runtime.outputs import FORMAT, PREDICTIONS_FILE, OutputNames, open_canvas
+from quantdet.runtime.outputs import OurFiles, OutputNames, open_canvas
+from quantdet.runtime.predictions import (
+    FORMAT,
+    PREDICTIONS_FILE,
+    PredictionRecord,
+    Predictions,
+    found_objects,
+)
 from quantdet.runtime.sources import Source, find_sources, frame_count, read_frames
-from quantdet.system.atomic import write_json, write_text
+from quantdet.system.atomic import write_text
 
 _CSV_COLUMNS = ("source", "frame", "label", "class_id", "score", "x1", "y1", "x2", "y2")
 
@@ -51,17 +58,21 @@ class Prediction:
     nearest: Detection | None = None
     error: str | None = None
 
+    def to_record(self) -> PredictionRecord:
+        """Return what ``predictions.json`` has of it."""
+        return PredictionRecord(
+            source=self.source,
+            frame=self.frame,
+            drawn=self.drawn,
+            size_hw=self.size_hw,
+            inference_ms=round(self.inference_ms, 3),
+            detections=found_objects(self.detections),
+            error=self.error,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        return {
-            "source": self.source,
-            "frame": self.frame,
-            "drawn": self.drawn,
-            "size_hw": list(self.size_hw),
-            "inference_ms": round(self.inference_ms, 3),
-            "detections": self.detections.to_list(),
-            "error": self.error,
-        }
+        return self.to_record().model_dump(mode="json")
 
 
 def predict_to_folder(  # noqa: PLR0913 - one call with names is the public interface
@@ -117,7 +128,7 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         table = names.choose_table()
         write_text(table, _csv(predictions))
         written.append(table.name)
-    write_json(out_dir / PREDICTIONS_FILE, {**job.summary(predictions), **names.all_ours(written)})
+    job.summary(predictions, names.all_ours(written)).save(out_dir / PREDICTIONS_FILE)
     return predictions
 
 
@@ -177,26 +188,27 @@ class _Job:
             return [Prediction(source=source.name, error=str(error))]
         return found
 
-    def summary(self, predictions: Iterable[Prediction]) -> dict[str, Any]:
+    def summary(self, predictions: Iterable[Prediction], ours: OurFiles) -> Predictions:
         """Return the content of predictions.json."""
         lowest = self.detector.threshold if self.threshold is None else self.threshold
         own = zip(
             self.detector.labels, self.detector.lowest_scores(self.threshold).tolist(), strict=True
         )
-        return {
-            "format": FORMAT,
-            "model": str(self.detector.model_file),
-            "model_sha256": self.detector.contract.sha256,
-            "threshold": lowest,
-            # null: not looked for.
-            "class_thresholds": {
+        return Predictions(
+            format=FORMAT,
+            model=str(self.detector.model_file),
+            model_sha256=self.detector.contract.sha256,
+            threshold=lowest,
+            class_thresholds={
                 label: value if math.isfinite(value) else None
                 for label, value in own
                 if value != lowest
             },
-            "labels": list(self.detector.labels),
-            "predictions": [item.to_dict() for item in predictions],
-        }
+            labels=self.detector.labels,
+            predictions=tuple(item.to_record() for item in predictions),
+            drawn_files=ours.drawn,
+            csv_files=ours.tables,
+        )
 
     def _look(
         self, source: Source, number: int, image: NDArray[np.uint8], target: Path | None

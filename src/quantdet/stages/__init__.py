@@ -1,1 +1,1 @@
-"""What the stages of a run share."""
+"""The stages of a run, a file each, and what they share."""

@@ -250,7 +250,7 @@ def _identity(
         **{name: section.model_dump(mode="json") for name, section in sections.items()},
         "labels": list(dataset.labels),
         "data": task.fingerprint,
-        "pictures": [len(task.train), len(task.validation or ())],
+        "pictures": [task.train.distinct, len(task.validation or ())],
         "skipped": list(task.skipped),
         "weights": {"source": "none"} if weights is None else weights.provenance(),
     }

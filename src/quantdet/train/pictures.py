@@ -48,6 +48,11 @@ class PictureSource:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def distinct(self) -> int:
+        """How many different pictures there are; ``train.balance`` shows some several times."""
+        return len(np.unique(self.rows))
+
     def batch(self, indices: Indices, rng: np.random.Generator) -> tuple[NDArray[Any], Targets]:
         """Return float32 pictures, real = (pixel - 128) / 127.5, and their targets."""
         objects: Sequence[PictureObjects] = [self.objects[i] for i in indices]

@@ -1,0 +1,84 @@
+"""Where settings come from: a preset, a TOML file, ``--set section.key=value`` and options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from quantdet.config.layers import Layer, sets
+from quantdet.config.mistakes import suggestion
+from quantdet.errors import ConfigError
+from quantdet.presets import preset_names, preset_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def gather_layers(
+    file: Path | None,
+    preset: str | None,
+    overrides: Iterable[str],
+    values: Mapping[str, Any] | None,
+) -> list[Layer]:
+    """Return the layers of a configuration, the strongest last.
+
+    Args and Raises are those of :func:`quantdet.config.load_config`.
+    """
+    layers: list[Layer] = []
+    if preset is not None:
+        layers.append((f"preset {preset}", _read_preset(preset)))
+    own: list[Layer] = []
+    if file is not None:
+        own.append((str(file), read_toml(file)))
+    own += [(f"--set {override}", _parse_override(override)) for override in overrides]
+    own.append(("option", values or {}))
+    return [*layers, *_unbounded(own), *own]
+
+
+def _unbounded(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """Yield the layer that lifts a preset's bounds: who says how many epochs means them."""
+    for name, layer in layers:
+        if any(sets(layer, ("train", key)) for key in ("epochs", "finetune_epochs")):
+            yield f"epochs given by {name}", {"train": {"min_steps": 0, "max_steps": 0}}
+            return
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise ConfigError(f"preset {name!r} is unknown; choose one of {preset_names()}")
+    return tomllib.loads(preset_text(name))
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Return the content of a configuration file.
+
+    Raises:
+        ConfigError: there is none, or it is no TOML.
+    """
+    try:
+        # Windows editors put a byte order mark in front, which TOML does not allow.
+        return tomllib.loads(file.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: not readable as TOML: {error}") from None
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    path, equals, raw = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or len(keys) != 2 or not all(keys):
+        hint = suggestion(f"train.{path.strip()}") if equals and "." not in path else ""
+        raise ConfigError(f"--set {text}: expected section.key=value, e.g. train.epochs=20{hint}")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    if not isinstance(value, str | list | dict):
+        # The field says what 2007 is: a number, or the name of a split or folder.
+        value = raw.strip()
+    return {keys[0]: {keys[1]: value}}

@@ -1,0 +1,117 @@
+"""``predictions.json``: what ``predict`` found in every picture, and which files it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from quantdet.detections import Detections
+from quantdet.errors import QuantdetError
+from quantdet.system.atomic import write_json
+from quantdet.system.result_file import Part
+
+PREDICTIONS_FILE = "predictions.json"
+_KIND = "quantdet-predictions-"
+_LAYOUT = 1
+FORMAT = f"{_KIND}{_LAYOUT}"
+
+
+class FoundObject(Part):
+    """One detection; the box is left, top, right, bottom in pixels of the upright picture."""
+
+    # What a foreign model answers is told as it is.
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    label: str
+    class_id: int
+    score: float
+    box_xyxy: tuple[float, float, float, float]
+
+
+class PredictionRecord(Part):
+    """One picture or frame.
+
+    Attributes:
+        source: the file, or "camera:0".
+        frame: number of the frame within a video or camera, from 0; None for a picture.
+        drawn: name of the picture or video with boxes, within the folder.
+        size_hw: of the upright picture, in pixels.
+        inference_ms: time LiteRT took.
+        detections: above the threshold, best first.
+        error: why the picture could not be read; everything else is empty then.
+    """
+
+    source: str
+    frame: int | None = None
+    drawn: str | None = None
+    size_hw: tuple[int, int] = (0, 0)
+    inference_ms: float = 0.0
+    detections: tuple[FoundObject, ...] = ()
+    error: str | None = None
+
+
+class _Head(Part):
+    """What files of every layout have."""
+
+    format: str = Field(pattern=rf"^{_KIND}\d+$")
+
+
+class Predictions(_Head):
+    """The whole file; one of a later layout is refused by name.
+
+    Attributes:
+        format: kind and layout of the file.
+        model: path of the .tflite.
+        model_sha256: of it.
+        threshold: lowest score shown.
+        class_thresholds: label → its own lowest score, where it differs; None: not looked for.
+        labels: class names in the order of class ids.
+        predictions: one for each picture or frame.
+        drawn_files: pictures and videos in the folder that are ours to replace.
+        csv_files: tables in the folder that are ours to replace.
+    """
+
+    model: str = ""
+    model_sha256: str = ""
+    threshold: float | None = None
+    class_thresholds: Mapping[str, float | None] = {}
+    labels: tuple[str, ...] = ()
+    predictions: tuple[PredictionRecord, ...] = ()
+    drawn_files: tuple[str, ...] = ()
+    csv_files: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path | str) -> Predictions:
+        """Return what a file says.
+
+        Raises:
+            QuantdetError: it is not readable, not of ``quantdet predict``, or of a later layout.
+        """
+        try:
+            content = Path(path).read_bytes()
+            head = _Head.model_validate_json(content)
+            if int(head.format.removeprefix(_KIND)) > _LAYOUT:
+                raise QuantdetError(
+                    f"{path}: format {head.format!r} was written by a later quantdet; "
+                    "update quantdet"
+                )
+            return cls.model_validate_json(content)
+        except OSError as error:
+            raise QuantdetError(f"{path}: not readable ({error.strerror})") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = ": ".join([*map(str, first["loc"]), first["msg"]])
+            raise QuantdetError(
+                f"{path}: was not written by `quantdet predict` ({problem})"
+            ) from None
+
+    def save(self, path: Path | str) -> None:
+        """Write the file in one step."""
+        write_json(Path(path), self.model_dump(mode="json"))
+
+
+def found_objects(detections: Detections) -> tuple[FoundObject, ...]:
+    """Return detections as the file has them: scores to 4 digits, boxes to 2."""
+    return tuple(map(FoundObject.model_validate, detections.to_list()))

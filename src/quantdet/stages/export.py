@@ -1,0 +1,134 @@
+"""The stage that writes .tflite files with their contracts, and what follows from one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantdet.config import Config
+from quantdet.errors import ConfigError
+from quantdet.export.file_formats import FILE_FORMATS, export_file_formats
+from quantdet.manifest import ExportedFile, ExportRecord, TrainRecord
+from quantdet.progress import Progress, silent
+from quantdet.runs import Run
+from quantdet.runtime.contract import load_contract
+from quantdet.stages.backend import import_keras_quietly
+from quantdet.stages.dataset import load_data
+from quantdet.stages.record import recorded
+
+if TYPE_CHECKING:
+    from quantdet.results.thresholds import Thresholds
+
+FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
+
+
+def run_export(
+    run: Run, formats: Sequence[str] = ("uint8",), progress: Progress = silent
+) -> list[Path]:
+    """Write .tflite files with their contracts into the run's export folder.
+
+    Args:
+        run: after ``train``; for "uint8", "int8" and "int16" also after ``qat``.
+        formats: out of :data:`FORMATS` and ``export.file_formats.FILE_FORMATS``; the latter are
+            made from the uint8 file.
+        progress: called with (phase, done, total).
+    """
+    unknown = sorted(set(formats) - {*FORMATS, *FILE_FORMATS})
+    if unknown:
+        known = ", ".join((*FORMATS, *FILE_FORMATS))
+        raise ConfigError(f"format {unknown[0]!r} is unknown; choose of {known}")
+    models = [name for name in formats if name in FORMATS]
+    others = [name for name in formats if name in FILE_FORMATS]
+    paths = _export_models(run, models, progress) if models else []
+    if others:
+        made = export_file_formats(run.model_file, others, run.export_dir, replace=True)
+        paths += [file for files in made.values() for file in files]
+    return paths
+
+
+def export_model(
+    model: Path | str, formats: Sequence[str], out: Path | str | None = None
+) -> list[Path]:
+    """Write one .tflite with its contract in the formats that need nothing else.
+
+    Args:
+        model: the file.
+        formats: out of ``export.file_formats.FILE_FORMATS``.
+        out: folder for the files; None takes that of the model. Other files there stay.
+    """
+    unknown = sorted(set(formats) - set(FILE_FORMATS))
+    if unknown:
+        raise ConfigError(
+            f"format {unknown[0]!r} is not made from a .tflite; give a run folder, or choose of "
+            f"{', '.join(FILE_FORMATS)}"
+        )
+    model = Path(model)
+    made = export_file_formats(model, formats, model.parent if out is None else Path(out))
+    return [file for files in made.values() for file in files]
+
+
+def export_file(run: Run, name: str) -> Path:
+    """Return where the file of a format is."""
+    return run.model_file if name == "uint8" else run.export_dir / f"model-{name}.tflite"
+
+
+def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list[Path]:
+    """Write .tflite files of :data:`FORMATS`."""
+    config = run.load_config()
+    labels = run.labels()
+    paths = []
+    import_keras_quietly()
+    from quantdet.export.contract import write_contract
+    from quantdet.quant.saved import load_keras
+
+    load = cache(load_keras)
+    data = run.recorded(TrainRecord).data_fingerprint
+    with recorded(run, "export") as note:
+        for done, name in enumerate(formats):
+            progress("export", done, len(formats))
+            paths.append(_export_one(run, config, name, load))
+        progress("export", len(formats), len(formats))
+        thresholds = _thresholds(run, config, paths, progress)
+        written = {}
+        for name, path in zip(formats, paths, strict=True):
+            contract = write_contract(path, config, labels, data, thresholds)
+            written[name] = ExportedFile(
+                file=path.name, bytes=path.stat().st_size, sha256=contract.sha256
+            )
+        note(ExportRecord.model_validate(written))
+    return paths
+
+
+def _thresholds(
+    run: Run, config: Config, written: Sequence[Path], progress: Progress
+) -> Thresholds:
+    """Return the thresholds of the run's product, which all files share (decision 013)."""
+    from quantdet.evaluate.threshold_choice import choose_thresholds, contract_thresholds
+    from quantdet.export.contract import configured, describe_export
+
+    if config.predict.score_threshold is not None:
+        return configured(config.predict)
+    if run.model_file not in written and run.model_file.is_file():
+        return contract_thresholds(load_contract(run.model_file))
+    decides = run.model_file if run.model_file in written else written[0]
+    contract = describe_export(decides, config, run.labels(), "")
+    return choose_thresholds(decides, contract, config, load_data(config, run), progress)
+
+
+def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], Any]) -> Path:
+    from quantdet.export.baselines import export_float, export_ptq
+    from quantdet.export.integer import export_integer
+    from quantdet.train.float_stage import build_task
+    from quantdet.train.qat_stage import calibration_pictures
+
+    path = export_file(run, name)
+    if name in ("uint8", "int8", "int16"):
+        model = load(run.qat_dir / "model.keras")
+        return export_integer(model, path, io_dtype=name)
+    model = load(run.float_dir / "model.keras")
+    if name == "int8-ptq":
+        task = build_task(config, load_data(config, run))
+        return export_ptq(model, path, calibration_pictures(config, task))
+    return export_float(model, path, half=name == "float16")
