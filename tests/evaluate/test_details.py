@@ -33,7 +33,7 @@ def _ants(count, **values):
 
 @pytest.fixture
 def judged():
-    judge = DetectionJudge(Config(), LABELS, _cache(*_ants(4)))
+    judge = DetectionJudge(Config(), LABELS, _cache(*_ants(4)), np.full(3, 0.5))
     answers = {"uint8_tflite": [found((BOX, 0, 0.9), (FAR, 1, 0.45)), *[found((BOX, 0, 0.3))] * 3]}
     return judge, answers, judge.judge(answers)
 
@@ -64,10 +64,12 @@ def test_fingerprint_is_of_pictures_and_truth(judged):
     def fingerprint(test):
         return describe_details(test, answers, result, np.full(3, 0.5)).test_fingerprint
 
-    same = DetectionJudge(Config(), LABELS, _cache(*_ants(4))).test
+    same = DetectionJudge(Config(), LABELS, _cache(*_ants(4)), np.full(3, 0.5)).test
     assert fingerprint(same) == fingerprint(judge.test)
     for changed in (
-        DetectionJudge(Config(), LABELS, _cache(*_ants(3), *_ants(1, difficult=True))).test,
+        DetectionJudge(
+            Config(), LABELS, _cache(*_ants(3), *_ants(1, difficult=True)), np.full(3, 0.5)
+        ).test,
         replace(same, samples=same.samples[::-1]),
         replace(same, labels=("ant", "bee", "cat")),
     ):
@@ -75,7 +77,7 @@ def test_fingerprint_is_of_pictures_and_truth(judged):
 
 
 def test_localizer_has_intervals_and_draws():
-    judge = SingleObjectJudge(Config(), LABELS, _cache(*_ants(4)))
+    judge = SingleObjectJudge(Config(), LABELS, _cache(*_ants(4)), np.full(3, 0.5))
     result = judge.judge({"float_keras": [found((BOX, 0, 0.9))] * 3 + [found((BOX, 1, 0.9))]})
     figures, drawn = result.metrics["float_keras"], result.drawn["float_keras"]
     assert figures["class_accuracy"] == 0.75

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from quantdet.config import load_config
+from quantdet.config import Config
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.evaluate.tasks import JUDGES
 from quantdet.kinds import DETECTOR
@@ -27,8 +27,7 @@ def measured(family, answers, threshold=0.5):
         for n in range(PICTURES)
     ]
     cache = SimpleNamespace(samples=samples, images=np.zeros((PICTURES, 8, 8, 3), np.uint8))
-    config = load_config(values={"predict": {"score_threshold": threshold}})
-    judge = JUDGES[family](config, LABELS, cache, None)
+    judge = JUDGES[family](Config(), LABELS, cache, np.full(len(LABELS), threshold))
     given = [answers(sample, np.random.default_rng(n)) for n, sample in enumerate(samples)]
     result = judge.judge({"float_keras": given, "uint8_tflite": given})
     rows = [

@@ -24,7 +24,6 @@ from quantdet.evaluate.judge import (
     Judged,
     NothingToFindError,
     compared_variants,
-    configured_thresholds,
 )
 from quantdet.evaluate.mean_ap import (
     AP_KINDS,
@@ -150,17 +149,17 @@ class DetectionJudge:
         config: Config,
         labels: tuple[str, ...],
         cache: ImageCache,
-        lowest: NDArray[np.float64] | None = None,
+        thresholds: NDArray[np.float64],
     ) -> None:
         truths = [truth_of(sample, labels) for sample in cache.samples]
         self.test = EvaluationSet(labels, cache.samples, cache.images, truths)
         self.facts = detection_facts(truths, config.data.test_split)
-        self._lowest = configured_thresholds(config.predict, labels) if lowest is None else lowest
+        self._thresholds = thresholds
 
     def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
         """Return the figures of each variant, and their differences on the same pictures."""
         draws = picture_draws(len(self.test.truths))
-        lowest = dict(zip(self.test.labels, self._lowest.tolist(), strict=True))
+        lowest = dict(zip(self.test.labels, self._thresholds.tolist(), strict=True))
         found = {
             variant: measure(detections, self.test.truths, lowest, draws)
             for variant, detections in answers.items()
@@ -187,7 +186,7 @@ class DetectionJudge:
         matches = match_detections(answers, truths, len(self.test.labels))
         values = np.array([AP_KINDS["voc07"](item, None)[0] for item in matches])
         return {
-            "same_detections": same_detections(answers, reference, self._lowest),
+            "same_detections": same_detections(answers, reference, self._thresholds),
             "map_voc07": _plain(float(mean_over_classes(values))),
         }
 

@@ -9,13 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.config import PredictConfig
 from quantdet.data.sample import Sample
 from quantdet.detections import Detections
 from quantdet.errors import DataError
 from quantdet.evaluate.mean_ap import ClassMatches
 from quantdet.evaluate.truth import Truth
-from quantdet.results.thresholds import DEFAULT_SCORE
 
 BASELINES = (("float_keras", "float_tflite"), ("ptq_tflite",))
 """The first of each group that is measured is compared with all variants after it."""
@@ -94,12 +92,6 @@ class Judge(Protocol):
             answers: of the first pictures of the test set.
             reference: of the same pictures.
         """
-
-
-def configured_thresholds(predict: PredictConfig, labels: Sequence[str]) -> NDArray[np.float64]:
-    """Return the lowest score shown of each label, shape (labels,), as far as it is configured."""
-    common = DEFAULT_SCORE if predict.score_threshold is None else predict.score_threshold
-    return np.array([predict.class_thresholds.get(label, common) for label in labels], np.float64)
 
 
 def compared_variants(measured: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -83,8 +83,8 @@ def evaluate_run(
     if not present:
         raise ModelError(f"{run.root}: nothing to measure; run `quantdet train` and `export`")
     contract = _shipped_contract(run)
-    lowest = label_thresholds(contract)
-    judge = _judge(config, dataset, lowest, progress)
+    thresholds = label_thresholds(contract)
+    judge = _judge(config, dataset, thresholds, progress)
     load = cache(load_keras)
     answers = {
         key: _answers(_predictor(path, contract, load), judge.test, VARIANTS[key][1], progress)
@@ -118,10 +118,10 @@ def evaluate_run(
         if parity_pictures and len(present) > 1:
             models = load(run.qat_dir / "model.keras"), load(run.float_dir / "model.keras")
             content["parity"] = _parity(run.model_file, models, judge, parity_pictures, progress)
-    describe_details(judge.test, answers, judged, lowest).save(run.details_file)
+    describe_details(judge.test, answers, judged, thresholds).save(run.details_file)
     metrics = METRICS[find_family(config.model.name)].build(content)
     metrics.save(run.metrics_file)
-    _draw_examples(run, judge.test, answers, lowest)
+    _draw_examples(run, judge.test, answers, thresholds)
     return metrics
 
 
@@ -152,7 +152,7 @@ def open_judge(run: Run, progress: Progress = silent) -> Judge:
 
 
 def _judge(
-    config: Config, dataset: Dataset, lowest: NDArray[np.float64], progress: Progress
+    config: Config, dataset: Dataset, thresholds: NDArray[np.float64], progress: Progress
 ) -> Judge:
     split = config.data.test_split
     samples = [sample for sample in dataset.splits[split] if sample.annotated]
@@ -168,7 +168,7 @@ def _judge(
         partial(progress, f"decode {split}"),
         skip_bad=config.data.skip_bad,
     )
-    return find_judge(config, dataset.labels, cache, lowest)
+    return find_judge(config, dataset.labels, cache, thresholds)
 
 
 def _shipped_contract(run: Run) -> Contract:
@@ -202,11 +202,11 @@ def _draw_examples(
     run: Run,
     test: EvaluationSet,
     answers: Mapping[str, Sequence[Detections]],
-    lowest: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
 ) -> None:
     drawn = [next((key for key in group if key in answers), None) for group in _DRAWN]
     shown = {
-        VARIANTS[key][1]: [found.above(lowest) for found in answers[key]]
+        VARIANTS[key][1]: [found.above(thresholds) for found in answers[key]]
         for key in drawn
         if key is not None
     }

@@ -22,7 +22,6 @@ from quantdet.evaluate.judge import (
     Judged,
     NothingToFindError,
     compared_variants,
-    configured_thresholds,
 )
 from quantdet.evaluate.mean_ap import ClassMatches, Counts, match_detections
 from quantdet.evaluate.truth import Truth
@@ -63,7 +62,7 @@ class SingleObjectJudge:
         config: Config,
         labels: tuple[str, ...],
         cache: ImageCache,
-        lowest: NDArray[np.float64] | None = None,
+        thresholds: NDArray[np.float64],
     ) -> None:
         targets = single_object_targets(cache.samples, labels, config.target)
         if not len(targets.indices):
@@ -84,7 +83,7 @@ class SingleObjectJudge:
         ]
         self.test = EvaluationSet(labels, targets.samples, cache.images[targets.indices], truths)
         self.facts = {"target": config.target.model_dump(), "bootstrap": describe_bootstrap()}
-        self._lowest = configured_thresholds(config.predict, labels) if lowest is None else lowest
+        self._thresholds = thresholds
 
     def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
         """Return the metrics of each variant, with intervals of the bootstrap over pictures."""
@@ -116,7 +115,7 @@ class SingleObjectJudge:
     def _shown(self, found: Sequence[Detections], draws: Counts) -> dict[str, Any]:
         """Return what people see; of each picture one answer counts."""
         best = [item[:1] for item in found]
-        return count_shown(self.matches(best), self._lowest).summary(draws, self.test.labels)
+        return count_shown(self.matches(best), self._thresholds).summary(draws, self.test.labels)
 
     def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
         """Return how often both name the same class, and how often ``answers`` is right."""

@@ -17,17 +17,17 @@ from quantdet.evaluate.judge import Judge
 from quantdet.evaluate.single_object import SingleObjectJudge
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 
-_Lowest = NDArray[np.float64]
+_Scores = NDArray[np.float64]
 
-JUDGES: dict[str, Callable[[Config, tuple[str, ...], ImageCache, _Lowest | None], Judge]] = {
+JUDGES: dict[str, Callable[[Config, tuple[str, ...], ImageCache, _Scores], Judge]] = {
     LOCALIZER: SingleObjectJudge,
     DETECTOR: DetectionJudge,
 }
-"""Family → judge ``(config, labels, decoded pictures, lowest scores shown)``."""
+"""Family → judge ``(config, labels, decoded pictures, thresholds)``."""
 
 
 def find_judge(
-    config: Config, labels: tuple[str, ...], cache: ImageCache, lowest: _Lowest | None = None
+    config: Config, labels: tuple[str, ...], cache: ImageCache, thresholds: _Scores
 ) -> Judge:
     """Return the judge of a configured model.
 
@@ -35,10 +35,10 @@ def find_judge(
         config: of the run.
         labels: class names.
         cache: decoded pictures.
-        lowest: (labels,), lowest score that people see; None takes that of the configuration.
+        thresholds: (labels,), lowest score that people see, of ``label_thresholds``.
 
     Raises:
         ConfigError: unknown model.
         NothingToFindError: no picture has an object that counts.
     """
-    return JUDGES[find_family(config.model.name)](config, labels, cache, lowest)
+    return JUDGES[find_family(config.model.name)](config, labels, cache, thresholds)

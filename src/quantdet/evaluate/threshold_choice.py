@@ -26,6 +26,7 @@ from quantdet.runtime.decoders import decode
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.preprocess import quantize_input
 from quantdet.runtime.raw import output_specs
+from quantdet.runtime.thresholds import label_thresholds
 
 _PHASE = "choose thresholds"
 
@@ -64,7 +65,7 @@ def choose_thresholds(
         skip_bad=config.data.skip_bad,
     )
     try:
-        judge = find_judge(config, contract.labels, cache)
+        judge = find_judge(config, contract.labels, cache, label_thresholds(contract))
     except NothingToFindError:
         return _default(config.predict, f"split “{split}” has no object that counts")
     key = _key(model_file, config.predict, cache, judge.test)
