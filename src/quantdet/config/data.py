@@ -33,27 +33,26 @@ class DataConfig(Section):
     root: Path = Path("VOCdevkit/VOC2012")
     """Folder of the data set."""
     format: str = "auto"
-    """`voc`, `coco`, `yolo` or `tool`; `auto` finds out."""
+    """`voc`, `coco`, `yolo` or `tool`; `auto` detects it."""
     images: Path | None = None
-    """Folder of the pictures, where they are not found; relative to `root`."""
+    """Folder of the pictures if they are not found automatically; relative to `root`."""
     annotations: Path | None = None
-    """Folder of the annotations or the file that holds them, where they are not found; relative to
-    `root`."""
+    """Folder or file of the annotations if they are not found automatically; relative to `root`."""
     unlabelled: Literal["error", "background"] = "error"
     """A picture of VOC data without an annotation file is an `error`, or `background`."""
     clip: bool = False
-    """Cut boxes at the border of the picture, however far outside they are."""
+    """Clip boxes at the border of the picture, however far outside they are."""
     train_split: str = "train"
     """Split to train on."""
     val_split: str = "val"
     """Split that decides which epoch is kept; `none`, or one that the data does not have, leaves it
     out."""
     test_split: str = "test"
-    """Split to measure on."""
+    """Split to evaluate on."""
     split_seed: int = Field(0, ge=0)
-    """Of the division of a data set that has no splits."""
+    """Seed for splitting a data set that has no splits."""
     labels: Path | None = None
-    """File with one class name a line, in the order of class ids. Not with `classes`."""
+    """File with one class name per line, in the order of class ids. Not with `classes`."""
     classes: list[str] = Field([])
     """Classes to learn; empty takes all."""
     class_map: dict[str, str] = Field({})
@@ -64,7 +63,7 @@ class DataConfig(Section):
     skip_bad: bool = False
     """Leave faulty samples out instead of stopping at the first."""
     cache_dir: Path | None = None
-    """Where decoded pictures are kept; by default the user's cache folder."""
+    """Folder for decoded pictures; by default the user's cache folder."""
 
     @model_validator(mode="after")
     def _one_class_list(self) -> DataConfig:
@@ -74,11 +73,11 @@ class DataConfig(Section):
 
 
 class TargetConfig(Section):
-    """Which object of a picture a localizer learns. Detectors learn them all."""
+    """Which object of a picture a localizer learns. Detectors learn all of them."""
 
     choose: Literal["first", "largest"] = "first"
     """The first annotated object, or the largest."""
     skip_difficult: bool = True
-    """Pass over objects that are marked difficult."""
+    """Ignore objects that are marked difficult."""
     skip_truncated: bool = True
-    """Pass over objects that the border of the picture cuts."""
+    """Ignore objects that the border of the picture cuts."""

@@ -34,7 +34,7 @@ def load_config(
         file: TOML file, may be partial.
         preset: name out of :func:`quantdet.presets.preset_names`.
         overrides: ``section.key=value`` strings; the value is TOML, or else a plain string.
-        values: nested mapping with the last word, e.g. from command line options.
+        values: nested mapping that overrides everything else, e.g. from command line options.
 
     Raises:
         ConfigError: unreadable file, unknown preset, unknown key or wrong value.

@@ -15,56 +15,59 @@ class TrainConfig(Section):
     epochs: int = Field(10, ge=0)
     """Epochs of the head alone, on features that are computed once, without augmentation."""
     batch_size: int = Field(32, ge=1)
-    """Pictures per step; of quantization-aware training, too, unless `qat.batch_size` says more."""
+    """Pictures per step, also in quantization-aware training unless `qat.batch_size` is set."""
     optimizer: Literal["adam", "adamw"] = "adam"
-    """Of both phases, and of quantization-aware training."""
+    """Optimizer of both phases and of quantization-aware training."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Highest rate of the first phase."""
+    """Peak learning rate of the first phase."""
     weight_decay: float = Field(0.0, ge=0)
     """For `adamw`; biases are left out."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """Course of the learning rate; `cosine` falls to zero."""
+    """Schedule of the learning rate; `cosine` decays to zero."""
     finetune_epochs: int = Field(0, ge=0)
-    """Epochs of all layers, BatchNorm folded into the convolutions."""
+    """Epochs of all layers, with BatchNorm folded into the convolutions."""
     finetune_learning_rate: float = Field(1e-4, gt=0)
-    """Highest rate of the second phase."""
+    """Peak learning rate of the second phase."""
     finetune_from: str = ""
     """First layer that the second phase trains; empty trains all."""
     augment: Literal["none", "mild", "ssd", "ssd_mosaic"] = "none"
     """`mild`: small crops, flips, colours. `ssd`: crops that must show objects, and frames.
     `ssd_mosaic`: also four pictures in one."""
     crop_scale: float = Field(1.0, ge=1.0, le=3.0)
-    """Crops of `ssd` are cut from pictures of this multiple of `input_size`, so that they stay
+    """`ssd` crops are cut from pictures of this multiple of `input_size`, so that they stay
     sharp."""
     balance: bool = False
     """Show pictures with rare classes more often (repeat-factor sampling)."""
     ema: float = Field(0.0, ge=0, lt=1)
-    """Momentum of a moving average of the weights, which is what is validated and kept; 0: none.
-    It rises to that in the first steps, so that short trainings do not keep their start."""
+    """Momentum of a moving average of the weights; the average is validated and kept. 0: none. It
+    rises to this value over the first steps, so that short trainings do not keep their starting
+    weights."""
     start_share: float = Field(0.0, ge=0, lt=1)
-    """Share of the starting weights in the result of the second phase (WiSE-FT); helps where the
-    start knows your classes."""
+    """Share of the starting weights in the result of the second phase (WiSE-FT); helps if the
+    starting model knows your classes."""
     backbone_rate: float = Field(1.0, ge=0)
-    """Factor on the learning rate of the backbone."""
+    """Learning rate multiplier of the backbone."""
     class_head_rate: float = Field(1.0, ge=0)
-    """Factor on the learning rate of the class heads of a detector."""
+    """Learning rate multiplier of a detector's class heads."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch counts: the best on the validation split, or the last. Of a detector the best is
-    the last epoch whose mean AP is within one standard error of the highest; of a localizer the one
-    with the lowest loss. With `ema` it is the averages that are validated and kept."""
+    """Which epoch counts: the best on the validation split, or the last. For a detector, the best
+    is the last epoch whose mean AP is within one standard error of the highest; for a localizer,
+    the epoch with the lowest loss. With `ema`, the averages are validated and kept."""
     validate_every: int = Field(5, ge=0)
-    """Epochs from one measurement of a detector's mean AP on the validation split to the next, in
-    quantization-aware training, too; the last epoch is always measured. 0: losses only."""
+    """Epochs between measurements of a detector's mean AP on the validation split, also in
+    quantization-aware training; the last epoch is always measured. 0: losses only."""
     patience: int = Field(0, ge=0)
-    """Early stopping: epochs without a better validation after which a phase ends; 0: never. Takes
-    `keep = "best"`. With `schedule = "cosine"` the rate has not fallen to zero by then."""
+    """Early stopping: a phase ends after this many epochs without improvement on validation; 0:
+    never. Needs `keep = "best"`. With `schedule = "cosine"` the learning rate has not decayed to
+    zero by then."""
     min_steps: int = Field(0, ge=0)
-    """Least steps of a phase: few pictures get more epochs. A file, `--set` or option that says how
-    many epochs there are sets both bounds to 0, unless it says them, too."""
+    """Minimum number of steps of a phase: few pictures get more epochs. A file, `--set` or option
+    that sets the number of epochs sets both bounds to 0, unless it sets them too."""
     max_steps: int = Field(0, ge=0)
-    """Most steps of a phase: very many pictures get fewer epochs, at least one; 0: no limit."""
+    """Maximum number of steps of a phase: very large data sets get fewer epochs, at least one; 0:
+    no limit."""
     seed: int = 0
-    """Of initial weights, order and augmentation."""
+    """Seed of initial weights, order and augmentation."""
     mixed_precision: bool = False
     """Compute in bfloat16; variables stay float32."""
 
@@ -81,18 +84,18 @@ class QatConfig(Section):
     """Calibration and quantization-aware training; more in [quantization.md](quantization.md)."""
 
     recipe: str | list[tuple[str, str]] = "static_wi8_ai8"
-    """What gets how many bits: a name, or `[[pattern, name], …]` by layer name
+    """Bit widths of weights and activations: a name, or `[[pattern, name], …]` by layer name
     ([list](quantization.md#recipes))."""
     observer: str = "mse"
-    """How ranges follow from the calibration pictures: `minmax`, `moving_average`, `percentile`,
-    `mse` or `entropy`."""
+    """How ranges are derived from the calibration pictures: `minmax`, `moving_average`,
+    `percentile`, `mse` or `entropy`."""
     rounding: str = "nearest"
-    """Of the weights: `nearest`, or `second_order`, which minimizes the error of the output."""
+    """Rounding of the weights: `nearest`, or `second_order`, which minimizes the error of the
+    layer's output."""
     ranges: str = "calibrated"
-    """What training does with ranges: leaves them `calibrated`, `tracked` for some steps, or
-    `learned`."""
+    """Ranges during training: `calibrated` (fixed), `tracked` for some steps, or `learned`."""
     track_steps: int = Field(200, ge=0)
-    """Training steps after which tracked ranges stay."""
+    """Training steps after which tracked ranges stay fixed."""
     calibration_images: int = Field(200, ge=1)
     """Training pictures to calibrate with."""
     epochs: int = Field(5, ge=0)
@@ -100,18 +103,18 @@ class QatConfig(Section):
     batch_size: int = Field(0, ge=0)
     """Pictures per step; 0: as in `train.batch_size`."""
     learning_rate: float = Field(1e-5, gt=0)
-    """Highest rate of the weights."""
+    """Peak learning rate of the weights."""
     range_learning_rate: float = Field(1e-3, gt=0)
-    """Highest rate of learned ranges and scales."""
+    """Peak learning rate of learned ranges and scales."""
     train_backbone: bool = False
     """Train all layers; otherwise only the head learns, behind the calibrated backbone."""
     distill: float = Field(0.0, ge=0, le=1)
-    """Share of the loss that asks for the float model's answers instead of the labels."""
+    """Share of the loss that matches the float model's outputs instead of the labels."""
     distill_features: tuple[str, ...] = ()
     """Layers (as `quantdet analyse` names them) whose outputs are trained to match the float
     model's, weighted by `distill`."""
     seed: int = 0
-    """Of calibration pictures, order and augmentation."""
+    """Seed of calibration pictures, order and augmentation."""
 
     @model_validator(mode="after")
     def _features_have_weight(self) -> QatConfig:

@@ -28,7 +28,7 @@ def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = si
         progress: called with (phase, done, total).
 
     Returns:
-        What is written to ``metrics.json``; ``details.json`` and ``data.json`` lie beside it.
+        What is written to ``metrics.json``; ``details.json`` and ``data.json`` are next to it.
     """
     import_keras_quietly()
     from quantdet.evaluate.run import evaluate_run
@@ -46,7 +46,7 @@ def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = si
 def evaluate_model(
     model: Path | str, data: DataConfig, progress: Progress = silent
 ) -> DetectionMetrics:
-    """Measure one .tflite with its contract, whoever made it, on ``data.test_split``.
+    """Measure one .tflite with its contract, from any source, on ``data.test_split``.
 
     Returns:
         What ``quantdet evaluate --json`` prints.

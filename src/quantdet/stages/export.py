@@ -38,7 +38,7 @@ def run_export(
     unknown = sorted(set(formats) - {*FORMATS, *FILE_FORMATS})
     if unknown:
         known = ", ".join((*FORMATS, *FILE_FORMATS))
-        raise ConfigError(f"format {unknown[0]!r} is unknown; choose of {known}")
+        raise ConfigError(f"format {unknown[0]!r} is unknown; choose one of {known}")
     models = [name for name in formats if name in FORMATS]
     others = [name for name in formats if name in FILE_FORMATS]
     paths = _export_models(run, models, progress) if models else []
@@ -61,7 +61,7 @@ def export_model(
     unknown = sorted(set(formats) - set(FILE_FORMATS))
     if unknown:
         raise ConfigError(
-            f"format {unknown[0]!r} is not made from a .tflite; give a run folder, or choose of "
+            f"format {unknown[0]!r} is not made from a .tflite; give a run folder, or one of "
             f"{', '.join(FILE_FORMATS)}"
         )
     model = Path(model)

@@ -30,7 +30,7 @@ def update_config(
         overrides: ``section.key=value`` strings.
         data: where the data set is now; None: where it was.
         splits: those that have to be there; None: all of training.
-        values: nested mapping with the last word.
+        values: nested mapping that overrides everything else.
 
     Raises:
         ConfigError: the change would touch what the float model was trained with.

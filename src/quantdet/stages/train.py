@@ -45,7 +45,7 @@ def run_train(
 
     Args:
         config: the whole configuration.
-        out: run folder to make, or to resume.
+        out: run folder to create or resume.
         progress: called with (phase, done, total).
         callbacks: Keras callbacks. Each phase is one ``fit`` for them; ``logs`` holds the losses
             and, where it was measured, ``val_map``.
@@ -82,7 +82,7 @@ def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callba
     if run.pictures_file.exists():
         require_same(run, describe_contents(dataset), config.data.root)
     with recorded(run, "qat") as note, written_log(run.log_file):
-        _log.info("Quantizing: %d epochs of training behind calibration", config.qat.epochs)
+        _log.info("Quantizing: %d epochs of training after calibration", config.qat.epochs)
         watch = _watch(config, dataset, progress, callbacks)
         source = run.float_dir / "model.keras"
         quantized = stage(config, dataset, source, run.qat_dir, watch)
@@ -106,7 +106,7 @@ def _watch(
 
     for item in callbacks:
         if not isinstance(item, keras.callbacks.Callback):
-            raise ConfigError(f"callbacks: {item!r} is no keras.callbacks.Callback")
+            raise ConfigError(f"callbacks: {item!r} is not a keras.callbacks.Callback")
     return Watch(progress, partial(find_validator, config, dataset.labels), tuple(callbacks))
 
 

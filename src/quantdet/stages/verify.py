@@ -27,11 +27,11 @@ def run_verify(
     data: Path | str | None = None,
     progress: Progress = silent,
 ) -> Verification:
-    """Take the integer model of a run through targets and compare it with fake-quantized Keras.
+    """Run the integer model of a run on targets and compare it with fake-quantized Keras.
 
     Args:
         run: after ``export``.
-        targets: names out of ``verify.targets.TARGETS``; none stands for all.
+        targets: names from ``verify.targets.TARGETS``; none means all.
         pictures: how many, spread evenly over them all.
         data: data set or folder of pictures; None takes the run's test split.
         progress: called with (phase, done, total).
@@ -61,7 +61,7 @@ def verify_model(
     pictures: int = VERIFY_PICTURES,
     progress: Progress = silent,
 ) -> Verification:
-    """Take one .tflite with its contract through targets; LiteRT's reference kernels are right.
+    """Run one .tflite with its contract on targets; LiteRT's reference kernels are the baseline.
 
     Args and Raises are those of :func:`run_verify`.
     """
