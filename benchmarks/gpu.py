@@ -302,7 +302,7 @@ class Repeated:
         return self.last
 
     def pictures(self, indices: Any) -> Any:
-        return self._source.pictures(indices)
+        return self._source.pictures(indices % len(self._source))
 
 
 def examples(config: Any, count: int) -> tuple[Any, Repeated]:
