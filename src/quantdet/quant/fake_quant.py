@@ -32,7 +32,8 @@ def _one_program(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     import jax
 
-    return jax.jit(function)
+    compiled: Callable[..., Any] = jax.jit(function)
+    return compiled
 
 
 @_one_program
