@@ -147,6 +147,28 @@ def test_jax_computes_what_tensorflow_does(tensorflow, tmp_path):
     _compare(_compute("jax", tmp_path / "jax.npz"), tensorflow)
 
 
+_PROGRAMS = """
+import jax, json, numpy as np
+from quantdet.quant.fake_quant import round_through, to_grid
+x = jax.device_put(np.ones((3, 5), np.float32))
+ends = [jax.device_put(np.float32(end)) for end in (-1, 1)]
+programs = []
+def compiled(event, seconds, **about):
+    if event.endswith("backend_compile_duration"):
+        programs.append(about.get("fun_name"))
+jax.monitoring.register_event_duration_secs_listener(compiled)
+to_grid(x, *ends)
+round_through(x, ends[1])
+print(json.dumps(programs))
+"""
+
+
+def test_rounding_is_one_program_on_jax():
+    """Calibration calls it outside any step, where JAX compiles each operator for each shape."""
+    programs = json.loads(_run("jax", _PROGRAMS, "").splitlines()[-1])
+    assert programs == ["jit(_to_grid_keras)", "jit(round_through)"]
+
+
 def _check_export(backend, folder):
     said = json.loads(_run(backend, _EXPORT, folder).splitlines()[-1])
     loaded = keras.saving.load_model(folder / "m.keras")

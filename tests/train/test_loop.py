@@ -14,6 +14,7 @@ from PIL import Image
 from quantdet.errors import DataError, ModelError, QuantdetError
 from quantdet.quant.prepare import prepare_qat
 from quantdet.train.batches import ArraySource, EpochBatches
+from quantdet.train.build import jit_compile
 from quantdet.train.history import History
 from quantdet.train.loop import TrainingTask, fit
 from quantdet.train.settings import FitSettings
@@ -381,6 +382,14 @@ def test_random_stream_of_a_batch_is_its_own():
     assert draw(1, 1, 1) == draw(1, 1, 1)
 
 
+def _run_on_jax(script, *arguments):
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
 @pytest.mark.slow
 def test_moving_averages_on_jax(tmp_path):
     # JAX gives the memory of variables away in a step; averages that shared it were lost.
@@ -389,8 +398,30 @@ def test_moving_averages_on_jax(tmp_path):
         "fit, task\nfrom dataclasses import replace\n"
         "fit(build(), task(), replace(SETTINGS, ema=0.9), Path(sys.argv[1]))"
     )
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    _run_on_jax(script, tmp_path)
     assert (tmp_path / "history.csv").exists()
+
+
+_EVALUATE = """
+import jax
+from tests.train.test_loop import SETTINGS, build, task
+from quantdet.train.qat_stage import _validation_loss
+names = []
+def compiled(event, seconds, **about):
+    if event.endswith("backend_compile_duration"):
+        names.append(about.get("fun_name"))
+model = build()
+jax.monitoring.register_event_duration_secs_listener(compiled)
+_validation_loss(model, task(), SETTINGS)
+print(names.count("jit(test_step)") or names)
+"""
+
+
+@pytest.mark.slow
+def test_the_start_is_evaluated_by_one_program_on_jax():
+    # Two: three batches of 20 examples are of 7, 7 and 6.
+    assert _run_on_jax(_EVALUATE).splitlines()[-1] == "2"
+
+
+def test_xla_stays_off_on_tensorflow():
+    assert jit_compile() is False

@@ -15,12 +15,28 @@ Outside, a wider range would follow the value; inside, a finer grid would round 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 
+def _one_program(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` compiled as a whole on JAX; elsewhere as it is.
+
+    Outside a training step JAX compiles every operator for every shape: a dozen programs for the
+    rounding of one tensor, which for a detector's calibration takes minutes.
+    """
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    compiled: Callable[..., Any] = jax.jit(function)
+    return compiled
+
+
+@_one_program
 def round_through(values: Any, step: Any = 1.0) -> Any:
     """Return ``round(values / step) * step`` with the gradient of ``values``."""
     return values + ops.stop_gradient(ops.round(values / step) * step - values)
@@ -33,6 +49,11 @@ def to_grid(values: Any, minimum: Any, maximum: Any) -> Any:
     """
     if keras.backend.backend() == "tensorflow":
         return _to_grid_tensorflow(values, minimum, maximum)
+    return _to_grid_keras(values, *(ops.convert_to_tensor(end) for end in (minimum, maximum)))
+
+
+@_one_program
+def _to_grid_keras(values: Any, minimum: Any, maximum: Any) -> Any:
     return keras.quantizers.fake_quant_with_min_max_vars(values, minimum, maximum, num_bits=8)
 
 

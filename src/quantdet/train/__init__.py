@@ -6,9 +6,11 @@ from quantdet.system.lazy import lazy_names
 
 _PUBLIC = {
     "EpochBatches": "quantdet.train.batches",
+    "FitSettings": "quantdet.train.settings",
     "LayerwiseAdamW": "quantdet.train.optimizer",
     "build_task": "quantdet.train.float_stage",
     "calibration_pictures": "quantdet.train.qat_stage",
+    "fit": "quantdet.train.loop",
     "follow": "quantdet.train.distill",
     "freeze_before": "quantdet.train.float_stage",
     "logit_agreement": "quantdet.train.distill",

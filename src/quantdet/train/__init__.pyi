@@ -2,14 +2,18 @@
 from quantdet.train.batches import EpochBatches
 from quantdet.train.distill import follow, logit_agreement, offset_agreement, with_teacher
 from quantdet.train.float_stage import build_task, freeze_before
+from quantdet.train.loop import fit
 from quantdet.train.optimizer import LayerwiseAdamW
 from quantdet.train.qat_stage import calibration_pictures
+from quantdet.train.settings import FitSettings
 
 __all__ = [
     "EpochBatches",
+    "FitSettings",
     "LayerwiseAdamW",
     "build_task",
     "calibration_pictures",
+    "fit",
     "follow",
     "freeze_before",
     "logit_agreement",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from quantdet.progress import Tick, no_tick
 from quantdet.train.batches import ArraySource
+from quantdet.train.build import jit_compile
 from quantdet.train.pictures import PictureSource
 
 _IN_MEMORY_BYTES = 1 << 30
@@ -54,8 +55,7 @@ def extract_features(
     Returns:
         Features float32 (N, …) and the targets of all N pictures.
     """
-    # XLA makes TensorFlow's CPU forward pass several times slower.
-    backbone.compile(jit_compile=False)
+    backbone.compile(jit_compile=jit_compile())
     count = len(source)
     features = _allocate((count, *backbone.output.shape[1:]), folder)
     for start in range(0, count, _BATCH):

@@ -21,7 +21,7 @@ from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.memory import release_memory
 from quantdet.train.batches import EpochBatches
-from quantdet.train.build import build_losses
+from quantdet.train.build import build_losses, jit_compile
 from quantdet.train.checkpoint import Checkpoints
 from quantdet.train.curves import draw_curves
 from quantdet.train.history import MAP, History
@@ -133,8 +133,7 @@ def _train(session: Session, history: History, progress: Tick) -> History:
         make_optimizer(session.settings, session.steps),
         loss=dict(task.losses),
         metrics=dict(task.metrics),
-        # On TensorFlow's CPU kernels XLA is ten times slower; elsewhere Keras decides.
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        jit_compile=jit_compile(),
     )
     model.optimizer.build(model.trainable_variables)
     build_losses(model, batches[0])

@@ -35,7 +35,7 @@ from quantdet.runtime.contract import file_sha256
 from quantdet.runtime.pixels import PIXEL_RANGE
 from quantdet.system.atomic import atomic_path, write_json
 from quantdet.train.batches import EpochBatches
-from quantdet.train.build import build_losses
+from quantdet.train.build import build_losses, jit_compile
 from quantdet.train.distill import follow, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task
@@ -227,7 +227,7 @@ def _what_to_train(
 
 def _validation_loss(model: Any, task: TrainingTask, settings: FitSettings) -> float:
     source = task.validation or task.train
-    model.compile(loss=dict(task.losses), jit_compile=False)
+    model.compile(loss=dict(task.losses), jit_compile=jit_compile())
     batches = EpochBatches(source, settings.batch_size, settings.seed, shuffle=False)
     build_losses(model, batches[0])
     return float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
