@@ -67,8 +67,8 @@ def test_groups(test_set, tmp_path):
     assert len(groups["spread"]) == EXAMPLES
     assert not set(groups["spread"]) & {"03", "07", "11"}
     notes = {item["image_id"]: item["note"] for item in pictures}
-    assert notes["03"] == "only float shows 1 of the boxes; scores differ by 0.90 in all"
-    assert notes["07"] == "scores differ by 0.30 in all"
+    assert notes["03"] == "only float shows 1 of the boxes; scores differ by 0.90 in total"
+    assert notes["07"] == "scores differ by 0.30 in total"
     assert notes["11"] == "2 wrong, 1 missed"
     for item in pictures:
         assert len(item["cells"]) == 3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quantdet.boxes import as_boxes
-from quantdet.config import load_config
+from quantdet.config import Config
 from quantdet.data.dataset import load_dataset
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.data.scenes import generate_scenes
@@ -25,13 +25,14 @@ BOX = (0.0, 0.0, 10.0, 10.0)
 FAR = (20.0, 20.0, 38.0, 28.0)
 
 
-def judge_of(pictures, kind=DetectionJudge, **predict):
+def judge_of(pictures, kind=DetectionJudge, **thresholds):
     samples = [
         Sample(f"{n:02}", Path("x"), (30, 40), (ObjectAnnotation("ant", BOX),))
         for n in range(pictures)
     ]
     cache = SimpleNamespace(samples=samples, images=np.zeros((pictures, 8, 8, 3), np.uint8))
-    return kind(load_config(values={"predict": predict}), LABELS, cache)
+    of_labels = np.array([thresholds.get(label, 0.5) for label in LABELS])
+    return kind(Config(), LABELS, cache, of_labels)
 
 
 def test_what_uint8_loses_is_negative():
@@ -69,10 +70,10 @@ def test_same_detections_are_asked_both_ways():
 
 
 def test_what_people_see_has_a_threshold_for_each_class():
-    judge = judge_of(1, score_threshold=0.5, class_thresholds={"bee": 0.95})
+    judge = judge_of(1, bee=0.95)
     answers, reference = [found((BOX, 0, 0.9), (FAR, 1, 0.9))], [found((BOX, 0, 0.9))]
     assert judge.agreement(answers, reference)["same_detections"] == 1.0
-    plain = judge_of(1, score_threshold=0.5)
+    plain = judge_of(1)
     assert plain.agreement(answers, reference)["same_detections"] == pytest.approx(2 / 3)
 
 

@@ -118,5 +118,5 @@ def test_values_that_are_cut_unevenly_have_8_bits_only():
     picture = keras.Input((8, 8, 3))
     model = keras.Model(picture, keras.ops.clip(picture, -1.0, 3.0))
     x = np.zeros((2, 8, 8, 3), np.float32)
-    with pytest.raises(QuantizationError, match=r"cuts to \[-1, 3\]; 16 bit integers"):
+    with pytest.raises(QuantizationError, match=r"clips to \[-1, 3\]; 16 bit integers"):
         prepare_qat(model, [x], recipe="static_wi8_ai16")
