@@ -40,7 +40,7 @@ def fit(
     model: Any,
     task: TrainingTask,
     settings: FitSettings,
-    folder: Path,
+    folder: Path | str,
     progress: Tick = no_tick,
 ) -> History:
     """Train ``model`` in place; afterwards it has the variables of its best epoch.
@@ -60,6 +60,7 @@ def fit(
     """
     if not len(task.train):
         raise DataError("no training example is left; check the split and [target] of the config")
+    folder = Path(folder)
     checkpoints = _checkpoints(model, task, settings, folder)
     history = checkpoints.history() or _new_history(task, settings)
     if not history.is_over(settings.epochs, settings.patience):
