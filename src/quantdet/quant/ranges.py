@@ -90,8 +90,8 @@ def separate_fixed(graph: Graph, known: KnownRanges) -> Graph:
     A tensor of fixed range is copied where it meets others in a tied layer. A tensor that has a
     grid already is copied before a Clip, and before a ReLU that the converter would fuse with an
     operator that has one grid for input and output. An output may have to be another tensor than
-    what is read. The copy is a 1x1 depthwise convolution with
-    kernel 1: LiteRT's converter has no other way to requantize that stays integer.
+    what is read. The copy is a 1x1 depthwise convolution with kernel 1: LiteRT's converter has no
+    other way to requantize that stays integer.
     """
     fixed = _fixed_by_nature(graph, known)
     _tie(graph, fixed)
@@ -143,14 +143,11 @@ def _shared_outputs(graph: Graph) -> dict[int, str]:
 
 def _before_moves(graph: Graph) -> dict[int, int]:
     """Return tensor → the first one of its shape that moves make it from, or itself."""
-    sources = {tensor: tensor for tensor in graph.shapes}
-    chains = {tensor: [tensor] for tensor in graph.shapes}
+    firsts = {tensor: {shape: tensor} for tensor, shape in graph.shapes.items()}
     for node in graph.nodes:
         if moves_one(node):
-            chains[node.output] += chains[node.inputs[0]]
-            same = graph.shapes[node.output]
-            sources[node.output] = [t for t in chains[node.output] if graph.shapes[t] == same][-1]
-    return sources
+            firsts[node.output] |= firsts[node.inputs[0]]
+    return {tensor: firsts[tensor][shape] for tensor, shape in graph.shapes.items()}
 
 
 def _is_table(node: Node) -> bool:
