@@ -1,9 +1,11 @@
 """Training speed on this machine, and how much of it is spent on waiting for data.
 
     python benchmarks/input_pipeline.py --data VOCdevkit/VOC2007
+    python benchmarks/input_pipeline.py --workers 2 4 8 14 --set train.batch_size=64
 
 Trains with the preset's batches. A step waited if its batch was made after the step before had
-ended. The pipeline alone is timed in one thread. Without --data on generated scenes.
+ended. The pipeline alone is timed in one thread; with --workers only the pipeline is timed, in so
+many threads and forked processes, whose batches stay there. Without --data on generated scenes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +79,54 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--preset", default="ssd")
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--workers", type=int, nargs="+", default=())
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.data or generate_scenes(Path(folder), count=480)
         values = {"data": {"root": root}}
         config = load_config(preset=arguments.preset, overrides=arguments.overrides, values=values)
-        measure(config, arguments.turns)
+        if arguments.workers:
+            measure_workers(config, arguments.workers)
+        else:
+            measure(config, arguments.turns)
+
+
+def measure_workers(config: Config, counts: list[int]) -> None:
+    task = build_task(config, load_configured(config.data))
+    batches = EpochBatches(task.train, config.train.batch_size, 0, shuffle=True)
+    print(f"{time.strftime('%Y-%m-%d')}, {host().model_dump_json()}, {len(task.train)} pictures\n")
+    timed(batches)  # the pictures are in memory then
+    rows = [("1 thread, images/s", f"{len(task.train) / timed(batches):.0f}")]
+    for count in counts:
+        for name, pool in pools(count, batches):
+            with pool:
+                seconds = timed_in(pool, count, len(batches))
+            rows.append((f"{count} {name}, images/s", f"{len(task.train) / seconds:.0f}"))
+    print(table(("", ""), rows))
+
+
+def pools(count: int, batches: EpochBatches) -> Iterator[tuple[str, Executor]]:
+    # A forked process has the batches' pictures without a copy.
+    start = {"initializer": use, "initargs": (batches,)}
+    yield "threads", ThreadPoolExecutor(count, **start)
+    yield "processes", ProcessPoolExecutor(count, mp_context=get_context("fork"), **start)
+
+
+def use(batches: EpochBatches) -> None:
+    global _in_use  # noqa: PLW0603 - each process has its own
+    _in_use = batches
+
+
+def make(number: int) -> None:
+    _in_use[number]
+
+
+def timed_in(pool: Executor, count: int, batches: int) -> float:
+    list(pool.map(make, range(min(count, batches))))  # all have started
+    start = time.perf_counter()
+    list(pool.map(make, range(batches)))
+    return time.perf_counter() - start
 
 
 def measure(config: Config, turns: int) -> None:
