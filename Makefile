@@ -15,7 +15,7 @@ test: lint unit
 
 # The daily loop: everything but what needs TensorFlow, a browser or a trained model.
 check: lint
-	$(BIN)/python -m pytest --core -n $(WORKERS) --dist loadfile tests/unit tests/data tests/evaluate tests/runtime
+	$(BIN)/python -m pytest --core -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/unit tests/data tests/evaluate tests/runtime
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15 --durations-min=5
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=5
 
 # Pages that follow from the code.
 docs: $(VENV)/.dev
