@@ -44,7 +44,8 @@ test-torch: $(VENV)/.dev
 # Mutants of what judges and prints figures; `mutmut browse` shows those that live. Hours.
 test-mutants: $(VENV)/.dev
 	$(PIP) "mutmut>=3.8"
-	$(BIN)/mutmut run --max-children $(WORKERS)
+	QUANTDET_KEPT_RUN=$$($(BIN)/python -m tests.e2e.kept_run mutants) \
+		$(BIN)/mutmut run --max-children $(WORKERS)
 	$(BIN)/mutmut results
 
 wheel: $(VENV)/bin/python

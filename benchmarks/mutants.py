@@ -3,9 +3,11 @@
 All of them take hours (`make test-mutants`). A sample says the share to a few points, and names
 survivors to write tests for:
 
+    export QUANTDET_KEPT_RUN=$(python -m tests.e2e.kept_run mutants)
     python benchmarks/mutants.py --of-each 25 --seed 0 --children 2
 
-Run it from the root of a checkout; `mutants/` is written there.
+Run it from the root of a checkout; `mutants/` is written there. The kept run spares mutants of the
+evaluation a training each.
 """
 
 from __future__ import annotations
