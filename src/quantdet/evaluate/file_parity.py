@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from quantdet.evaluate.predictors import Sizes, keras_outputs
 from quantdet.progress import Tick, no_tick
 from quantdet.quant.exact import ExactModel
 from quantdet.runtime.contract import Contract, load_contract
+
+if TYPE_CHECKING:
+    import keras
 
 _LITERT = ("reference", "optimized", "xnnpack")
 _MICRO = "tflite-micro"
@@ -78,7 +81,7 @@ def _runners(model_file: Path, contract: Contract) -> tuple[dict[str, Runner], d
 
 
 def _exact_outputs(
-    frozen: Any, contract: Contract, kernels: Iterable[str], pixels: NDArray[np.uint8]
+    frozen: keras.Model, contract: Contract, kernels: Iterable[str], pixels: NDArray[np.uint8]
 ) -> dict[str, Outputs]:
     if contract.input.tensor.dtype == "int16":
         return {}

@@ -69,7 +69,11 @@ class LayerParity:
 
 
 def layer_parity(
-    frozen: Any, model_file: Path | str, pixels: NDArray[np.uint8], *, kernels: str = "reference"
+    frozen: keras.Model,
+    model_file: Path | str,
+    pixels: NDArray[np.uint8],
+    *,
+    kernels: str = "reference",
 ) -> list[LayerParity]:
     """Compare every layer on LiteRT's own integer inputs.
 

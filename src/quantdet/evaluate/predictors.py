@@ -7,7 +7,7 @@ the runtime's own code, so that a difference in accuracy is a difference of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from quantdet.runtime.decoders import decode
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.pixels import to_real
 
+if TYPE_CHECKING:
+    import keras
+
 Sizes = Sequence[tuple[int, int]]
 Predictor = Callable[[NDArray[np.uint8], Sizes], Iterator[Detections]]
 """(pixels uint8 (N, H, W, 3), original sizes) → unfiltered detections, picture by picture."""
@@ -26,7 +29,7 @@ Predictor = Callable[[NDArray[np.uint8], Sizes], Iterator[Detections]]
 _BATCH = 8
 
 
-def keras_predictor(model: Any, contract: Contract) -> Predictor:
+def keras_predictor(model: keras.Model, contract: Contract) -> Predictor:
     """Return a predictor for a Keras model with outputs "boxes" and "scores".
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,11 @@ from quantdet.quant.litert.convert import convert, output_names, tensorflow
 from quantdet.quant.reader import read_graph
 from quantdet.system.atomic import atomic_path
 
+if TYPE_CHECKING:
+    import keras
 
-def export_float(model: Any, path: Path | str, *, half: bool = False) -> Path:
+
+def export_float(model: keras.Model, path: Path | str, *, half: bool = False) -> Path:
     """Write a float Keras model as .tflite, weights float32 or (``half``) float16."""
 
     def configure(converter: Any) -> None:
@@ -30,7 +33,11 @@ def export_float(model: Any, path: Path | str, *, half: bool = False) -> Path:
 
 
 def export_ptq(
-    model: Any, path: Path | str, calibration: NDArray[np.float32], *, io_dtype: str = "uint8"
+    model: keras.Model,
+    path: Path | str,
+    calibration: NDArray[np.float32],
+    *,
+    io_dtype: str = "uint8",
 ) -> Path:
     """Write the converter's full-integer post-training quantization of a float model.
 
@@ -63,7 +70,7 @@ def export_ptq(
     return _write(content, path)
 
 
-def _convert(model: Any, configure: Callable[[Any], None]) -> bytes:
+def _convert(model: keras.Model, configure: Callable[[Any], None]) -> bytes:
     # BatchNorm and input normalization are folded as in the integer model: same operators.
     graph: Graph = simplify(read_graph(model))
     # Variables would have to be tracked by the exported module; constants need nothing.
@@ -80,7 +87,7 @@ def _convert(model: Any, configure: Callable[[Any], None]) -> bytes:
     return convert(function, graph, configure)
 
 
-def _constants(layer: Any) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+def _constants(layer: keras.Layer) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     return (
         [np.array(variable) for variable in layer.trainable_variables],
         [np.array(variable) for variable in layer.non_trainable_variables],

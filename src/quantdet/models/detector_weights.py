@@ -184,7 +184,7 @@ def _from_run(run: Run) -> WeightSet:
     )
 
 
-def folded_arrays(model: Any) -> dict[str, NDArray[Any]]:
+def folded_arrays(model: keras.Model) -> dict[str, NDArray[Any]]:
     """Return "layer/kernel" and "layer/bias" of every convolution, BatchNorm folded in."""
     arrays: dict[str, NDArray[Any]] = {}
     norms = {
@@ -208,7 +208,7 @@ def folded_arrays(model: Any) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _style(model: Any) -> BackboneStyle:
+def _style(model: keras.Model) -> BackboneStyle:
     layers = {layer.name: layer for layer in model.layers}
     values = KERAS_STYLE.to_dict()
     if layers["Conv1"].padding == "valid":

@@ -109,7 +109,7 @@ def save_weights(path: Path | str, weights: WeightSet) -> None:
         np.savez_compressed(stream, **values)
 
 
-def assign_weights(layers: Iterable[Any], weights: WeightSet) -> None:
+def assign_weights(layers: Iterable[keras.Layer], weights: WeightSet) -> None:
     """Set every variable of ``layers`` from ``weights``.
 
     Raises:
@@ -133,12 +133,12 @@ def assign_weights(layers: Iterable[Any], weights: WeightSet) -> None:
         variable.assign(np.asarray(value, dtype=np.float32))
 
 
-def layer_arrays(layers: Iterable[Any]) -> dict[str, NDArray[Any]]:
+def layer_arrays(layers: Iterable[keras.Layer]) -> dict[str, NDArray[Any]]:
     """Return the variables of ``layers`` in the common form."""
     return {key: keras.ops.convert_to_numpy(variable) for key, variable in _variables(layers)}
 
 
-def _variables(layers: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _variables(layers: Iterable[keras.Layer]) -> Iterator[tuple[str, Any]]:
     for layer in layers:
         if isinstance(layer, keras.layers.Normalization):
             continue
@@ -189,7 +189,7 @@ def _read_keras(path: Path, backbone: Backbone, width: float) -> _Loaded:
     return layer_arrays(layers), _style_of(path, {layer.name: layer for layer in layers}, backbone)
 
 
-def _flat_layers(model: Any) -> Iterator[Any]:
+def _flat_layers(model: keras.Model) -> Iterator[Any]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _flat_layers(layer)
@@ -239,7 +239,7 @@ def _legacy_h5(file: Any) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _weights_h5(file: Any, layers: Iterable[Any]) -> dict[str, NDArray[Any]]:
+def _weights_h5(file: Any, layers: Iterable[keras.Layer]) -> dict[str, NDArray[Any]]:
     """Read the layout of Keras 3: layers are numbered per class in model order, not named.
 
     A backbone stands first in any model built on it, so its numbers are those of the backbone

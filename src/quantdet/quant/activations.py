@@ -30,7 +30,7 @@ _TENSORFLOW = (
 )
 
 
-def activation_kind(layer: Any) -> str | None:
+def activation_kind(layer: keras.Layer) -> str | None:
     """Return the name of an activation layer's function, e.g. "relu6"; "linear" for none.
 
     None if ``layer`` is no activation or one that is not supported.

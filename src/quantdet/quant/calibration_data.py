@@ -49,7 +49,7 @@ class CalibrationData:
         QuantizationError: (on iterating, too) what came is no input of the model.
     """
 
-    def __init__(self, model: Any, calibration: Any) -> None:
+    def __init__(self, model: keras.Model, calibration: Any) -> None:
         self._form = _Form.of(model)
         self._source = _called(calibration, self._form)
 
@@ -77,14 +77,14 @@ class CalibrationData:
         return _Spool(self) if isinstance(self._source, Iterator) else self
 
 
-def read_calibration(model: Any, calibration: Any) -> Iterable[Inputs]:
+def read_calibration(model: keras.Model, calibration: Any) -> Iterable[Inputs]:
     """Return the slices of a calibration argument; of one that was read already, itself."""
     if isinstance(calibration, CalibrationData | _Spool):
         return calibration
     return CalibrationData(model, calibration)
 
 
-def as_given(model: Any, inputs: Inputs) -> Any:
+def as_given(model: keras.Model, inputs: Inputs) -> Any:
     """Return the arrays of each input nested as the model takes them: one array, list or dict."""
     return keras.tree.pack_sequence_as(_Form.of(model).structure, inputs)
 
@@ -183,7 +183,7 @@ class _Form:
     structure: Any
 
     @classmethod
-    def of(cls, model: Any) -> _Form:
+    def of(cls, model: keras.Model) -> _Form:
         structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
         tensor_names = tuple(tensor.name.split(":")[0] for tensor in model.inputs)
         flat_dict = isinstance(structure, Mapping) and len(structure) == len(tensor_names)
@@ -386,7 +386,7 @@ def _describe(value: Any) -> str:
     return "None" if value is None else f"a {kind}"
 
 
-def check_input_range(model: Any, given: InputRange) -> InputRange:
+def check_input_range(model: keras.Model, given: InputRange) -> InputRange:
     """Return the real range of the inputs, a mapping by the names of the model's Inputs.
 
     Args:

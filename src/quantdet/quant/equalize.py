@@ -39,7 +39,7 @@ _EMPTY = 1e-6
 _KINDS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
 
-def equalize(model: Any, calibration: Any) -> Any:
+def equalize(model: keras.Model, calibration: Any) -> Any:
     """Return a float model that computes the same with equalized weights.
 
     Args:
@@ -134,25 +134,25 @@ def _equalize(pair: _Pair, largest: dict[int, Vector]) -> float:
     return float(np.abs(np.log(factor)).max())
 
 
-def _kernel(layer: Any) -> Vector:
+def _kernel(layer: keras.Layer) -> Vector:
     kernel: Vector = np.asarray(layer.kernel, np.float64)
     return kernel
 
 
-def _output_range(layer: Any) -> Vector:
+def _output_range(layer: keras.Layer) -> Vector:
     kernel = np.abs(_kernel(layer))
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     largest: Vector = kernel.max((0, 1) if depthwise else tuple(range(kernel.ndim - 1)))
     return largest.reshape(-1)
 
 
-def _input_range(layer: Any) -> Vector:
+def _input_range(layer: keras.Layer) -> Vector:
     kernel = np.abs(_kernel(layer))
     largest: Vector = kernel.max(axis=(1,) if kernel.ndim == 2 else (0, 1, 3))
     return largest
 
 
-def _divide_output(layer: Any, factor: Vector) -> None:
+def _divide_output(layer: keras.Layer, factor: Vector) -> None:
     kernel = _kernel(layer)
     shape = kernel.shape[-2:] if isinstance(layer, keras.layers.DepthwiseConv2D) else (-1,)
     layer.kernel.assign((kernel / factor.reshape(shape)).astype(np.float32))
@@ -160,5 +160,5 @@ def _divide_output(layer: Any, factor: Vector) -> None:
         layer.bias.assign((np.asarray(layer.bias, np.float64) / factor).astype(np.float32))
 
 
-def _multiply_input(layer: Any, factor: Vector) -> None:
+def _multiply_input(layer: keras.Layer, factor: Vector) -> None:
     layer.kernel.assign((_kernel(layer) * factor[:, None]).astype(np.float32))

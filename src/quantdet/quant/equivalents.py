@@ -16,7 +16,7 @@ from quantdet.quant.operations.operands import tensor
 Shape = tuple[int | None, ...]
 
 
-def prelu(layer: Any, shape: Shape) -> Any:
+def prelu(layer: keras.Layer, shape: Shape) -> Any:
     """Return PReLU with one slope per channel (He et al. 2015, arXiv:1502.01852).
 
         max(x, a x)              if 0 <= a <= 1 for every channel
@@ -50,7 +50,7 @@ def prelu(layer: Any, shape: Shape) -> Any:
     return keras.Model(inputs, y, name=layer.name)
 
 
-def _prelu_of_places(layer: Any, shape: Shape, slopes: Any) -> Any:
+def _prelu_of_places(layer: keras.Layer, shape: Shape, slopes: Any) -> Any:
     x = keras.Input(shape[1:])
     negative = keras.layers.Rescaling(-1.0, name=f"{layer.name}_negative")(x)
     below = keras.layers.ReLU(name=f"{layer.name}_below")(negative)

@@ -61,7 +61,7 @@ def simplify(graph: Graph, *, over_borders: bool = False) -> Graph:
     return graph
 
 
-def fold_batch_norm(model: Any, *, over_borders: bool = False) -> Any:
+def fold_batch_norm(model: keras.Model, *, over_borders: bool = False) -> Any:
     """Return a float model without BatchNorm that computes the same in inference.
 
     Args:
@@ -125,7 +125,7 @@ def merge_repeated_calls(graph: Graph) -> Graph:
     return graph.rewrite(kept, renamed)
 
 
-def function_of(layer: Any) -> Any:
+def function_of(layer: keras.Layer) -> Any:
     """Return what tells the function of a layer from others; one with weights is like no other."""
     kind = activation_kind(layer)
     if kind is not None:
@@ -328,12 +328,12 @@ def dense_as_convolution(graph: Graph, chosen: Callable[[str], bool]) -> Graph:
     return graph.rewrite(_unique_names(nodes))
 
 
-def _is_dense_on_vector(layer: Any) -> bool:
+def _is_dense_on_vector(layer: keras.Layer) -> bool:
     dense = isinstance(layer, keras.layers.Dense)
     return dense and len(layer.get_build_config()["input_shape"]) == 2
 
 
-def _as_convolution(layer: Any) -> Any:
+def _as_convolution(layer: keras.Layer) -> Any:
     kernel, bias = weights_of(layer)
     convolution = keras.layers.Conv2D(layer.units, 1, name=layer.name)
     convolution.build((None, 1, 1, kernel.shape[0]))
@@ -341,7 +341,7 @@ def _as_convolution(layer: Any) -> Any:
     return convolution
 
 
-def _separate(layer: Any) -> tuple[Any, Any]:
+def _separate(layer: keras.Layer) -> tuple[Any, Any]:
     weights = layer.get_weights()
     config = layer.get_config()
     shared = ("strides", "padding", "data_format", "dilation_rate")

@@ -26,7 +26,7 @@ from quantdet.errors import QuantizationError
 class Node:
     """One call of a layer: tensor ``output`` = ``layer(inputs)``."""
 
-    layer: Any
+    layer: keras.Layer
     inputs: tuple[int, ...]
     output: int
 
@@ -148,12 +148,12 @@ def with_shapes(graph: Graph) -> Graph:
     return replace(graph, shapes=shapes)
 
 
-def call_layer(layer: Any, arguments: list[Any]) -> Any:
+def call_layer(layer: keras.Layer, arguments: list[Any]) -> Any:
     """Call ``layer`` the Keras way: one tensor, or a list of several; always inference mode."""
     return layer(arguments[0] if len(arguments) == 1 else arguments)
 
 
-def clone_layer(layer: Any, **changes: Any) -> Any:
+def clone_layer(layer: keras.Layer, **changes: object) -> Any:
     """Return an independent copy of a layer in float32, weights included.
 
     Args:

@@ -92,7 +92,9 @@ class FloatComparison:
         )
 
 
-def compare_with_float(model: Any, quantized: Any, pictures: Any) -> FloatComparison:
+def compare_with_float(
+    model: keras.Model, quantized: keras.Model, pictures: Any
+) -> FloatComparison:
     """Compare a quantized model with the given float model on the same pictures.
 
     Args:
@@ -140,7 +142,7 @@ def _call_and_compare(
     return result
 
 
-def band_of(quantized: Any) -> Band:
+def band_of(quantized: keras.Model) -> Band:
     """Return what quantization of a model's widths should cost."""
     layers = functional_form(quantized)._flatten_layers()
     weights = [layer.bits for layer in layers if isinstance(layer, QuantizedWeights)]
@@ -163,7 +165,7 @@ class GivenModel:
         model: functional or sequential; it is run in inference mode and not changed.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: keras.Model) -> None:
         functional = functional_form(model)
         self.labels = labelled_tensors(functional)
         inputs = functional.inputs

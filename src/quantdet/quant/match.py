@@ -223,7 +223,7 @@ class _Matcher:
             f"trained is {wanted[channel]:.0f}"
         )
 
-    def _same_scales(self, layer: Any, weights: FileTensor) -> bool:
+    def _same_scales(self, layer: keras.Layer, weights: FileTensor) -> bool:
         trained = keras.ops.convert_to_numpy(layer.weight_scale()).reshape(-1)
         return bool(np.allclose(weights.scales, trained, rtol=SCALE_TOLERANCE, atol=0))
 
@@ -325,7 +325,7 @@ _OPTIONS: dict[type, Callable[[Any, Sequence[int]], Any]] = {
 }
 
 
-def operator_options(layer: Any, shape: tuple[int | None, ...]) -> Any:
+def operator_options(layer: keras.Layer, shape: tuple[int | None, ...]) -> Any:
     """Return what tells two layers of one kind apart in a file; None where nothing does.
 
     Args:
@@ -363,7 +363,7 @@ def is_moving(node: Node) -> bool:
     return is_tied(node) and rule_for(node.layer).exact
 
 
-def file_kernel(layer: Any) -> NDArray[np.int8]:
+def file_kernel(layer: keras.Layer) -> NDArray[np.int8]:
     """Return the integer kernel in LiteRT's layout: OHWI, depthwise 1HWO, dense OI."""
     kernel = layer.integer_kernel()
     if isinstance(layer, QuantConv2DTranspose):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
@@ -19,6 +19,9 @@ from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
 from quantdet.quant.weighted import WEIGHTED
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,9 @@ class Pair:
         QuantizationError: ``quantized`` was not made from ``floats``, or has no such output.
     """
 
-    def __init__(self, quantized: Any, floats: Any = None, cut_outputs: Iterable[str] = ()) -> None:
+    def __init__(
+        self, quantized: keras.Model, floats: Any = None, cut_outputs: Iterable[str] = ()
+    ) -> None:
         self.graph = read_graph(quantized, clone=False)
         self.points = tuple(_points(self.graph))
         if not self.points:
@@ -170,7 +175,7 @@ def _computed_by(producers: Mapping[int, Node], tensor: int) -> tuple[Node, ...]
     return (node,)
 
 
-def _computes(layer: Any) -> bool:
+def _computes(layer: keras.Layer) -> bool:
     """Tell whether the results of a layer are not on any grid."""
     if isinstance(layer, ActivationQuantizer):
         return False

@@ -61,7 +61,7 @@ _LEAST_ALIKE_DB = 10.0
 
 
 def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a good default
-    model: Any,
+    model: keras.Model,
     calibration: Any,
     *,
     recipe: str | Rules = "static_wi8_ai8",
@@ -137,7 +137,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     return prepared
 
 
-def _try_export(prepared: Any, sample: Inputs) -> None:
+def _try_export(prepared: keras.Model, sample: Inputs) -> None:
     """Refuse now what ``export_integer`` would refuse after the training.
 
     And run the file: what its operators compute must be what training simulates.
@@ -173,7 +173,7 @@ def _within_steps(found: Any, exact: Any) -> bool:
     return bool(np.abs(found - exact).mean() <= 4 * largest / 255)
 
 
-def _warn_if_far(model: Any, prepared: Any, sample: Inputs) -> None:
+def _warn_if_far(model: keras.Model, prepared: keras.Model, sample: Inputs) -> None:
     few = as_given(model, [values[:_COMPARED_PICTURES] for values in sample])
     compared = compare_with_float(model, prepared, few)
     warning = compared.warning()
@@ -198,7 +198,7 @@ class Scheme:
     track_steps: int = 0
 
 
-def insert_fake_quant(model: Any, scheme: Scheme, input_range: InputRange = None) -> Any:
+def insert_fake_quant(model: keras.Model, scheme: Scheme, input_range: InputRange = None) -> Any:
     """Return the fake-quantized model with ranges that still have to be calibrated."""
     _refuse_quantized(model)
     source = read_graph(model)
@@ -218,7 +218,7 @@ def insert_fake_quant(model: Any, scheme: Scheme, input_range: InputRange = None
     return prepared
 
 
-def _refuse_quantized(model: Any) -> None:
+def _refuse_quantized(model: keras.Model) -> None:
     layers = functional_form(model)._flatten_layers()
     if any(isinstance(layer, ActivationQuantizer) for layer in layers):
         raise QuantizationError(
@@ -316,13 +316,13 @@ class _Inserter:
         """Return ``name``, numbered if another layer has it."""
         return free_name(name, self._names | {node.layer.name for node in self._nodes})
 
-    def _quantized(self, layer: Any) -> Any:
+    def _quantized(self, layer: keras.Layer) -> Any:
         if id(layer) not in self._layers:
             weighted = isinstance(layer, WEIGHTED)
             self._layers[id(layer)] = self._quantize_weights(layer) if weighted else layer
         return self._layers[id(layer)]
 
-    def _quantize_weights(self, layer: Any) -> Any:
+    def _quantize_weights(self, layer: keras.Layer) -> Any:
         recipe, scales = self._book.for_layer(layer.name), self._scheme.scales
         if type(layer) not in INT4_KERNELS:
             recipe = replace(recipe, weight_bits=8)
@@ -331,13 +331,13 @@ class _Inserter:
             scales = "stored"
         return quantized_layer(layer, recipe, scales)
 
-    def _call(self, layer: Any, inputs: list[int]) -> int:
+    def _call(self, layer: keras.Layer, inputs: list[int]) -> int:
         self._nodes.append(Node(layer, tuple(inputs), self._fresh))
         self._fresh += 1
         return self._fresh - 1
 
 
-def quantized_layer(layer: Any, recipe: Recipe, scales: str) -> Any:
+def quantized_layer(layer: keras.Layer, recipe: Recipe, scales: str) -> Any:
     """Return the fake-quantizing twin of a layer with weights.
 
     Args:

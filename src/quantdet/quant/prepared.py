@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.graph import Graph, Node
@@ -12,8 +12,11 @@ from quantdet.quant.reader import check_keras_model, read_graph
 from quantdet.quant.rules import rule_for
 from quantdet.quant.weighted import WEIGHTED
 
+if TYPE_CHECKING:
+    import keras
 
-def check_prepared(model: Any) -> None:
+
+def check_prepared(model: keras.Model) -> None:
     """Refuse a model that ``prepare_qat`` has not prepared, or not all of.
 
     Raises:

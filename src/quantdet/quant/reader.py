@@ -24,7 +24,7 @@ from quantdet.quant.take_apart import given_tensors, has_own_activation, take_ap
 Shape = tuple[int | None, ...]
 
 
-def read_graph(model: Any, *, clone: bool = True) -> Graph:
+def read_graph(model: keras.Model, *, clone: bool = True) -> Graph:
     """Read a functional (or sequential) Keras model.
 
     Args:
@@ -50,7 +50,7 @@ def read_graph(model: Any, *, clone: bool = True) -> Graph:
     )
 
 
-def check_keras_model(model: Any) -> None:
+def check_keras_model(model: keras.Model) -> None:
     """Refuse what is no Keras model.
 
     Raises:
@@ -68,7 +68,7 @@ def check_keras_model(model: Any) -> None:
     )
 
 
-def functional_form(model: Any) -> Any:
+def functional_form(model: keras.Model) -> Any:
     """Return the functional Keras model behind a sequential or functional one.
 
     Raises:
@@ -90,7 +90,7 @@ def functional_form(model: Any) -> Any:
     return model
 
 
-def labelled_tensors(model: Any) -> dict[str, Any]:
+def labelled_tensors(model: keras.Model) -> dict[str, Any]:
     """Return label → symbolic tensor of every call in a functional model, in order.
 
     A label is the name of the layer, numbered from its second tensor on: "conv", "conv#2". It
@@ -125,17 +125,17 @@ class _Reader:
         self._layers: dict[Any, Any] = {}
         self._depth = 0
 
-    def new_tensor(self, symbol: Any, shape: Shape | None = None) -> int:
+    def new_tensor(self, symbol: keras.KerasTensor, shape: Shape | None = None) -> int:
         tensor = len(self.shapes)
         self.shapes[tensor] = tuple(symbol.shape if shape is None else shape)
         self._label(symbol, tensor)
         return tensor
 
-    def _label(self, symbol: Any, tensor: int) -> None:
+    def _label(self, symbol: keras.KerasTensor, tensor: int) -> None:
         if id(symbol) in self._labels:
             self.origins.setdefault(tensor, self._labels[id(symbol)])
 
-    def read(self, model: Any, inputs: Sequence[int]) -> Any:
+    def read(self, model: keras.Model, inputs: Sequence[int]) -> Any:
         known = {id(symbol): tensor for symbol, tensor in zip(model.inputs, inputs, strict=True)}
         for depth in sorted(model._nodes_by_depth, reverse=True):
             for call in model._nodes_by_depth[depth]:
@@ -184,7 +184,7 @@ class _Reader:
         self.nodes.append(Node(self._own(layer), tuple(arguments), output))
         return output
 
-    def _own(self, layer: Any) -> Any:
+    def _own(self, layer: keras.Layer) -> Any:
         if not self._clone or not isinstance(layer, keras.layers.Layer):
             return layer
         if layer not in self._layers:
@@ -226,7 +226,7 @@ class _Reader:
                 layer.trainable = False
 
 
-def _plain_name(layer: Any) -> str:
+def _plain_name(layer: keras.Layer) -> str:
     kind = _snake(type(layer).__name__)
     return kind if re.fullmatch(rf"{kind}(_\d+)?", layer.name) else str(layer.name)
 
@@ -260,7 +260,7 @@ def _refuse_options(call: Any) -> None:
 
 
 @contextmanager
-def _owner_named(operation: Any) -> Iterator[None]:
+def _owner_named(operation: keras.Operation) -> Iterator[None]:
     """Say of a refused part which layer of the given model it belongs to."""
     try:
         yield

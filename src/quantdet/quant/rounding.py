@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from quantdet.quant.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D, QuantizedWeights
+
+if TYPE_CHECKING:
+    import keras
 
 Floats = NDArray[np.float64]
 RoundKernel = Callable[[QuantizedWeights, Sequence[Any]], None]
@@ -73,11 +76,11 @@ def _per_output(layer: QuantizedWeights) -> Floats:
     return scale if scale.ndim == 2 else scale.reshape(1, -1)
 
 
-def _rows(layer: Any, inputs: Any) -> Floats:
+def _rows(layer: keras.Layer, inputs: Any) -> Floats:
     return _numpy(inputs) if isinstance(layer, QuantDense) else patches(layer, inputs)
 
 
-def patches(layer: Any, inputs: Any) -> Floats:
+def patches(layer: keras.Layer, inputs: Any) -> Floats:
     """Return a sample of what the kernel is multiplied with: (rows, kernel height * width * C)."""
     pixels = ops.convert_to_numpy(inputs)
     if layer.padding == "same":
@@ -104,7 +107,7 @@ def _positions(pictures: int, positions: int) -> NDArray[np.int64]:
     return ((np.arange(rows) + within) * (positions / rows)).astype(np.int64)
 
 
-def _margins(layer: Any, size: tuple[int, ...]) -> list[tuple[int, int]]:
+def _margins(layer: keras.Layer, size: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return the zeros before and behind on both axes that padding "same" adds."""
     margins = []
     for length, k, s, d in zip(

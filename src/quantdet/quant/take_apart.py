@@ -61,7 +61,7 @@ def take_apart(call: Any, shapes: Sequence[Shape]) -> Any:
         raise
 
 
-def has_own_activation(layer: Any) -> bool:
+def has_own_activation(layer: keras.Layer) -> bool:
     """Tell layers whose activation becomes a layer of its own."""
     return type(layer) in _ACTIVATED and function_kind(layer.activation) != "linear"
 
@@ -95,7 +95,7 @@ def given_tensors(call: Any) -> list[Any]:
     return list({id(symbol): symbol for symbol in call.arguments.keras_tensors}.values())
 
 
-def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _apply(operation: keras.Operation, args: Any, kwargs: dict[str, Any]) -> Any:
     key = operation_name(operation)
     if key is not None:
         if key not in OPERATIONS:
@@ -113,19 +113,19 @@ def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return _trace(operation, args, kwargs)
 
 
-def _split_activation(layer: Any, x: Any) -> Any:
+def _split_activation(layer: keras.Layer, x: Any) -> Any:
     linear = clone_layer(layer, activation="linear")
     activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
     return activation(linear(x))
 
 
-def _activation(layer: Any, x: Any) -> Any:
+def _activation(layer: keras.Layer, x: Any) -> Any:
     function = keras_function(layer.activation)
     # Keras' mish does not run on symbolic tensors.
     return Unary("mish")(x) if function is keras.activations.mish else function(x)
 
 
-def _trace(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _trace(operation: keras.Operation, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run the call of a layer on symbolic tensors."""
     options = _without_training(kwargs)
     if getattr(operation, "_call_has_training_arg", False):
@@ -165,7 +165,7 @@ def _without_training(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _nodes_forgotten(operation: Any) -> Iterator[None]:
+def _nodes_forgotten(operation: keras.Operation) -> Iterator[None]:
     """Let the layers inside forget that they were called: the given model is not changed."""
     inner = operation._flatten_layers() if isinstance(operation, keras.layers.Layer) else []
     counts = [(layer, len(layer._inbound_nodes)) for layer in inner]
@@ -177,7 +177,7 @@ def _nodes_forgotten(operation: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _refusals_named(operation: Any) -> Iterator[None]:
+def _refusals_named(operation: keras.Operation) -> Iterator[None]:
     try:
         yield
     except UnsupportedError as error:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantdet.config import Config
 from quantdet.data.configured import judge_training
@@ -25,6 +25,7 @@ from quantdet.system.atomic import write_text
 from quantdet.system.log import written_log
 
 if TYPE_CHECKING:
+    import keras
     from keras.callbacks import Callback
 
     from quantdet.train.task import Watch
@@ -110,7 +111,7 @@ def _watch(
     return Watch(progress, partial(find_validator, config, dataset.labels), tuple(callbacks))
 
 
-def _write_summary(model: Any, folder: Path) -> None:
+def _write_summary(model: keras.Model, folder: Path) -> None:
     """Write the layers of a model as a text file, as Keras shows them."""
     lines: list[str] = []
     # Wide enough for names of quantizers; what does not fit would be broken into several lines.

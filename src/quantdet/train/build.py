@@ -16,7 +16,7 @@ def jit_compile() -> bool | str:
     return False if keras.backend.backend() == "tensorflow" else "auto"
 
 
-def build_losses(model: Any, batch: Any) -> None:
+def build_losses(model: keras.Model, batch: Any) -> None:
     """Make the variables of a compiled model's losses and metrics.
 
     TensorFlow traces a step twice if the step itself makes variables, which for a detector takes

@@ -22,7 +22,7 @@ _IN_MEMORY_BYTES = 1 << 30
 _BATCH = 32
 
 
-def split_model(model: Any, head_input: str) -> tuple[Any, Any]:
+def split_model(model: keras.Model, head_input: str) -> tuple[Any, Any]:
     """Cut a functional model in two that share its layers.
 
     Args:
@@ -38,7 +38,7 @@ def split_model(model: Any, head_input: str) -> tuple[Any, Any]:
 
 
 def extract_features(
-    backbone: Any,
+    backbone: keras.Model,
     source: PictureSource,
     folder: Path,
     progress: Tick = no_tick,

@@ -63,7 +63,7 @@ class TrainedModel:
             epochs, seconds, skipped pictures.
     """
 
-    model: Any
+    model: keras.Model
     phases: Mapping[str, History]
     summary: Mapping[str, Any]
 
@@ -114,7 +114,7 @@ def train_float(
 
 
 def _train_head(
-    model: Any,
+    model: keras.Model,
     task: PictureTask,
     train: TrainConfig,
     out_dir: Path,
@@ -146,7 +146,7 @@ def _train_head(
 
 
 def _train_all(
-    model: Any,
+    model: keras.Model,
     task: PictureTask,
     train: TrainConfig,
     out_dir: Path,
@@ -191,13 +191,13 @@ def _train_all(
     return folded, history
 
 
-def _mix(variables: Sequence[Any], start: Sequence[NDArray[Any]], share: float) -> None:
+def _mix(variables: Sequence[keras.Variable], start: Sequence[NDArray[Any]], share: float) -> None:
     """Put a share of the start into trained variables: WiSE-FT, Wortsman 2022, arXiv:2109.01903."""
     for variable, before in zip(variables, start, strict=True):
         variable.assign((1 - share) * variable + share * before)
 
 
-def freeze_before(model: Any, layer_name: str) -> None:
+def freeze_before(model: keras.Model, layer_name: str) -> None:
     """Make the layers before ``layer_name`` untrainable, in place; "" freezes none.
 
     Raises:
@@ -217,7 +217,7 @@ def freeze_before(model: Any, layer_name: str) -> None:
 
 
 def _finish(
-    model: Any, phases: Mapping[str, History], identity: Mapping[str, Any], out_dir: Path
+    model: keras.Model, phases: Mapping[str, History], identity: Mapping[str, Any], out_dir: Path
 ) -> TrainedModel:
     # A fresh model on the same layers is not compiled: losses and optimizer stay out of the file.
     model = keras.Model(model.input, model.output, name=model.name)

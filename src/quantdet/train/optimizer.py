@@ -40,7 +40,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         learning_rate: Any,
         layer_rates: Sequence[tuple[str, float]] = (),
         range_rate: float = 1.0,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self._layer_rates = tuple(layer_rates)

@@ -21,7 +21,7 @@ _LIGHT = (
 )
 
 
-def mixed_precision_twin(model: Any, policy: str = "mixed_bfloat16") -> Any:
+def mixed_precision_twin(model: keras.Model, policy: str = "mixed_bfloat16") -> Any:
     """Return a copy of a functional model that computes in bfloat16; variables stay float32.
 
     The last layer of each output stays float32, so that losses see full precision. Subclasses
@@ -29,7 +29,7 @@ def mixed_precision_twin(model: Any, policy: str = "mixed_bfloat16") -> Any:
     """
     last = {tensor._keras_history[0].name for tensor in model.outputs}
 
-    def clone(layer: Any) -> Any:
+    def clone(layer: keras.Layer) -> Any:
         config = layer.get_config()
         if type(layer) in _LIGHT and layer.name not in last:
             config["dtype"] = policy

@@ -58,7 +58,7 @@ class QuantizedModel:
         summary: calibration and training figures for the manifest.
     """
 
-    model: Any
+    model: keras.Model
     summary: Mapping[str, Any]
 
 
@@ -142,7 +142,7 @@ class _Stage:
         return partial(self.progress, phase)
 
 
-def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dict[str, Any]:
+def _fine_tune(config: Config, prepared: keras.Model, floats: Any, stage: _Stage) -> dict[str, Any]:
     """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
     trained, teacher, training = _what_to_train(config, prepared, floats, stage)
     # Accuracy of a few pictures cannot tell an 8 bit net from its neighbour: the loss decides.
@@ -206,7 +206,7 @@ def check_features(qat: QatConfig) -> None:
 
 
 def _what_to_train(
-    config: Config, prepared: Any, floats: Any, stage: _Stage
+    config: Config, prepared: keras.Model, floats: Any, stage: _Stage
 ) -> tuple[Any, Any, TrainingTask]:
     """Return the part to train, the same part of the float model, and the examples."""
     if config.qat.train_backbone:
@@ -225,7 +225,7 @@ def _what_to_train(
     return head, teacher, stage.task.training(*sources)
 
 
-def _validation_loss(model: Any, task: TrainingTask, settings: FitSettings) -> float:
+def _validation_loss(model: keras.Model, task: TrainingTask, settings: FitSettings) -> float:
     source = task.validation or task.train
     model.compile(loss=dict(task.losses), jit_compile=jit_compile())
     batches = EpochBatches(source, settings.batch_size, settings.seed, shuffle=False)
@@ -233,7 +233,7 @@ def _validation_loss(model: Any, task: TrainingTask, settings: FitSettings) -> f
     return float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
 
 
-def _finish(prepared: Any, summary: Mapping[str, Any], out_dir: Path) -> QuantizedModel:
+def _finish(prepared: keras.Model, summary: Mapping[str, Any], out_dir: Path) -> QuantizedModel:
     frozen = freeze(prepared)
     with atomic_path(out_dir / "model.keras") as temporary:
         frozen.save(temporary)

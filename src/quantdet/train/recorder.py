@@ -56,7 +56,7 @@ class TrainingTask:
 class Session:
     """One call of the loop."""
 
-    model: Any
+    model: keras.Model
     task: TrainingTask
     settings: FitSettings
     checkpoints: Checkpoints

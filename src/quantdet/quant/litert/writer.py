@@ -42,7 +42,7 @@ from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
 
 
-def integer_content(model: Any, io_dtype: str | None = None) -> bytes:
+def integer_content(model: keras.Model, io_dtype: str | None = None) -> bytes:
     """Return the .tflite of a model made by ``prepare_qat``, checked against the model.
 
     Arguments and errors are those of :func:`quantdet.export.integer.export_integer`.
@@ -107,7 +107,7 @@ class _Constants:
     bias: NDArray[np.float32]
 
 
-def _constants(layer: Any) -> _Constants:
+def _constants(layer: keras.Layer) -> _Constants:
     scale = keras.ops.convert_to_numpy(layer.weight_scale()).astype(np.float32)
     return _Constants(
         kernel=layer.integer_kernel().astype(np.float32) * scale,
@@ -261,7 +261,7 @@ def _scale_of(
     return ((high.astype(np.float64) - low) / steps).astype(np.float32)
 
 
-def _resize(layer: Any, tensor: Any) -> Any:
+def _resize(layer: keras.Layer, tensor: Any) -> Any:
     """Return the resized tensor by one resize op; Keras writes "nearest" as tiles."""
     image = tensorflow().image
     method = {
@@ -277,7 +277,7 @@ def _resize(layer: Any, tensor: Any) -> Any:
     return image.resize(tensor, size, method=method[layer.interpolation])
 
 
-def _concatenate_wide(layer: Any, tensors: list[Any]) -> Any:
+def _concatenate_wide(layer: keras.Layer, tensors: list[Any]) -> Any:
     """Return int16 tensors one behind the other; the converter refuses to write that itself."""
     axis = layer.axis % len(tensors[0].shape)
     concat = as_operator(
@@ -295,7 +295,7 @@ def _tabulated(graph: Graph) -> dict[str, Callable[[NDArray[np.float32]], Any]]:
     }
 
 
-def _fake_quant_kernel(layer: Any, constants: _Constants, twins: int) -> Any:
+def _fake_quant_kernel(layer: keras.Layer, constants: _Constants, twins: int) -> Any:
     """Return the constant kernel behind the fake quantization that the converter looks for."""
     tf = tensorflow()
     kernel = constants.kernel
