@@ -21,7 +21,7 @@ from quantdet.runtime.decoders import dequantize
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.preprocess import quantize_input
 
-Outputs = dict[str, NDArray[Any]]
+Outputs = Mapping[str, NDArray[np.number]]
 Runner = Callable[[NDArray[np.uint8]], Outputs]
 """pixels (H, W, 3) → output name → integers of one picture."""
 Agreement = Callable[[Sequence[Detections], Sequence[Detections]], Figures]
@@ -172,9 +172,9 @@ def differences(a: Outputs, b: Outputs, specs: Mapping[str, TensorSpec]) -> dict
     }
 
 
-def _within_range(values: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def _within_range(values: NDArray[np.number], spec: TensorSpec) -> NDArray[np.number]:
     """Return real values cut to those that the integers of an output stand for."""
     limits = np.iinfo(spec.dtype)
     low, high = ((q - spec.zero_point) * spec.scale for q in (limits.min, limits.max))
-    within: NDArray[Any] = np.clip(values, low, high)
+    within: NDArray[np.number] = np.clip(values, low, high)
     return within

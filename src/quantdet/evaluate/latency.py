@@ -115,7 +115,7 @@ def host() -> Host:
     )
 
 
-def _random_input(spec: TensorSpec) -> NDArray[Any]:
+def _random_input(spec: TensorSpec) -> NDArray[np.number]:
     """Return noise as input, the same every time."""
     pixels = np.random.default_rng(0).integers(0, 256, spec.shape)
     if spec.dtype == "float32":
@@ -123,7 +123,7 @@ def _random_input(spec: TensorSpec) -> NDArray[Any]:
     return pixels.astype(np.uint8).view(spec.dtype)
 
 
-def _time_turn(engine: Engine, tensor: NDArray[Any], runs: int) -> list[float]:
+def _time_turn(engine: Engine, tensor: NDArray[np.number], runs: int) -> list[float]:
     engine.run(tensor)
     times = []
     for _ in range(runs):

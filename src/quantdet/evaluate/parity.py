@@ -32,6 +32,7 @@ from quantdet.quant.match import match_graph
 from quantdet.quant.numerics import dequantize, quantize
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
+from quantdet.quant.tensors import Tensor
 from quantdet.runtime.engine import Engine
 
 # All tensors of so many pictures are in memory at once.
@@ -124,9 +125,9 @@ def _total(layers: Sequence[LayerParity]) -> dict[str, Any]:
 
 def _tensors(
     engine: Engine, file: FileGraph, found: dict[int, int], pixels: NDArray[np.uint8]
-) -> dict[int, NDArray[np.uint8]]:
+) -> dict[int, NDArray[np.number]]:
     """Return keras tensor id → LiteRT's integers (uint8 view) for a batch of pictures."""
-    rows: dict[int, list[NDArray[Any]]] = {key: [] for key in found}
+    rows: dict[int, list[NDArray[np.number]]] = {key: [] for key in found}
     for picture in pixels:
         values = (picture ^ 128).view(np.int8) if engine.input.dtype == "int8" else picture
         engine.run(values[None])
@@ -138,7 +139,7 @@ def _tensors(
     }
 
 
-def _unsigned(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+def _unsigned(values: NDArray[np.number], dtype: str) -> NDArray[np.number]:
     if dtype == "int16":
         return values
     unsigned: NDArray[np.uint8] = values.view(np.uint8)
@@ -149,7 +150,7 @@ def _unsigned(values: NDArray[Any], dtype: str) -> NDArray[Any]:
 class _Result:
     """A tensor as simulated, and what rounds it on integers where an operator made it."""
 
-    real: Any
+    real: Tensor
     pending: Pending | None = None
 
 
@@ -163,7 +164,7 @@ class _Comparer:
         self._operators = Operators(graph, kernels)
         self.results: dict[int, LayerParity] = {}
 
-    def compare(self, litert: dict[int, NDArray[np.uint8]]) -> None:
+    def compare(self, litert: dict[int, NDArray[np.number]]) -> None:
         """Compare one batch."""
 
         def apply(node: Node, arguments: list[_Result]) -> _Result:
@@ -199,7 +200,7 @@ class _Comparer:
             return node.layer
         return quantizer_before(self._producers, node)
 
-    def _record(self, node: Node, result: _Result, theirs: NDArray[np.uint8]) -> None:
+    def _record(self, node: Node, result: _Result, theirs: NDArray[np.number]) -> None:
         params = self._quantizer(node).params()
         simulated = quantize(np.asarray(result.real), params)
         # The rounding of 16 bit kernels is not modelled.
@@ -219,5 +220,5 @@ class _Comparer:
         return before if fused else node
 
 
-def _difference(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _difference(ours: NDArray[np.number], theirs: NDArray[np.number]) -> NDArray[np.int64]:
     return ours.astype(np.int64) - theirs.astype(np.int64)

@@ -87,7 +87,7 @@ def _convert(model: keras.Model, configure: Callable[[Any], None]) -> bytes:
     return convert(function, graph, configure)
 
 
-def _constants(layer: keras.Layer) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+def _constants(layer: keras.Layer) -> tuple[list[NDArray[np.number]], list[NDArray[np.number]]]:
     return (
         [np.array(variable) for variable in layer.trainable_variables],
         [np.array(variable) for variable in layer.non_trainable_variables],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -184,9 +183,9 @@ def _from_run(run: Run) -> WeightSet:
     )
 
 
-def folded_arrays(model: keras.Model) -> dict[str, NDArray[Any]]:
+def folded_arrays(model: keras.Model) -> dict[str, NDArray[np.number]]:
     """Return "layer/kernel" and "layer/bias" of every convolution, BatchNorm folded in."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[np.number]] = {}
     norms = {
         layer.input._keras_history[0].name: layer
         for layer in model.layers

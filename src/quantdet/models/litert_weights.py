@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, NDArray[np.number]]
 _BOX_VALUES = 4
 
 

@@ -51,7 +51,7 @@ class _TensorView:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def read(self, data: NDArray[Any]) -> NDArray[Any]:
+    def read(self, data: NDArray[np.number]) -> NDArray[np.number]:
         count = int(np.prod(self.shape, dtype=np.int64))
         last = self.offset + sum(
             (size - 1) * step for size, step in zip(self.shape, self.strides, strict=True)
@@ -66,7 +66,7 @@ class _TensorView:
         return view.copy()
 
 
-def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
+def read_state_dict(path: Path) -> dict[str, NDArray[np.number]]:
     """Return the tensors of a checkpoint by name, in file order.
 
     The file holds either the tensors themselves or, as training scripts often write, a
@@ -134,7 +134,7 @@ def _rebuild_parameter(data: _TensorView, *_: Any) -> _TensorView:
     return data
 
 
-_Read = tuple[Any, Callable[[_Storage], NDArray[Any]]]
+_Read = tuple[Any, Callable[[_Storage], NDArray[np.number]]]
 
 
 def _read_zip(stream: BinaryIO) -> _Read:
@@ -168,7 +168,7 @@ def _read_legacy(stream: BinaryIO) -> _Read:
     reader = _LegacyUnpickler(stream)
     content = reader.load()
     keys = _Unpickler(stream).load()
-    data: dict[str, NDArray[Any]] = {}
+    data: dict[str, NDArray[np.number]] = {}
     for key in keys:
         (count,) = struct.unpack("<q", stream.read(8))
         storage = reader.seen[str(key)]

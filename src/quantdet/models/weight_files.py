@@ -27,7 +27,7 @@ from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
 from quantdet.system.atomic import atomic_path
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, NDArray[np.number]]
 _META = "__quantdet__"
 
 
@@ -115,7 +115,7 @@ def assign_weights(layers: Iterable[keras.Layer], weights: WeightSet) -> None:
     Raises:
         ModelError: a variable is missing or has another shape; nothing is set then.
     """
-    found: list[tuple[Any, NDArray[Any]]] = []
+    found: list[tuple[Any, NDArray[np.number]]] = []
     for key, variable in _variables(layers):
         if key not in weights.arrays:
             raise ModelError(
@@ -133,7 +133,7 @@ def assign_weights(layers: Iterable[keras.Layer], weights: WeightSet) -> None:
         variable.assign(np.asarray(value, dtype=np.float32))
 
 
-def layer_arrays(layers: Iterable[keras.Layer]) -> dict[str, NDArray[Any]]:
+def layer_arrays(layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]:
     """Return the variables of ``layers`` in the common form."""
     return {key: keras.ops.convert_to_numpy(variable) for key, variable in _variables(layers)}
 
@@ -146,7 +146,7 @@ def _variables(layers: Iterable[keras.Layer]) -> Iterator[tuple[str, Any]]:
             yield f"{layer.name}/{variable.name}", variable
 
 
-_Loaded = tuple[dict[str, NDArray[Any]], BackboneStyle]
+_Loaded = tuple[dict[str, NDArray[np.number]], BackboneStyle]
 
 
 def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
@@ -162,7 +162,7 @@ def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
     return arrays, TORCHVISION_STYLE
 
 
-def _from_torch_layout(value: NDArray[Any], key: str) -> NDArray[Any]:
+def _from_torch_layout(value: NDArray[np.number], key: str) -> NDArray[np.number]:
     if value.ndim != 4:
         return value
     if "depthwise/" in key:
@@ -224,7 +224,7 @@ def _read_h5(path: Path, backbone: Backbone, width: float) -> _Loaded:
         return _weights_h5(file["layers"], layers), KERAS_STYLE
 
 
-def _legacy_h5(file: Any) -> dict[str, NDArray[Any]]:
+def _legacy_h5(file: Any) -> dict[str, NDArray[np.number]]:
     """Read the layout of Keras 2, which keras.applications still ships: a group per layer."""
     arrays = {}
     for layer in file.attrs["layer_names"]:
@@ -239,7 +239,7 @@ def _legacy_h5(file: Any) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _weights_h5(file: Any, layers: Iterable[keras.Layer]) -> dict[str, NDArray[Any]]:
+def _weights_h5(file: Any, layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]:
     """Read the layout of Keras 3: layers are numbered per class in model order, not named.
 
     A backbone stands first in any model built on it, so its numbers are those of the backbone

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.quant.graph import Node
+from quantdet.quant.tensors import Shape
 
 Vector = NDArray[np.float64]
-Shape = tuple[int | None, ...]
 
 
-def affine_layer(name: str, shape: Shape, scale: Vector, shift: Vector) -> Any:
+def affine_layer(name: str, shape: Shape, scale: Vector, shift: Vector) -> keras.Layer:
     """Return a 1x1 DepthwiseConv2D that computes ``scale * x + shift`` per channel."""
     channels = int(shape[-1] or 0)
     layer = keras.layers.DepthwiseConv2D(1, name=name)

@@ -27,7 +27,7 @@ MAX_MULTIPLIER = 2.0**7
 SMALLEST_WEIGHT_SCALE = 1e-8
 
 
-def calibrate(model: keras.Model, calibration: Tensor, *, observer: str = "mse") -> Inputs:
+def calibrate(model: keras.Model, calibration: object, *, observer: str = "mse") -> Inputs:
     """Set the ranges of a model made by ``insert_fake_quant``, in place.
 
     Args:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -31,6 +30,7 @@ from quantdet.quant.fold import simplify
 from quantdet.quant.graph import Graph, Node, build_model, call_layer
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import CLIPS
+from quantdet.quant.tensors import Tensor
 
 Vector = NDArray[np.float64]
 _SWEEPS = 20
@@ -39,7 +39,7 @@ _EMPTY = 1e-6
 _KINDS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
 
-def equalize(model: keras.Model, calibration: Any) -> Any:
+def equalize(model: keras.Model, calibration: object) -> keras.Model:
     """Return a float model that computes the same with equalized weights.
 
     Args:
@@ -72,8 +72,8 @@ class _Pair:
         clip: upper end of the ReLU in between, None if it has none.
     """
 
-    first: Any
-    second: Any
+    first: keras.Layer
+    second: keras.Layer
     tensor: int
     clip: float | None
 
@@ -107,7 +107,7 @@ def _largest_outputs(
 ) -> dict[int, Vector]:
     largest: dict[int, Vector] = {}
 
-    def apply(node: Node, arguments: list[Any]) -> Any:
+    def apply(node: Node, arguments: list[Tensor]) -> Tensor:
         result = call_layer(node.layer, arguments)
         if node.output in tensors:
             values = ops.convert_to_numpy(result)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -63,7 +62,7 @@ class Pending:
     on_grid: Callable[[QuantParams], Integers]
     clips: tuple[tuple[float, float | None], ...] = ()
 
-    def integers(self, params: QuantParams) -> NDArray[Any]:
+    def integers(self, params: QuantParams) -> NDArray[np.number]:
         """Return the operator's output, uint8 view."""
         steps = self.on_grid(params) + params.zero_point
         low, high = params.limits
@@ -302,5 +301,5 @@ class Operators:
         )
 
 
-def _float64(values: NDArray[Any]) -> Tensor:
+def _float64(values: NDArray[np.number]) -> Tensor:
     return ops.convert_to_tensor(values, dtype="float64")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def freeze(model: keras.Model) -> Any:
+def freeze(model: keras.Model) -> keras.Model:
     """Return a copy whose kernels, biases and constants lie exactly on their integer grids.
 
     kernel = q * scale with q in [-127, 127]; bias = q * scale_in * scale with q int32.

@@ -26,7 +26,7 @@ class FileTensor:
     dtype: str
     scales: NDArray[np.float32]
     zero_point: int
-    data: NDArray[Any] | None
+    data: NDArray[np.number] | None
     dynamic: bool = False
 
 
@@ -132,14 +132,14 @@ def _tensor(tensor: Any, types: dict[int, str], buffers: list[Any]) -> FileTenso
     )
 
 
-def _constant(raw: Any, dtype: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
+def _constant(raw: Any, dtype: str, shape: tuple[int, ...]) -> NDArray[np.number] | None:
     if raw is None or not len(raw):
         return None
     if dtype == "int4":
         pairs = np.frombuffer(bytes(raw), np.uint8)
         # Two values a byte, the lower half first; the shifts bring the sign along.
         halves = np.stack([pairs << 4, pairs], axis=-1).reshape(-1).view(np.int8) >> 4
-        values: NDArray[Any] = halves[: math.prod(shape)].reshape(shape)
+        values: NDArray[np.number] = halves[: math.prod(shape)].reshape(shape)
         return values
     if dtype in ("int8", "int16", "int32", "int64", "uint8", "float32"):
         return np.frombuffer(bytes(raw), dtype=dtype).reshape(shape)

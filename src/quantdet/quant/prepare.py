@@ -51,6 +51,7 @@ from quantdet.quant.reader import check_keras_model, functional_form, read_graph
 from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for
+from quantdet.quant.tensors import Tensor
 from quantdet.quant.weight_scales import best_scale
 from quantdet.quant.weighted import WEIGHTED, output_channels, with_bias
 
@@ -62,7 +63,7 @@ _LEAST_ALIKE_DB = 10.0
 
 def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a good default
     model: keras.Model,
-    calibration: Any,
+    calibration: object,
     *,
     recipe: str | Rules = "static_wi8_ai8",
     observer: str = "mse",
@@ -71,7 +72,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     track_steps: int = 200,
     input_range: InputRange = None,
     trial_export: bool = True,
-) -> Any:
+) -> keras.Model:
     """Return a fake-quantized, calibrated copy of a functional Keras model, ready to train.
 
     Args:
@@ -167,7 +168,7 @@ def _try_export(prepared: keras.Model, sample: Inputs) -> None:
             )
 
 
-def _within_steps(found: Any, exact: Any) -> bool:
+def _within_steps(found: Tensor, exact: Tensor) -> bool:
     """Tell whether two outputs differ by a few steps of 255, as in one that is nearly constant."""
     largest = np.abs(exact).max(initial=0.0)
     return bool(np.abs(found - exact).mean() <= 4 * largest / 255)
@@ -250,7 +251,7 @@ class _Inserter:
         # Tensor of the source graph → the tensor that stands for it here.
         self._now: dict[int, int] = {}
         self._quantizers: dict[int, ActivationQuantizer] = {}
-        self._layers: dict[int, Any] = {}
+        self._layers: dict[int, keras.Layer] = {}
         self._names = {node.layer.name for node in graph.nodes}
         self._names |= {template.name for template in graph.input_templates}
 
@@ -316,13 +317,13 @@ class _Inserter:
         """Return ``name``, numbered if another layer has it."""
         return free_name(name, self._names | {node.layer.name for node in self._nodes})
 
-    def _quantized(self, layer: keras.Layer) -> Any:
+    def _quantized(self, layer: keras.Layer) -> keras.Layer:
         if id(layer) not in self._layers:
             weighted = isinstance(layer, WEIGHTED)
             self._layers[id(layer)] = self._quantize_weights(layer) if weighted else layer
         return self._layers[id(layer)]
 
-    def _quantize_weights(self, layer: keras.Layer) -> Any:
+    def _quantize_weights(self, layer: keras.Layer) -> keras.Layer:
         recipe, scales = self._book.for_layer(layer.name), self._scheme.scales
         if type(layer) not in INT4_KERNELS:
             recipe = replace(recipe, weight_bits=8)
@@ -337,7 +338,7 @@ class _Inserter:
         return self._fresh - 1
 
 
-def quantized_layer(layer: keras.Layer, recipe: Recipe, scales: str) -> Any:
+def quantized_layer(layer: keras.Layer, recipe: Recipe, scales: str) -> keras.Layer:
     """Return the fake-quantizing twin of a layer with weights.
 
     Args:

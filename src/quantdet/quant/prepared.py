@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.graph import Graph, Node
@@ -38,7 +38,7 @@ def check_prepared(model: keras.Model) -> None:
         )
 
 
-def _outside(graph: Graph) -> Any:
+def _outside(graph: Graph) -> keras.Layer | None:
     """Return a layer that computes in float, None if there is none."""
     producers = graph.producers()
     for node in graph.nodes:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import keras
 import numpy as np
@@ -150,7 +149,7 @@ JOINING = (
 )
 """Layers whose operator takes two tensors."""
 
-_REFUSED_OPTIONS: dict[type, dict[str, tuple[Any, ...]]] = {
+_REFUSED_OPTIONS: dict[type, dict[str, tuple[object, ...]]] = {
     keras.layers.Conv2DTranspose: {"dilation_rate": ((1, 1), 1)},
     keras.layers.UpSampling2D: {"interpolation": ("nearest", "bilinear")},
     keras.layers.Resizing: {

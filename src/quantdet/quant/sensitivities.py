@@ -13,6 +13,7 @@ from quantdet.progress import Tick, no_tick
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.noise import decibels, energy, numbers
 from quantdet.quant.pair import Pair, Point
+from quantdet.quant.tensors import Tensor
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class LayerSensitivity:
 
 
 def sensitivity(
-    pair: Pair, batches: Sequence[Any], progress: Tick = no_tick
+    pair: Pair, batches: Sequence[Tensor], progress: Tick = no_tick
 ) -> list[LayerSensitivity]:
     """Quantize one layer at a time (weights and output) and look at the outputs.
 
@@ -78,12 +79,12 @@ def _downstream(graph: Graph, point: Point) -> list[Node]:
 
 
 def _quantize_one(
-    pair: Pair, point: Point, later: Sequence[Node], exact: dict[int, Any]
-) -> dict[int, Any]:
+    pair: Pair, point: Point, later: Sequence[Node], exact: dict[int, Tensor]
+) -> dict[int, Tensor]:
     """Return the tensors that change if only ``point`` is quantized."""
-    moved: dict[int, Any] = {}
+    moved: dict[int, Tensor] = {}
 
-    def arguments(node: Node) -> list[Any]:
+    def arguments(node: Node) -> list[Tensor]:
         return [moved.get(tensor, exact[tensor]) for tensor in node.inputs]
 
     for node in point.calls:

@@ -18,7 +18,9 @@ WEIGHTED = (
 )
 
 
-def with_bias(layer: keras.Layer, kernel: NDArray[Any], bias: NDArray[Any], name: str) -> Any:
+def with_bias(
+    layer: keras.Layer, kernel: NDArray[np.number], bias: NDArray[np.number], name: str
+) -> Any:
     """Return a copy of a weighted layer that has a bias, with new weight values."""
     copy = type(layer).from_config({**layer.get_config(), "use_bias": True, "name": name})
     copy.build_from_config(layer.get_build_config())
@@ -44,7 +46,7 @@ def output_channels(layer: keras.Layer) -> int:
     return int(shape[-1])
 
 
-def scale_output(layer: keras.Layer, scale: Vector, shift: Vector) -> Any:
+def scale_output(layer: keras.Layer, scale: Vector, shift: Vector) -> keras.Layer:
     """Return the layer for which new(x) = scale * old(x) + shift."""
     kernel, bias = weights_of(layer)
     factor = scale
@@ -56,7 +58,7 @@ def scale_output(layer: keras.Layer, scale: Vector, shift: Vector) -> Any:
     return with_bias(layer, kernel * factor, bias * scale + shift, layer.name)
 
 
-def scale_input(layer: keras.Layer, scale: Vector, shift: Vector) -> Any:
+def scale_input(layer: keras.Layer, scale: Vector, shift: Vector) -> keras.Layer:
     """Return the layer for which new(x) = old(scale * x + shift) away from padding."""
     kernel, bias = weights_of(layer)
     factor, offset = (_per_input(layer, kernel, values) for values in (scale, shift))

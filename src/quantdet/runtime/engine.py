@@ -89,7 +89,7 @@ class Engine:
         self.outputs = {name: self._spec(name, item) for name, item in output_details.items()}
         self._output_indices = {name: item["index"] for name, item in output_details.items()}
 
-    def run(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(self, tensor: NDArray[np.number]) -> dict[str, NDArray[np.number]]:
         """Run the model once.
 
         Args:
@@ -115,7 +115,7 @@ class Engine:
             ) from None
         return {name: self.tensor(index) for name, index in self._output_indices.items()}
 
-    def tensor(self, index: int) -> NDArray[Any]:
+    def tensor(self, index: int) -> NDArray[np.number]:
         """Return a copy of a tensor by its index in the file.
 
         Inner tensors hold what the last run put there only with ``preserve_all_tensors``.

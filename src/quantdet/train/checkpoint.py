@@ -103,17 +103,17 @@ class Checkpoints:
         return self.folder / f"best-{history.best_epoch:04d}.npz"
 
 
-def _arrays(variables: Sequence[keras.Variable], kind: str) -> dict[str, NDArray[Any]]:
+def _arrays(variables: Sequence[keras.Variable], kind: str) -> dict[str, NDArray[np.number]]:
     return {f"{kind}{i:04d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
 
 
-def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _write(path: Path, arrays: Mapping[str, NDArray[np.number]]) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         values: dict[str, Any] = dict(arrays)
         np.savez(stream, **values)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(path: Path) -> dict[str, NDArray[np.number]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
@@ -125,7 +125,10 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _assign(
-    path: Path, variables: Sequence[keras.Variable], arrays: Mapping[str, NDArray[Any]], kind: str
+    path: Path,
+    variables: Sequence[keras.Variable],
+    arrays: Mapping[str, NDArray[np.number]],
+    kind: str,
 ) -> None:
     stored = [arrays[name] for name in sorted(arrays) if name[0] == kind and name != _META]
     if [tuple(v.shape) for v in variables] != [value.shape for value in stored]:

@@ -191,7 +191,9 @@ def _train_all(
     return folded, history
 
 
-def _mix(variables: Sequence[keras.Variable], start: Sequence[NDArray[Any]], share: float) -> None:
+def _mix(
+    variables: Sequence[keras.Variable], start: Sequence[NDArray[np.float32]], share: float
+) -> None:
     """Put a share of the start into trained variables: WiSE-FT, Wortsman 2022, arXiv:2109.01903."""
     for variable, before in zip(variables, start, strict=True):
         variable.assign((1 - share) * variable + share * before)

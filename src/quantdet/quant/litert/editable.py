@@ -89,7 +89,7 @@ class EditableFile:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def add_constant(self, values: NDArray[Any], params: QuantParams | None = None) -> int:
+    def add_constant(self, values: NDArray[np.number], params: QuantParams | None = None) -> int:
         """Add a constant of int8, int16 or int32, or return the one that is there already."""
         known = (values.dtype.name, values.shape, values.tobytes(), params)
         if known not in self._constants:

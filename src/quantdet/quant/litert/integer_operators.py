@@ -153,8 +153,8 @@ def _place_table(file: EditableFile, op: Any, function: Function) -> None:
 
 
 def _table(
-    integers: NDArray[Any], grids: tuple[QuantParams, QuantParams], function: Function
-) -> NDArray[Any]:
+    integers: NDArray[np.number], grids: tuple[QuantParams, QuantParams], function: Function
+) -> NDArray[np.number]:
     """Return the result for every integer of the file (int8 or int16)."""
     source, target = grids
     shift = 128 if source.bits == 8 else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -254,7 +253,7 @@ def _einsum_of_tensors(a: Tensor, b: Tensor, labels: _Labels) -> Tensor:
     return transpose(product, [written.index(c) for c in labels.result])
 
 
-def _named(x: Tensor, letters: str) -> dict[str, Any]:
+def _named(x: Tensor, letters: str) -> dict[str, int]:
     return dict(zip(letters, x.shape, strict=True))
 
 

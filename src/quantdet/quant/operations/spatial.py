@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -104,7 +103,7 @@ def batch_norm(
     return layer(x)
 
 
-def _options(op: keras.Operation, x: Tensor) -> dict[str, Any]:
+def _options(op: keras.Operation, x: Tensor) -> dict[str, Tensor]:
     _check_last(op)
     padding = op.padding
     if padding not in ("valid", "same"):

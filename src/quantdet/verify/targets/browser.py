@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import DependencyError, ModelError
+from quantdet.evaluate.end_to_end import Outputs
 from quantdet.progress import Tick
 from quantdet.results.verification import TargetResult
 from quantdet.runtime.contract import Contract
@@ -112,7 +113,7 @@ class _Runner:
         self._specs = compared(contract)
         self.times_ms: list[float] = []
 
-    def __call__(self, picture: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def __call__(self, picture: NDArray[np.uint8]) -> Outputs:
         text = base64.b64encode(picture.tobytes()).decode()
         found = self._page.evaluate("(pixels) => answer(pixels)", text)
         self.times_ms.append(found["ms"])
