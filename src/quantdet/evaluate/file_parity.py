@@ -33,7 +33,7 @@ _MICRO = "tflite-micro"
 
 def compare_file(
     model_file: Path | str,
-    models: tuple[Any, Any],
+    models: tuple[keras.Model, keras.Model],
     pictures: tuple[NDArray[np.uint8], Sizes],
     agreement: Agreement = lambda answers, others: {},
     progress: Tick = no_tick,

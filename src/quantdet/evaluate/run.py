@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.thresholds import label_thresholds
+
+if TYPE_CHECKING:
+    import keras
 
 # Variant → (file in the run folder, what it is); the order of every table.
 VARIANTS: dict[str, tuple[str, str]] = {
@@ -182,7 +185,7 @@ def _shipped_contract(run: Run) -> Contract:
     raise ModelError(f"{run.root}: has no exported file; run `quantdet export` first")
 
 
-def _predictor(path: Path, contract: Contract, load: Callable[[Path], Any]) -> Predictor:
+def _predictor(path: Path, contract: Contract, load: Callable[[Path], keras.Model]) -> Predictor:
     if path.suffix == ".keras":
         return keras_predictor(load(path), contract)
     return file_predictor(Detector(path))
@@ -229,7 +232,11 @@ def _threads() -> tuple[int, ...]:
 
 
 def _parity(
-    model_file: Path, models: tuple[Any, Any], judge: Judge, count: int, progress: Progress
+    model_file: Path,
+    models: tuple[keras.Model, keras.Model],
+    judge: Judge,
+    count: int,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Compare the file with the models (quantized, float) that it was made of."""
     pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]

@@ -5,13 +5,15 @@ One loss per model output. Keras adds them up unweighted.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import keras
 from keras import ops
 
 from quantdet.quant.tensors import Tensor
 
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""(targets, predictions) → figure."""
 _EPSILON = 1e-7
 # Half a step of probabilities with 8 bits.
 _LEAST_SCORE = 1 / 512
@@ -105,7 +107,7 @@ def _area(ltrb: Tensor) -> Tensor:
     return (ltrb[..., 0] + ltrb[..., 2]) * (ltrb[..., 1] + ltrb[..., 3])
 
 
-def losses_for(head: str) -> dict[str, Any]:
+def losses_for(head: str) -> dict[str, keras.losses.Loss]:
     """Return output name → loss for a localizer head.
 
     "global" has the reference note's: mean squared error of the four box numbers, and
@@ -119,7 +121,7 @@ def losses_for(head: str) -> dict[str, Any]:
     return {"boxes": GiouCells(), "scores": FocalCells()}
 
 
-def quantized_losses_for(head: str) -> dict[str, Any]:
+def quantized_losses_for(head: str) -> dict[str, keras.losses.Loss]:
     """Return output name → loss, where a quantized localizer needs another one than float."""
     return {"scores": ScoresOnGrid()} if head == "global" else {}
 
@@ -147,7 +149,7 @@ def cell_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     return ops.sum(positive * ops.cast(right, "float32")) / ops.maximum(ops.sum(positive), 1.0)
 
 
-def metrics_for(head: str) -> dict[str, Any]:
+def metrics_for(head: str) -> dict[str, list[Metric]]:
     """Return output name → metrics to show with the losses of a localizer head."""
     if head == "global":
         return {"boxes": [iou], "scores": [accuracy]}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -91,14 +90,14 @@ def is_head(name: str) -> bool:
     return name.startswith(("box_", "class_")) and not name.endswith("_depthwise")
 
 
-def _batch_norms(model: keras.Model) -> Iterator[tuple[str, Any]]:
+def _batch_norms(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
     """Yield each convolution's name with the BatchNorm that follows it."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             yield layer.input._keras_history[0].name, layer
 
 
-def _assign_folded(layer: keras.Layer, norm: Any | None, weights: WeightSet) -> None:
+def _assign_folded(layer: keras.Layer, norm: keras.Layer | None, weights: WeightSet) -> None:
     kernel = _array(weights, layer.name, "kernel", tuple(layer.kernel.shape))
     bias = _array(weights, layer.name, "bias", (int(np.prod(kernel.shape[2:])),), layer)
     layer.kernel.assign(kernel)
@@ -111,7 +110,11 @@ def _assign_folded(layer: keras.Layer, norm: Any | None, weights: WeightSet) -> 
 
 
 def _array(
-    weights: WeightSet, layer: str, variable: str, shape: tuple[int, ...], owner: Any = None
+    weights: WeightSet,
+    layer: str,
+    variable: str,
+    shape: tuple[int, ...],
+    owner: keras.Layer | None = None,
 ) -> Floats:
     key = f"{layer}/{variable}"
     if isinstance(owner, keras.layers.Conv2D) and not isinstance(

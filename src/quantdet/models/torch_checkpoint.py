@@ -113,7 +113,7 @@ class _Unpickler(pickle.Unpickler):
             return _STORAGE_TYPES[name]
         raise _Refused(f"{module}.{name}")
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         kind, dtype, key, _location, count, *_view = pid
         if kind != "storage" or not isinstance(dtype, np.dtype):
             raise _Refused(f"a persistent object {kind!r}")
@@ -121,7 +121,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuild_tensor(
-    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
 ) -> _TensorView:
     if not isinstance(storage, _Storage) or len(shape) != len(strides):
         raise ValueError("malformed tensor")
@@ -130,7 +130,7 @@ def _rebuild_tensor(
     return _TensorView(storage, int(offset), tuple(shape), tuple(strides))
 
 
-def _rebuild_parameter(data: _TensorView, *_: Any) -> _TensorView:
+def _rebuild_parameter(data: _TensorView, *_: object) -> _TensorView:
     return data
 
 
@@ -185,7 +185,7 @@ class _LegacyUnpickler(_Unpickler):
         super().__init__(stream)
         self.seen: dict[str, _Storage] = {}
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         storage = super().persistent_load(pid)
         return self.seen.setdefault(storage.key, storage)
 

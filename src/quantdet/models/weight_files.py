@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py  # type: ignore[import-untyped]
 import keras
@@ -26,6 +26,9 @@ from quantdet.models.torch_checkpoint import read_state_dict
 from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
 from quantdet.system.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import h5py
 
 Arrays = Mapping[str, NDArray[np.number]]
 _META = "__quantdet__"
@@ -115,7 +118,7 @@ def assign_weights(layers: Iterable[keras.Layer], weights: WeightSet) -> None:
     Raises:
         ModelError: a variable is missing or has another shape; nothing is set then.
     """
-    found: list[tuple[Any, NDArray[np.number]]] = []
+    found: list[tuple[keras.Variable, NDArray[np.number]]] = []
     for key, variable in _variables(layers):
         if key not in weights.arrays:
             raise ModelError(
@@ -138,7 +141,7 @@ def layer_arrays(layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]
     return {key: keras.ops.convert_to_numpy(variable) for key, variable in _variables(layers)}
 
 
-def _variables(layers: Iterable[keras.Layer]) -> Iterator[tuple[str, Any]]:
+def _variables(layers: Iterable[keras.Layer]) -> Iterator[tuple[str, keras.Variable]]:
     for layer in layers:
         if isinstance(layer, keras.layers.Normalization):
             continue
@@ -189,7 +192,7 @@ def _read_keras(path: Path, backbone: Backbone, width: float) -> _Loaded:
     return layer_arrays(layers), _style_of(path, {layer.name: layer for layer in layers}, backbone)
 
 
-def _flat_layers(model: keras.Model) -> Iterator[Any]:
+def _flat_layers(model: keras.Model) -> Iterator[keras.Layer]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _flat_layers(layer)
@@ -197,7 +200,7 @@ def _flat_layers(model: keras.Model) -> Iterator[Any]:
             yield layer
 
 
-def _style_of(path: Path, layers: Mapping[str, Any], backbone: Backbone) -> BackboneStyle:
+def _style_of(path: Path, layers: Mapping[str, keras.Layer], backbone: Backbone) -> BackboneStyle:
     """Read the conventions off a model that states them."""
     first, norm = (layers.get(name) for name in backbone.first_layers)
     if first is None or norm is None:
@@ -224,7 +227,7 @@ def _read_h5(path: Path, backbone: Backbone, width: float) -> _Loaded:
         return _weights_h5(file["layers"], layers), KERAS_STYLE
 
 
-def _legacy_h5(file: Any) -> dict[str, NDArray[np.number]]:
+def _legacy_h5(file: h5py.File) -> dict[str, NDArray[np.number]]:
     """Read the layout of Keras 2, which keras.applications still ships: a group per layer."""
     arrays = {}
     for layer in file.attrs["layer_names"]:
@@ -239,7 +242,7 @@ def _legacy_h5(file: Any) -> dict[str, NDArray[np.number]]:
     return arrays
 
 
-def _weights_h5(file: Any, layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]:
+def _weights_h5(file: h5py.File, layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]:
     """Read the layout of Keras 3: layers are numbered per class in model order, not named.
 
     A backbone stands first in any model built on it, so its numbers are those of the backbone

@@ -199,7 +199,9 @@ class Scheme:
     track_steps: int = 0
 
 
-def insert_fake_quant(model: keras.Model, scheme: Scheme, input_range: InputRange = None) -> Any:
+def insert_fake_quant(
+    model: keras.Model, scheme: Scheme, input_range: InputRange = None
+) -> keras.Model:
     """Return the fake-quantized model with ranges that still have to be calibrated."""
     _refuse_quantized(model)
     source = read_graph(model)

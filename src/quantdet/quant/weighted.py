@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,7 @@ WEIGHTED = (
 
 def with_bias(
     layer: keras.Layer, kernel: NDArray[np.number], bias: NDArray[np.number], name: str
-) -> Any:
+) -> keras.Layer:
     """Return a copy of a weighted layer that has a bias, with new weight values."""
     copy = type(layer).from_config({**layer.get_config(), "use_bias": True, "name": name})
     copy.build_from_config(layer.get_build_config())

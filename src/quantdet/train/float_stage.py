@@ -151,7 +151,7 @@ def _train_all(
     train: TrainConfig,
     out_dir: Path,
     progress: Progress,
-) -> tuple[Any, History]:
+) -> tuple[keras.Model, History]:
     """Return a fine-tuned copy of ``model`` and its history.
 
     BatchNorm keeps its ImageNet statistics, so it is folded into the convolutions: the same

@@ -142,7 +142,9 @@ class _Stage:
         return partial(self.progress, phase)
 
 
-def _fine_tune(config: Config, prepared: keras.Model, floats: Any, stage: _Stage) -> dict[str, Any]:
+def _fine_tune(
+    config: Config, prepared: keras.Model, floats: keras.Model, stage: _Stage
+) -> dict[str, Any]:
     """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
     trained, teacher, training = _what_to_train(config, prepared, floats, stage)
     # Accuracy of a few pictures cannot tell an 8 bit net from its neighbour: the loss decides.
@@ -206,8 +208,8 @@ def check_features(qat: QatConfig) -> None:
 
 
 def _what_to_train(
-    config: Config, prepared: keras.Model, floats: Any, stage: _Stage
-) -> tuple[Any, Any, TrainingTask]:
+    config: Config, prepared: keras.Model, floats: keras.Model, stage: _Stage
+) -> tuple[keras.Model, keras.Model | None, TrainingTask]:
     """Return the part to train, the same part of the float model, and the examples."""
     if config.qat.train_backbone:
         return prepared, floats, stage.task.training()

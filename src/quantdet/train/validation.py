@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class StudentOnly:
         )
 
 
-def predicted(model: keras.Model, batches: Any) -> Iterable[Outputs]:
+def predicted(model: keras.Model, batches: keras.utils.PyDataset) -> Iterable[Outputs]:
     """Yield a model's outputs on batches of (inputs, targets)."""
     for number in range(len(batches)):
         yield model.predict_on_batch(batches[number][0])
