@@ -318,7 +318,7 @@ def test_calibrated_weights_come_back_where_training_made_it_worse(
     def quantized(name, **qat):
         settings = config(train={"epochs": 1}, qat={"calibration_images": 8, **qat})
         found = train_qat(settings, dataset, tmp_path / "float" / "model.keras", tmp_path / name)
-        return found.summary.get("kept"), [np.array(w) for w in found.model.weights]
+        return found.summary.kept, [np.array(w) for w in found.model.weights]
 
     monkeypatch.setattr(qat_stage, "_validation_loss", lambda *_: -1.0)  # nothing beats that
     kept, after = quantized("worse", epochs=1, learning_rate=0.01)
@@ -346,5 +346,5 @@ def test_loss_that_decides_is_measured_on_the_weights_that_training_returns(
     # At this rate the best epoch need not be the last one.
     settings = config(qat={"calibration_images": 8, "epochs": 3, "learning_rate": 0.003})
     found = train_qat(settings, dataset, tmp_path / "float" / "model.keras", tmp_path / "qat")
-    assert found.summary["loss_trained"] == pytest.approx(measured[0], rel=1e-5)
-    assert found.summary["loss_trained"] != pytest.approx(found.summary["loss_calibrated"])
+    assert found.summary.loss_trained == pytest.approx(measured[0], rel=1e-5)
+    assert found.summary.loss_trained != pytest.approx(found.summary.loss_calibrated)

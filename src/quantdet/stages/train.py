@@ -70,7 +70,7 @@ def run_train(
         watch = _watch(config, dataset, progress, callbacks)
         trained = stage(config, dataset, run.float_dir, watch)
         _write_summary(trained.model, run.float_dir)
-        found = {**trained.summary, "data_fingerprint": contents.fingerprint}
+        found = {**trained.summary.content(), "data_fingerprint": contents.fingerprint}
         note(TrainRecord.model_validate(found))
     return run
 
@@ -88,7 +88,7 @@ def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callba
         source = run.float_dir / "model.keras"
         quantized = stage(config, dataset, source, run.qat_dir, watch)
         _write_summary(quantized.model, run.qat_dir)
-        note(QatRecord.model_validate(quantized.summary))
+        note(QatRecord.model_validate(quantized.summary.content()))
     return run
 
 

@@ -40,7 +40,7 @@ class Checkpoints:
             of another training and is not continued.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
         self.folder = folder
         self._identity = json.loads(json.dumps(dict(identity)))
 

@@ -21,7 +21,7 @@ Agreement = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def with_teacher(
     student: keras.Model, teacher: keras.Model, features: Sequence[str] = (), weight: float = 1.0
-) -> Tensor:
+) -> keras.Model:
     """Return a model whose outputs are the student's, with the teacher's appended on the last axis.
 
     Args:
@@ -42,7 +42,7 @@ def with_teacher(
         name: keras.layers.Concatenate(name=name)([given[name], wanted[name]])
         for name in student.output
     }
-    # Tensor output may carry these losses: each is computed once.
+    # Any output may carry these losses: each is computed once.
     first = next(iter(joined))
     for feature in features:
         joined[first] = FeatureLoss(weight / len(features))(
@@ -51,7 +51,7 @@ def with_teacher(
     return keras.Model(picture, joined, name="student_and_teacher")
 
 
-def _frozen_copy(model: keras.Model, features: Sequence[str]) -> Tensor:
+def _frozen_copy(model: keras.Model, features: Sequence[str]) -> keras.Model:
     if features:
         # Without BatchNorm its layers are those of the student.
         copy = fold_batch_norm(model)
@@ -64,7 +64,9 @@ def _frozen_copy(model: keras.Model, features: Sequence[str]) -> Tensor:
     return frozen
 
 
-def _with_features(model: keras.Model, features: Sequence[str], ending: str, name: str) -> Tensor:
+def _with_features(
+    model: keras.Model, features: Sequence[str], ending: str, name: str
+) -> keras.Model:
     known = {
         layer.name.removesuffix(ending): layer.output
         for layer in model.layers
@@ -110,7 +112,7 @@ class FollowTeacher(keras.losses.Loss):
         share: of the teacher, 0 to 1.
     """
 
-    def __init__(self, labels_loss: Tensor, agreement: Agreement, share: float) -> None:
+    def __init__(self, labels_loss: keras.losses.Loss, agreement: Agreement, share: float) -> None:
         super().__init__()
         self._labels_loss = labels_loss
         self._agreement = agreement
@@ -126,8 +128,8 @@ class FollowTeacher(keras.losses.Loss):
 
 
 def follow(
-    losses: Mapping[str, Tensor], agreements: Mapping[str, Agreement], share: float
-) -> Tensor:
+    losses: Mapping[str, keras.losses.Loss], agreements: Mapping[str, Agreement], share: float
+) -> dict[str, keras.losses.Loss]:
     """Return output name → :class:`FollowTeacher`; mean squared error by default."""
     return {
         name: FollowTeacher(loss, agreements.get(name, squared_difference), share)
@@ -135,12 +137,12 @@ def follow(
     }
 
 
-def squared_difference(targets: Tensor, student: keras.Model, teacher: keras.Model) -> Tensor:
+def squared_difference(targets: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean squared difference of the answers."""
     return ops.mean(ops.square(student - teacher))
 
 
-def logit_agreement(targets: Tensor, student: keras.Model, teacher: keras.Model) -> Tensor:
+def logit_agreement(targets: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence of the sigmoids, summed, per positive anchor.
 
     Args:
@@ -154,7 +156,7 @@ def logit_agreement(targets: Tensor, student: keras.Model, teacher: keras.Model)
     return ops.sum(cross - own) / ops.maximum(ops.sum(targets[..., :-1]), 1.0)
 
 
-def offset_agreement(targets: Tensor, student: keras.Model, teacher: keras.Model) -> Tensor:
+def offset_agreement(targets: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
     """Return the squared difference of encoded boxes, mean over the positive anchors.
 
     Args:

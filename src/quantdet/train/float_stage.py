@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -26,11 +25,13 @@ from quantdet.config import Config, TrainConfig
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
+from quantdet.manifest import Identity, Phase
 from quantdet.models import WeightSet, build_model, resolve_start
 from quantdet.progress import Progress, silent
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.saved import load_keras
-from quantdet.system.atomic import atomic_path, write_json
+from quantdet.results.training import TrainSummary
+from quantdet.system.atomic import atomic_path
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
 from quantdet.train.identity import same_training
@@ -65,7 +66,7 @@ class TrainedModel:
 
     model: keras.Model
     phases: Mapping[str, History]
-    summary: Mapping[str, Any]
+    summary: TrainSummary
 
 
 def build_task(config: Config, dataset: Dataset, progress: Progress = silent) -> PictureTask:
@@ -219,7 +220,7 @@ def freeze_before(model: keras.Model, layer_name: str) -> None:
 
 
 def _finish(
-    model: keras.Model, phases: Mapping[str, History], identity: Mapping[str, Any], out_dir: Path
+    model: keras.Model, phases: Mapping[str, History], identity: Identity, out_dir: Path
 ) -> TrainedModel:
     # A fresh model on the same layers is not compiled: losses and optimizer stay out of the file.
     model = keras.Model(model.input, model.output, name=model.name)
@@ -227,46 +228,45 @@ def _finish(
         layer.trainable = True
     with atomic_path(out_dir / "model.keras") as temporary:
         model.save(temporary)
-    summary = {
-        "identity": dict(identity),
-        "phases": {name: _phase_summary(history) for name, history in phases.items()},
-    }
-    write_json(out_dir / "summary.json", summary)
+    found = {name: _phase(history) for name, history in phases.items()}
+    summary = TrainSummary(identity=identity, phases=found)
+    summary.save(out_dir / "summary.json")
     return TrainedModel(model, phases, summary)
 
 
-def _phase_summary(history: History) -> dict[str, Any]:
-    return {
-        "epochs": len(history.rows),
-        "best_epoch": history.best_epoch,
-        "best": dict(history.best),
-        "seconds": round(history.seconds, 3),
-    }
+def _phase(history: History) -> Phase:
+    return Phase(
+        epochs=len(history.rows),
+        best_epoch=history.best_epoch,
+        best=history.best,
+        seconds=round(history.seconds, 3),
+    )
 
 
 def _identity(
     config: Config, dataset: Dataset, task: PictureTask, weights: WeightSet | None
-) -> dict[str, Any]:
-    sections = {"model": config.model, "train": config.train, "target": config.target}
-    return {
-        **{name: section.model_dump(mode="json") for name, section in sections.items()},
-        "labels": list(dataset.labels),
-        "data": task.fingerprint,
-        "pictures": [task.train.distinct, len(task.validation or ())],
-        "skipped": list(task.skipped),
-        "weights": {"source": "none"} if weights is None else weights.provenance(),
-    }
+) -> Identity:
+    return Identity(
+        model=config.model.model_dump(mode="json"),
+        train=config.train.model_dump(mode="json"),
+        target=config.target.model_dump(mode="json"),
+        labels=dataset.labels,
+        data=task.fingerprint,
+        pictures=(task.train.distinct, len(task.validation or ())),
+        skipped=task.skipped,
+        weights={"source": "none"} if weights is None else weights.provenance(),
+    )
 
 
-def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> TrainedModel | None:
+def _load_finished(out_dir: Path, identity: Identity) -> TrainedModel | None:
     """Return the result in ``out_dir`` if it is complete and of this very training."""
+    summary = TrainSummary.read(out_dir / "summary.json")
     try:
-        summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
-        if not same_training(summary["identity"], identity):
+        if summary is None or not same_training(summary.identity, identity):
             return None
         phases = {
             name: History.from_dict(json.loads((out_dir / name / "history.json").read_text()))
-            for name in summary["phases"]
+            for name in summary.phases
         }
         return TrainedModel(load_keras(out_dir / "model.keras"), phases, summary)
     except (OSError, ValueError, KeyError, TypeError, ModelError):
