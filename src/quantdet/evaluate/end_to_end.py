@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from quantdet.evaluate.judge import Figures
 from quantdet.evaluate.predictors import Sizes, decode_batch
 from quantdet.progress import Tick, no_tick
 from quantdet.quant.litert_file import read_litert
+from quantdet.results.metrics import EndToEnd
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decoders import dequantize
 from quantdet.runtime.engine import Engine
@@ -54,7 +54,7 @@ def compare_kernels(
     reference: Reference,
     agreement: Agreement,
     progress: Tick = no_tick,
-) -> dict[str, Any]:
+) -> EndToEnd:
     """Compare kernel sets with fake-quantized Keras, beside the noise of quantization.
 
     Args:
@@ -65,17 +65,14 @@ def compare_kernels(
         progress: called with (pictures done, all pictures), over all kernel sets.
 
     Returns:
-        "pictures": how many.
-        "simulation": ``agreement`` of fake-quantized Keras with itself.
-        "kernels": for each kernel set its name, ``agreement`` with Keras, and of the outputs
-            identical (share of equal integers), noise_lsb (root mean square difference in
-            integer steps) and max_lsb; "exact": these figures with the exact simulation.
-        "quantization_noise_lsb": of fake-quantized against float Keras, which is cut to the
-            range of the integers first: a clipped range is no noise.
+        Of each kernel set its ``agreement`` with Keras, and of the outputs the share of equal
+        integers and the differences in integer steps, with the exact simulation, too. Beside it
+        the ``agreement`` of fake-quantized Keras with itself, and its noise against float Keras,
+        which is cut to the range of the integers first: a clipped range is no noise.
     """
     specs = {"boxes": contract.boxes, "scores": contract.scores}
     simulated = decode_batch(reference.frozen, contract, reference.sizes)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for number, (name, run) in enumerate(runners.items()):
         answers = []
         for done, picture in enumerate(reference.pixels, start=1):
@@ -87,7 +84,7 @@ def compare_kernels(
             for key, spec in specs.items()
         }
         same = agreement(decode_batch(real, contract, reference.sizes), simulated)
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "kernels": name,
             **same,
             **differences(real, reference.frozen, specs),
@@ -95,12 +92,16 @@ def compare_kernels(
         if name in reference.exact:
             row["exact"] = differences(real, reference.exact[name], specs)
         rows.append(row)
-    return {
-        "pictures": len(reference.pixels),
-        "simulation": agreement(simulated, simulated),
-        "kernels": rows,
-        "quantization_noise_lsb": quantization_noise(reference.frozen, reference.floats, specs),
-    }
+    noise = quantization_noise(reference.frozen, reference.floats, specs)
+    return EndToEnd.model_validate(
+        {
+            "pictures": len(reference.pixels),
+            "simulation": agreement(simulated, simulated),
+            "kernels": rows,
+            "quantization_noise_lsb": noise,
+        },
+        extra="forbid",
+    )
 
 
 def quantization_noise(frozen: Outputs, floats: Outputs, specs: Mapping[str, TensorSpec]) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from quantdet.evaluate.end_to_end import (
 from quantdet.evaluate.predictors import Sizes, keras_outputs
 from quantdet.progress import Tick, no_tick
 from quantdet.quant.exact import ExactModel
+from quantdet.results.metrics import EndToEnd
 from quantdet.runtime.contract import Contract, load_contract
 
 if TYPE_CHECKING:
@@ -31,13 +33,26 @@ _LITERT = ("reference", "optimized", "xnnpack")
 _MICRO = "tflite-micro"
 
 
+@dataclass(frozen=True)
+class FileParity:
+    """An integer file on every kernel set.
+
+    Attributes:
+        end_to_end: how far each one answers as the models.
+        skipped: kernel set → why it was left out.
+    """
+
+    end_to_end: EndToEnd
+    skipped: Mapping[str, str]
+
+
 def compare_file(
     model_file: Path | str,
     models: tuple[keras.Model, keras.Model],
     pictures: tuple[NDArray[np.uint8], Sizes],
     agreement: Agreement = lambda answers, others: {},
     progress: Tick = no_tick,
-) -> dict[str, Any]:
+) -> FileParity:
     """Compare an integer file on every kernel set of this machine with the models it was made of.
 
     Args:
@@ -48,8 +63,7 @@ def compare_file(
         progress: called with (pictures done, all pictures), over all kernel sets.
 
     Returns:
-        What ``evaluate.end_to_end.compare_kernels`` returns, and "skipped": kernel set → why it
-        was left out.
+        What ``evaluate.end_to_end.compare_kernels`` returns, and what was left out.
 
     Raises:
         ModelError: the file or its contract is missing or damaged.
@@ -67,7 +81,7 @@ def compare_file(
         _exact_outputs(frozen, contract, runners, pixels),
     )
     found = compare_kernels(contract, runners, reference, agreement, progress)
-    return {**found, "skipped": skipped}
+    return FileParity(found, skipped)
 
 
 def _runners(model_file: Path, contract: Contract) -> tuple[dict[str, Runner], dict[str, str]]:

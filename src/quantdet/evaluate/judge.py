@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +59,8 @@ class Judged:
             intervals of differences between runs.
     """
 
-    metrics: Mapping[str, dict[str, Any]]
-    together: dict[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, dict[str, object]]
+    together: dict[str, object] = field(default_factory=dict)
     drawn: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
 
 
@@ -73,7 +73,7 @@ class Judge(Protocol):
     """
 
     test: EvaluationSet
-    facts: dict[str, Any]
+    facts: dict[str, object]
 
     def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
         """Return figures of every variant.

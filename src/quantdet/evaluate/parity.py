@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -33,6 +32,7 @@ from quantdet.quant.numerics import dequantize, quantize
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
 from quantdet.quant.tensors import Tensor
+from quantdet.results import metrics
 from quantdet.runtime.engine import Engine
 
 # All tensors of so many pictures are in memory at once.
@@ -98,20 +98,23 @@ def layer_parity(
     return list(comparer.results.values())
 
 
-def summarize(layers: Sequence[LayerParity]) -> dict[str, Any]:
-    """Return overall and per-kind figures, JSON-ready."""
+def summarize(layers: Sequence[LayerParity]) -> metrics.LayerParity:
+    """Return overall and per-kind figures."""
     kinds: dict[str, list[LayerParity]] = {}
     for layer in layers:
         kinds.setdefault(layer.kind, []).append(layer)
     worst = min(layers, key=lambda layer: layer.identical)
-    return {
-        **_total(layers),
-        "worst_layer": asdict(worst),
-        "by_kind": {kind: _total(group) for kind, group in sorted(kinds.items())},
-    }
+    return metrics.LayerParity.model_validate(
+        {
+            **_total(layers),
+            "worst_layer": asdict(worst),
+            "by_kind": {kind: _total(group) for kind, group in sorted(kinds.items())},
+        },
+        extra="forbid",
+    )
 
 
-def _total(layers: Sequence[LayerParity]) -> dict[str, Any]:
+def _total(layers: Sequence[LayerParity]) -> dict[str, float]:
     values = sum(layer.values for layer in layers)
     equal = sum(layer.identical * layer.values for layer in layers)
     return {

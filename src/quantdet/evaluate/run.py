@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from quantdet.manifest import TrainRecord
 from quantdet.progress import Progress, silent
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.saved import load_keras
-from quantdet.results.metrics import METRICS, AnyMetrics, DataState
+from quantdet.results.metrics import METRICS, AnyMetrics, DataState, Latency, Parity
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
@@ -94,7 +95,7 @@ def evaluate_run(
         for key, path in present.items()
     }
     judged = judge.judge(answers)
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "task": config.model.name,
         "split": config.data.test_split,
         **judge.facts,
@@ -216,12 +217,12 @@ def _draw_examples(
     write_examples(run.examples_dir, test, shown)
 
 
-def _latency(present: dict[str, Path], progress: Progress) -> list[dict[str, Any]]:
+def _latency(present: dict[str, Path], progress: Progress) -> list[Latency]:
     rows = []
     files = {key: path for key, path in present.items() if path.suffix == ".tflite"}
     for number, (key, path) in enumerate(files.items(), start=1):
         results = benchmark(path, threads=_threads(), warmup=5, runs=40)
-        rows += [{"variant": key, **result.to_dict()} for result in results]
+        rows += [Latency(variant=key, **asdict(result)) for result in results]
         progress("measure latency", number, len(files))
     return rows
 
@@ -237,7 +238,7 @@ def _parity(
     judge: Judge,
     count: int,
     progress: Progress,
-) -> dict[str, Any]:
+) -> Parity:
     """Compare the file with the models (quantized, float) that it was made of."""
     pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]
     progress("check parity of layers", 0, 1)
@@ -245,5 +246,4 @@ def _parity(
     progress("check parity of layers", 1, 1)
     tick = partial(progress, "check parity of answers")
     whole = compare_file(model_file, models, (pixels, sizes), judge.agreement, tick)
-    skipped = whole.pop("skipped")
-    return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}
+    return Parity(layers=summarize(layers), end_to_end=whole.end_to_end, skipped=whole.skipped)
