@@ -42,7 +42,7 @@ def head_input(config: ModelConfig) -> str:
 
 def build_localizer(
     config: ModelConfig, num_classes: int, weights: WeightSet | None = None
-) -> Tensor:
+) -> keras.Model:
     """Build the single-object model.
 
     Args:

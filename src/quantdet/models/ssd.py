@@ -41,7 +41,9 @@ def find_layout(config: ModelConfig) -> SsdLayout:
     return LAYOUTS[config.anchors]
 
 
-def build_ssd(config: ModelConfig, num_classes: int, weights: WeightSet | None = None) -> Tensor:
+def build_ssd(
+    config: ModelConfig, num_classes: int, weights: WeightSet | None = None
+) -> keras.Model:
     """Build the detector.
 
     Args:

@@ -22,7 +22,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +110,7 @@ class LayerAnalysis:
     shares_range: tuple[str, ...]
     weights: WeightAnalysis | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return everything, JSON-ready."""
         return asdict(self)
 

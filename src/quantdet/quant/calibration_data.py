@@ -21,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.tensors import Shape, Tensor
+from quantdet.quant.tensors import Shape, Structure, Tensor
 
 Inputs = list[NDArray[np.float32]]
 """One array (pictures, …) per model input, in the order of ``model.inputs``."""
+Batches = Structure | Iterable[Structure]
+"""One batch, or several."""
 InputRange = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 
 # A slice holds so many values of the inputs: 8 pictures of 224 px. Each of the few tensors that
@@ -84,7 +86,7 @@ def read_calibration(model: keras.Model, calibration: object) -> Iterable[Inputs
     return CalibrationData(model, calibration)
 
 
-def as_given(model: keras.Model, inputs: Inputs) -> Tensor:
+def as_given(model: keras.Model, inputs: Inputs) -> Structure:
     """Return the arrays of each input nested as the model takes them: one array, list or dict."""
     return keras.tree.pack_sequence_as(_Form.of(model).structure, inputs)
 
@@ -180,7 +182,7 @@ class _Form:
     names: tuple[str, ...]
     tensor_names: tuple[str, ...]
     shapes: tuple[Shape, ...]
-    structure: Tensor
+    structure: Structure
 
     @classmethod
     def of(cls, model: keras.Model) -> _Form:
@@ -217,11 +219,11 @@ class _Form:
             )
         return found
 
-    def _arrays_of_x(self, x: Tensor) -> list[Tensor] | None:
+    def _arrays_of_x(self, x: Structure) -> list[Tensor] | None:
         flat = self._flat(x)
         return flat if flat is not None and all(map(_is_array, flat)) else None
 
-    def _flat(self, x: Tensor) -> list[Tensor] | None:
+    def _flat(self, x: Structure) -> list[Tensor] | None:
         single = len(self.names) == 1
         if single and _is_array(x):
             return [x]
@@ -252,7 +254,7 @@ class _Form:
             )
 
 
-def _called(calibration: object, form: _Form) -> Tensor:
+def _called(calibration: object, form: _Form) -> Batches:
     """Return what a function without arguments gives; anything else as it is."""
     calibration = getattr(calibration, "input_gen", calibration)  # tf.lite.RepresentativeDataset
     if callable(calibration) and not isinstance(calibration, Iterable):
@@ -286,7 +288,7 @@ def _takes_nothing(function: Callable[..., object]) -> bool:
     return True
 
 
-def _is_endless(source: Tensor) -> bool:
+def _is_endless(source: Batches) -> bool:
     if isinstance(source, keras.utils.PyDataset):
         try:
             return source.num_batches is None
@@ -296,7 +298,7 @@ def _is_endless(source: Tensor) -> bool:
     return callable(cardinality) and int(cardinality()) == -1
 
 
-def _pictures(form: _Form, source: Tensor) -> Iterator[list[NDArray[np.number]]]:
+def _pictures(form: _Form, source: Batches) -> Iterator[list[NDArray[np.number]]]:
     """Yield every picture of a calibration argument: one array without batch axis per input."""
     for batch in _batches(form, source):
         arrays = [
@@ -313,14 +315,14 @@ def _pictures(form: _Form, source: Tensor) -> Iterator[list[NDArray[np.number]]]
         yield from map(list, zip(*arrays, strict=True))
 
 
-def _batches(form: _Form, source: Tensor) -> Iterable[Tensor]:
+def _batches(form: _Form, source: Batches) -> Iterable[Structure]:
     if isinstance(source, keras.utils.PyDataset):
         return (source[position] for position in range(source.num_batches))
     several = len(form.names) > 1
     is_x = isinstance(source, list | tuple) and several and bool(source)
     if _is_array(source) or isinstance(source, Mapping) or (is_x and all(map(_is_array, source))):
         return [source]
-    batches: Iterable[Tensor] = source
+    batches: Iterable[Structure] = source
     return batches
 
 

@@ -20,7 +20,7 @@ import keras
 from keras.ops import convert_to_numpy as to_numpy
 
 from quantdet.errors import QuantizationError
-from quantdet.quant.tensors import Tensor
+from quantdet.quant.tensors import Structure, Tensor
 
 Value = TypeVar("Value")
 
@@ -51,7 +51,7 @@ class Graph:
     inputs: tuple[int, ...]
     input_templates: tuple[keras.KerasTensor, ...]
     nodes: tuple[Node, ...]
-    outputs: Tensor
+    outputs: Structure
     shapes: Mapping[int, tuple[int | None, ...]] = field(default_factory=dict)
     origins: Mapping[int, str] = field(default_factory=dict)
 
@@ -135,7 +135,7 @@ class Graph:
                 found.setdefault(readers[-1].output, []).append(tensor)
         return found
 
-    def result(self, known: Mapping[int, Tensor]) -> Tensor:
+    def result(self, known: Mapping[int, Value]) -> Structure:
         """Pick the model outputs, in their structure, from what :meth:`run` returned."""
         return keras.tree.map_structure(lambda tensor: known[tensor], self.outputs)
 

@@ -21,7 +21,7 @@ from quantdet.quant.graph import Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.noise import decibels, energy, numbers
 from quantdet.quant.reader import functional_form, labelled_tensors, read_graph
-from quantdet.quant.tensors import Tensor
+from quantdet.quant.tensors import Structure, Tensor
 
 # All tensors of the float model are in memory for some pictures at once: so many numbers (64 MB).
 _NUMBERS_AT_ONCE = 1 << 24
@@ -189,7 +189,7 @@ class GivenModel:
         return GivenValues(values, outputs)
 
 
-def named_outputs(outputs: Tensor) -> dict[str, Tensor]:
+def named_outputs(outputs: Structure) -> dict[str, Tensor]:
     """Return output name → output: dict keys, "output_0", … of a list, "output" of a single one."""
     if isinstance(outputs, dict):
         return dict(outputs)
@@ -199,7 +199,7 @@ def named_outputs(outputs: Tensor) -> dict[str, Tensor]:
     return {f"output_{number}": value for number, value in enumerate(flat)}
 
 
-def file_outputs(outputs: Tensor) -> dict[str, Tensor]:
+def file_outputs(outputs: Structure) -> dict[str, Tensor]:
     """Return output name in an exported file → output: dict keys, otherwise output_0, output_1."""
     if isinstance(outputs, dict):
         return dict(outputs)

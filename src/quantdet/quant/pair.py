@@ -92,7 +92,7 @@ class Pair:
         self._given = None if floats is None else GivenModel(floats)
         self._cut = _quantizers(self.graph, self.outputs, cut_outputs)
 
-    def tensors(self, batch: Tensor) -> list[Tensor]:
+    def tensors(self, batch: Tensor | Sequence[Tensor]) -> list[Tensor]:
         """Return a batch as one tensor per input.
 
         Args:
@@ -101,13 +101,13 @@ class Pair:
         arrays = batch if isinstance(batch, list | tuple) else [batch]
         return [ops.convert_to_tensor(array, dtype="float32") for array in arrays]
 
-    def given(self, batch: Tensor) -> GivenValues:
+    def given(self, batch: Tensor | Sequence[Tensor]) -> GivenValues:
         """Return the tensors of the given model for a batch; none if there is no such model."""
         if self._given is None:
             return GivenValues({}, {})
         return self._given.run(self.tensors(batch))
 
-    def run_float(self, batch: Tensor) -> dict[int, Tensor]:
+    def run_float(self, batch: Tensor | Sequence[Tensor]) -> dict[int, Tensor]:
         """Return every tensor of the float function for a batch of inputs."""
         given = self.given(batch)
 

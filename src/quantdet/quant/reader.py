@@ -20,7 +20,7 @@ from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
 from quantdet.quant.rules import IDENTITIES, JOINING, check_options, describe, is_known
 from quantdet.quant.take_apart import given_tensors, has_own_activation, take_apart
-from quantdet.quant.tensors import Shape, Tensor
+from quantdet.quant.tensors import Shape, Structure
 
 if TYPE_CHECKING:
     from keras.src.ops.node import Node as Call
@@ -52,7 +52,7 @@ def read_graph(model: keras.Model, *, clone: bool = True) -> Graph:
     )
 
 
-def check_keras_model(model: keras.Model) -> None:
+def check_keras_model(model: object) -> None:
     """Refuse what is no Keras model.
 
     Raises:
@@ -137,7 +137,7 @@ class _Reader:
         if id(symbol) in self._labels:
             self.origins.setdefault(tensor, self._labels[id(symbol)])
 
-    def read(self, model: keras.Model, inputs: Sequence[int]) -> Tensor:
+    def read(self, model: keras.Model, inputs: Sequence[int]) -> Structure:
         known = {id(symbol): tensor for symbol, tensor in zip(model.inputs, inputs, strict=True)}
         for depth in sorted(model._nodes_by_depth, reverse=True):
             for call in model._nodes_by_depth[depth]:
@@ -196,7 +196,7 @@ class _Reader:
             self._layers[layer] = copy
         return self._layers[layer]
 
-    def _read_parts(self, call: Call, arguments: list[int]) -> Tensor:
+    def _read_parts(self, call: Call, arguments: list[int]) -> Structure:
         operation = call.operation
         shapes = tuple(self.shapes[tensor] for tensor in arguments)
         key = (id(operation) if isinstance(operation, keras.layers.Layer) else id(call), shapes)

@@ -39,8 +39,8 @@ _ACTIVATED = (
 )
 # Python's, where a variable may stand on the left of a symbolic tensor.
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
-_Method = Callable[[keras.Variable, Tensor], Tensor]
 _COMPARISONS = ("lt", "le", "gt", "ge")
+_Method = Callable[[keras.Variable, Tensor], Tensor]
 
 
 def take_apart(call: Call, shapes: Sequence[Shape]) -> keras.Model:
@@ -157,9 +157,7 @@ def _variables_beside_symbols() -> Iterator[None]:
             setattr(kind, name, method)
 
 
-def _declining_symbols(
-    method: Callable[[keras.Variable, Tensor], Tensor],
-) -> Callable[[keras.Variable, Tensor], Tensor]:
+def _declining_symbols(method: _Method) -> _Method:
     def compute(variable: keras.Variable, other: Tensor) -> Tensor:
         return NotImplemented if is_tensor(other) else method(variable, other)
 

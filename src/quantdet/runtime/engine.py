@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from quantdet.errors import ModelError
 from quantdet.runtime.contract import TensorSpec
 from quantdet.runtime.cores import usable_cores
 from quantdet.system.quiet import quiet_stderr
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 # Name → member of ai_edge_litert.interpreter.OpResolverType.
 KERNELS: dict[str, str] = {
@@ -159,7 +162,9 @@ class Engine:
             ) from None
 
 
-def _load(model_file: Path, num_threads: int, resolver: str, preserve_all_tensors: bool) -> Any:
+def _load(
+    model_file: Path, num_threads: int, resolver: str, preserve_all_tensors: bool
+) -> Interpreter:
     if not model_file.is_file():
         raise ModelError(
             f"{model_file}: no such model file; check the path, or make it with `quantdet export`"

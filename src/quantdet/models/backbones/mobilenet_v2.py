@@ -57,7 +57,7 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def mobilenet_v2(input_size: int, width: float, style: BackboneStyle = KERAS_STYLE) -> Tensor:
+def mobilenet_v2(input_size: int, width: float, style: BackboneStyle = KERAS_STYLE) -> keras.Model:
     """Build the convolutional part with random weights.
 
     Args:
