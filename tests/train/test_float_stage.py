@@ -75,6 +75,10 @@ def test_result_is_saved_loaded_and_not_made_again(tmp_path, dataset, config, he
     for name, value in outputs(first.model, task).items():
         np.testing.assert_allclose(outputs(second.model, task)[name], value, atol=1e-6)
     assert second.phases == first.phases
+    later = json.dumps({**summary, "version": summary["version"] + 1})
+    (tmp_path / "out" / "summary.json").write_text(later)
+    with pytest.raises(ModelError, match=r"summary\.json: .*later quantdet"):
+        train_float(settings, dataset, tmp_path / "out")
 
 
 @pytest.mark.parametrize("head", HEADS)

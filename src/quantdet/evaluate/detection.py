@@ -19,7 +19,6 @@ from quantdet.evaluate.coco_metrics import coco_metrics
 from quantdet.evaluate.error_types import error_costs, picture_errors
 from quantdet.evaluate.judge import (
     EvaluationSet,
-    Figures,
     Judged,
     NothingToFindError,
     compared_variants,
@@ -35,6 +34,7 @@ from quantdet.evaluate.mean_ap import (
 )
 from quantdet.evaluate.truth import Truth, truth_of
 from quantdet.results.intervals import Interval, interval, paired_difference
+from quantdet.results.metrics import Agreement
 
 _DIGITS = 6
 _CURVE_DIGITS = 3
@@ -179,15 +179,17 @@ class DetectionJudge:
         """Return which answers are right, class by class."""
         return match_detections(answers, self.test.truths, len(self.test.labels))
 
-    def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
+    def agreement(
+        self, answers: Sequence[Detections], reference: Sequence[Detections]
+    ) -> Agreement:
         """Return the share of same detections, and the mAP of ``answers``."""
         truths = self.test.truths[: len(answers)]
         matches = match_detections(answers, truths, len(self.test.labels))
         values = np.array([AP_KINDS["voc07"](item, None)[0] for item in matches])
-        return {
-            "same_detections": same_detections(answers, reference, self._thresholds),
-            "map_voc07": _plain(float(mean_over_classes(values))),
-        }
+        return Agreement(
+            same_detections=same_detections(answers, reference, self._thresholds),
+            map_voc07=_plain(float(mean_over_classes(values))),
+        )
 
 
 def detection_facts(truths: Sequence[Truth], split: str) -> dict[str, object]:

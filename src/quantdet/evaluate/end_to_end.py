@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from quantdet.detections import Detections
 from quantdet.errors import DependencyError
-from quantdet.evaluate.judge import Figures
 from quantdet.evaluate.predictors import Sizes, decode_batch
 from quantdet.progress import Tick, no_tick
 from quantdet.quant.litert_file import read_litert
-from quantdet.results.metrics import EndToEnd
+from quantdet.results.metrics import Agreement, EndToEnd
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decoders import dequantize
 from quantdet.runtime.engine import Engine
@@ -24,7 +23,7 @@ from quantdet.runtime.preprocess import quantize_input
 Outputs = Mapping[str, NDArray[np.number]]
 Runner = Callable[[NDArray[np.uint8]], Outputs]
 """pixels (H, W, 3) → output name → integers of one picture."""
-Agreement = Callable[[Sequence[Detections], Sequence[Detections]], Figures]
+Agree = Callable[[Sequence[Detections], Sequence[Detections]], Agreement]
 """(answers, answers of the reference) → how far they are the same, and how good they are."""
 
 
@@ -52,7 +51,7 @@ def compare_kernels(
     contract: Contract,
     runners: Mapping[str, Runner],
     reference: Reference,
-    agreement: Agreement,
+    agreement: Agree,
     progress: Tick = no_tick,
 ) -> EndToEnd:
     """Compare kernel sets with fake-quantized Keras, beside the noise of quantization.
@@ -86,7 +85,7 @@ def compare_kernels(
         same = agreement(decode_batch(real, contract, reference.sizes), simulated)
         row: dict[str, object] = {
             "kernels": name,
-            **same,
+            **same.model_dump(exclude_unset=True),
             **differences(real, reference.frozen, specs),
         }
         if name in reference.exact:

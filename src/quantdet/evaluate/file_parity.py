@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import DependencyError
 from quantdet.evaluate.end_to_end import (
-    Agreement,
+    Agree,
     Outputs,
     Reference,
     Runner,
@@ -23,7 +23,7 @@ from quantdet.evaluate.end_to_end import (
 from quantdet.evaluate.predictors import Sizes, keras_outputs
 from quantdet.progress import Tick, no_tick
 from quantdet.quant.exact import ExactModel
-from quantdet.results.metrics import EndToEnd
+from quantdet.results.metrics import Agreement, EndToEnd
 from quantdet.runtime.contract import Contract, load_contract
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def compare_file(
     model_file: Path | str,
     models: tuple[keras.Model, keras.Model],
     pictures: tuple[NDArray[np.uint8], Sizes],
-    agreement: Agreement = lambda answers, others: {},
+    agreement: Agree = lambda answers, others: Agreement(),
     progress: Tick = no_tick,
 ) -> FileParity:
     """Compare an integer file on every kernel set of this machine with the models it was made of.

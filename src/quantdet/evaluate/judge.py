@@ -14,12 +14,10 @@ from quantdet.detections import Detections
 from quantdet.errors import DataError
 from quantdet.evaluate.mean_ap import ClassMatches
 from quantdet.evaluate.truth import Truth
+from quantdet.results.metrics import Agreement
 
 BASELINES = (("float_keras", "float_tflite"), ("ptq_tflite",))
 """The first of each group that is measured is compared with all variants after it."""
-
-Figures = dict[str, float | None]
-"""Name → figure, JSON-ready; None where there is nothing to measure."""
 
 
 class NothingToFindError(DataError):
@@ -85,7 +83,9 @@ class Judge(Protocol):
     def matches(self, answers: Sequence[Detections]) -> list[ClassMatches]:
         """Return which answers are right, class by class."""
 
-    def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
+    def agreement(
+        self, answers: Sequence[Detections], reference: Sequence[Detections]
+    ) -> Agreement:
         """Return how far ``answers`` are those of ``reference``, and how good they are.
 
         Args:

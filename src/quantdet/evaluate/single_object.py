@@ -18,7 +18,6 @@ from quantdet.evaluate.at_threshold import count_shown
 from quantdet.evaluate.bootstrap import describe_bootstrap, picture_draws
 from quantdet.evaluate.judge import (
     EvaluationSet,
-    Figures,
     Judged,
     NothingToFindError,
     compared_variants,
@@ -26,6 +25,7 @@ from quantdet.evaluate.judge import (
 from quantdet.evaluate.mean_ap import ClassMatches, Counts, match_detections
 from quantdet.evaluate.truth import Truth
 from quantdet.results.intervals import Interval, interval, paired_difference
+from quantdet.results.metrics import Agreement
 
 HIT_IOU = 0.5
 _DIGITS = 6
@@ -114,14 +114,16 @@ class SingleObjectJudge:
         best = [item[:1] for item in found]
         return count_shown(self.matches(best), self._thresholds).summary(draws, self.test.labels)
 
-    def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
+    def agreement(
+        self, answers: Sequence[Detections], reference: Sequence[Detections]
+    ) -> Agreement:
         """Return how often both name the same class, and how often ``answers`` is right."""
         boxes, class_ids = _targets(self.test.truths[: len(answers)])
         named, named_by_reference = _classes(answers), _classes(reference)
-        return {
-            "same_class": float((named == named_by_reference).mean()),
-            "class_accuracy": single_object_metrics(answers, boxes, class_ids).class_accuracy,
-        }
+        return Agreement(
+            same_class=float((named == named_by_reference).mean()),
+            class_accuracy=single_object_metrics(answers, boxes, class_ids).class_accuracy,
+        )
 
 
 def single_object_metrics(

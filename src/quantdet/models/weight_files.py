@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py  # type: ignore[import-untyped]
 import keras
@@ -26,9 +26,6 @@ from quantdet.models.torch_checkpoint import read_state_dict
 from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
 from quantdet.system.atomic import atomic_path
-
-if TYPE_CHECKING:
-    import h5py
 
 Arrays = Mapping[str, NDArray[np.number]]
 _META = "__quantdet__"

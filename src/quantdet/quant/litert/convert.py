@@ -56,7 +56,7 @@ def convert(
     module.serve = tf.function(function, input_signature=specs, autograph=False)
     with tempfile.TemporaryDirectory() as folder, quiet_stderr():
         tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
-        converter = TFLiteConverter.from_saved_model(folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         configure(converter)
         return _converted(converter)
 
