@@ -157,17 +157,7 @@ def _fine_tune(
         judge = training.validator and StudentOnly(training.validator)
         training = replace(training, losses=losses, metrics={}, validator=judge)
         trained = with_teacher(trained, teacher, config.qat.distill_features, config.qat.distill)
-    settings = FitSettings(
-        epochs=config.qat.epochs,
-        batch_size=config.qat.batch_size or config.train.batch_size,
-        optimizer=config.train.optimizer,
-        learning_rate=config.qat.learning_rate,
-        range_rate=config.qat.range_learning_rate / config.qat.learning_rate,
-        schedule=config.train.schedule,
-        clip_norm=5.0,
-        seed=config.qat.seed,
-        validate_every=config.train.validate_every,
-    )
+    settings = _fit_settings(config)
     calibrated = [np.array(variable) for variable in trained.variables]
     loss_calibrated = _validation_loss(trained, training, settings)
     history = fit(
@@ -193,6 +183,20 @@ def _fine_tune(
         monitor=history.monitor,
         best_epoch=history.best_epoch,
         seconds=round(history.seconds, 3),
+    )
+
+
+def _fit_settings(config: Config) -> FitSettings:
+    return FitSettings(
+        epochs=config.qat.epochs,
+        batch_size=config.qat.batch_size or config.train.batch_size,
+        optimizer=config.train.optimizer,
+        learning_rate=config.qat.learning_rate,
+        range_rate=config.qat.range_learning_rate / config.qat.learning_rate,
+        schedule=config.train.schedule,
+        clip_norm=5.0,
+        seed=config.qat.seed,
+        validate_every=config.train.validate_every,
     )
 
 
