@@ -55,7 +55,7 @@ def read_modules(modules: dict[str, ast.Module], named: Collection[str] = ()) ->
     for file, tree in modules.items():
         imported = {
             alias.asname or alias.name
-            for node in ast.walk(tree)
+            for node in _statements(tree)
             if isinstance(node, ast.ImportFrom) and node.module
             for alias in node.names
             if alias.name in free.get(_file_of(node.module), ())
@@ -73,8 +73,17 @@ def is_public(owner: str) -> bool:
     return not any(part.startswith("_") and part != "__init__" for part in owner.split("."))
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield what stands at the top, and below ``if TYPE_CHECKING``."""
+    for node in tree.body:
+        yield node
+        yield from node.body if isinstance(node, ast.If) else ()
+
+
 def _annotations(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.expr]]:
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue  # has none inside
         inside = owner
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             inside = f"{owner}.{child.name}".lstrip(".")

@@ -20,17 +20,21 @@ def read(source, **modules):
     return read_modules({name: ast.parse(text) for name, text in trees.items()}, OF_KERAS)
 
 
-def test_few_annotations_say_any():
-    found = read_package(OF_KERAS)
-    free = [item.place for item in found if item.is_free]
-    assert len(found) > 7000
-    assert len(free) < MOST_ANY * len(found), free
+@pytest.fixture(scope="module")
+def package():
+    return read_package(OF_KERAS)
 
 
-def test_no_mapping_of_anything_crosses_a_room():
+def test_few_annotations_say_any(package):
+    free = [item.place for item in package if item.is_free]
+    assert len(package) > 7000
+    assert len(free) < MOST_ANY * len(package), free
+
+
+def test_no_mapping_of_anything_crosses_a_room(package):
     found = {
         f"{item.place.partition(':')[0]}:{item.owner}"
-        for item in read_package(OF_KERAS)
+        for item in package
         if is_public(item.owner) and item.has_free_mapping
     }
     assert found == set(ALLOWED)
