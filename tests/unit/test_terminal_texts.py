@@ -22,11 +22,13 @@ from quantdet.data.check import CheckResult, SplitSummary
 from quantdet.data.facts import ClassFacts
 from quantdet.data.findings import Finding
 from quantdet.detections import Detection, Detections
+from quantdet.evaluate.latency import LatencyResult
 from quantdet.kinds import DETECTOR, LOCALIZER
+from quantdet.results.analysis import Analysis
 from quantdet.results.metrics import METRICS
 from quantdet.results.verification import Verification
 from quantdet.runtime.predict import Prediction
-from tests.report.made_up_run import detector_metrics, latency, made_up_metrics, verified
+from tests.report.made_up_run import detector_metrics, made_up_metrics, verified
 from tests.report.test_analysis import made_up as made_up_analysis
 
 
@@ -53,6 +55,13 @@ def _foreign():
     return {**metrics, "differences": [], "thresholds": None, "parity": None}
 
 
+def _foreign_subset():
+    """The same with a name that is no kind of model, and no label beyond those of the data."""
+    metrics = _foreign()
+    metrics["classes"] = {"shared": ["cat", "dog"], "model_lacks": [], "data_lacks": []}
+    return {**metrics, "task": "detector"}
+
+
 def _not_modelled():
     metrics = made_up_metrics()
     for row in metrics["parity"]["end_to_end"]["kernels"]:
@@ -65,6 +74,7 @@ def _not_modelled():
     [
         pytest.param(DETECTOR, _detector(), id="detector"),
         pytest.param(DETECTOR, _foreign(), id="foreign"),
+        pytest.param(DETECTOR, _foreign_subset(), id="foreign_subset"),
         pytest.param(LOCALIZER, made_up_metrics(), id="localizer"),
         pytest.param(LOCALIZER, _not_modelled(), id="not_modelled"),
     ],
@@ -113,8 +123,8 @@ def test_predictions(snapshot, results):
 
 def test_latency(snapshot):
     rows = [
-        latency("uint8_tflite", "xnnpack", 1, 10.0),
-        latency("uint8_tflite", "reference", 2, 1234.567),
+        LatencyResult("xnnpack", 1, 10.0, 11.125, 9.5, runs=50, bytes=1),
+        LatencyResult("reference", 2, 1234.567, 2000.0, 1111.111, runs=50, bytes=1),
     ]
     assert latency_table(rows) == snapshot
 
@@ -151,6 +161,13 @@ def test_verification(snapshot, status):
     assert verify_table(Verification.build(content)) == snapshot
     bare = {**content, "noise_of_quantization_lsb": None, "targets": content["targets"][1:]}
     assert verify_table(Verification.build(bare)) == snapshot(name=f"bare {status}")
+
+
+def test_analysis_of_two_outputs(snapshot):
+    analysis = made_up_analysis(2, findings=()).model_dump(mode="json")
+    analysis["outputs"] = {"boxes": 21.55, "scores": 33.0}
+    analysis["layers"][0] |= {"clipped": 0.98765, "range_use": 1.0, "cosine": None}
+    assert analysis_text(Analysis.model_validate(analysis)) == snapshot
 
 
 @pytest.mark.parametrize("count", [3, 15, 16])
