@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +32,15 @@ from quantdet.manifest import TrainRecord
 from quantdet.progress import Progress, silent
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.saved import load_keras
-from quantdet.results.metrics import METRICS, AnyMetrics, DataState
+from quantdet.results.metrics import METRICS, AnyMetrics, DataState, Latency, Parity
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.thresholds import label_thresholds
+
+if TYPE_CHECKING:
+    import keras
 
 # Variant → (file in the run folder, what it is); the order of every table.
 VARIANTS: dict[str, tuple[str, str]] = {
@@ -91,7 +95,7 @@ def evaluate_run(
         for key, path in present.items()
     }
     judged = judge.judge(answers)
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "task": config.model.name,
         "split": config.data.test_split,
         **judge.facts,
@@ -182,7 +186,7 @@ def _shipped_contract(run: Run) -> Contract:
     raise ModelError(f"{run.root}: has no exported file; run `quantdet export` first")
 
 
-def _predictor(path: Path, contract: Contract, load: Callable[[Path], Any]) -> Predictor:
+def _predictor(path: Path, contract: Contract, load: Callable[[Path], keras.Model]) -> Predictor:
     if path.suffix == ".keras":
         return keras_predictor(load(path), contract)
     return file_predictor(Detector(path))
@@ -213,12 +217,12 @@ def _draw_examples(
     write_examples(run.examples_dir, test, shown)
 
 
-def _latency(present: dict[str, Path], progress: Progress) -> list[dict[str, Any]]:
+def _latency(present: dict[str, Path], progress: Progress) -> list[Latency]:
     rows = []
     files = {key: path for key, path in present.items() if path.suffix == ".tflite"}
     for number, (key, path) in enumerate(files.items(), start=1):
         results = benchmark(path, threads=_threads(), warmup=5, runs=40)
-        rows += [{"variant": key, **result.to_dict()} for result in results]
+        rows += [Latency(variant=key, **asdict(result)) for result in results]
         progress("measure latency", number, len(files))
     return rows
 
@@ -229,8 +233,12 @@ def _threads() -> tuple[int, ...]:
 
 
 def _parity(
-    model_file: Path, models: tuple[Any, Any], judge: Judge, count: int, progress: Progress
-) -> dict[str, Any]:
+    model_file: Path,
+    models: tuple[keras.Model, keras.Model],
+    judge: Judge,
+    count: int,
+    progress: Progress,
+) -> Parity:
     """Compare the file with the models (quantized, float) that it was made of."""
     pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]
     progress("check parity of layers", 0, 1)
@@ -238,5 +246,4 @@ def _parity(
     progress("check parity of layers", 1, 1)
     tick = partial(progress, "check parity of answers")
     whole = compare_file(model_file, models, (pixels, sizes), judge.agreement, tick)
-    skipped = whole.pop("skipped")
-    return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}
+    return Parity(layers=summarize(layers), end_to_end=whole.end_to_end, skipped=whole.skipped)

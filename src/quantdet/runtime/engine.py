@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from quantdet.runtime.contract import TensorSpec, file_sha256, load_contract
 from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.interpreters import Interpreters
 from quantdet.system.quiet import quiet_stderr
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 # Name → member of ai_edge_litert.interpreter.OpResolverType.
 KERNELS: dict[str, str] = {
@@ -101,7 +104,7 @@ class Engine:
             options,
         )
 
-    def run(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(self, tensor: NDArray[np.number]) -> dict[str, NDArray[np.number]]:
         """Run the model once.
 
         Args:
@@ -129,7 +132,7 @@ class Engine:
             except (RuntimeError, ValueError) as error:
                 raise self._source.refusal("LiteRT failed to run it", error) from None
 
-    def tensor(self, index: int) -> NDArray[Any]:
+    def tensor(self, index: int) -> NDArray[np.number]:
         """Return a copy of a tensor by its index in the file.
 
         Inner tensors hold what the last run put there only with ``preserve_all_tensors``.
@@ -137,7 +140,7 @@ class Engine:
         with self._interpreters.one() as interpreter:
             return np.array(interpreter.get_tensor(index))
 
-    def _describe(self, interpreter: Any, signature: str | None) -> None:
+    def _describe(self, interpreter: Interpreter, signature: str | None) -> None:
         """Set what is known of the model: its signature, input and outputs."""
         self.signature = self._choose_signature(list(interpreter.get_signature_list()), signature)
         inputs, output_details = _details(interpreter, self.signature)
@@ -218,7 +221,7 @@ class _Source:
                 f"{self.model_file}: was changed or removed since it was loaded; load it again"
             )
 
-    def load(self) -> Any:
+    def load(self) -> Interpreter:
         """Return one more interpreter of the file, ready to run."""
         self.check_unchanged()
         try:
@@ -263,7 +266,7 @@ def _stamp(file: Path) -> tuple[int, ...]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _details(interpreter: Any, signature: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _details(interpreter: Interpreter, signature: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return name → LiteRT's description of inputs and of outputs."""
     if signature:
         runner = interpreter.get_signature_runner(signature)

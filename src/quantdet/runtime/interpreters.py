@@ -12,15 +12,16 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from quantdet.errors import ModelError
 
-_pools: WeakSet[Interpreters] = WeakSet()
+T = TypeVar("T")
+_pools: WeakSet[Interpreters[Any]] = WeakSet()
 
 
-class Interpreters:
+class Interpreters(Generic[T]):
     """As many interpreters as the threads that run at once need, each used by one at a time.
 
     The one that was given back last is taken first, so a single thread always has the same.
@@ -33,7 +34,7 @@ class Interpreters:
         ModelError: as ``make`` does; the first is loaded at once.
     """
 
-    def __init__(self, make: Callable[[], Any], most: int) -> None:
+    def __init__(self, make: Callable[[], T], most: int) -> None:
         self._make = make
         self._most = most
         self._start()
@@ -41,12 +42,12 @@ class Interpreters:
             _pools.add(self)
 
     def _start(self) -> None:
-        self._all: list[Any] = []
-        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
+        self._all: list[T] = []
+        self._idle: queue.LifoQueue[T] = queue.LifoQueue()
         self._growing = threading.Lock()
 
     @contextmanager
-    def one(self) -> Iterator[Any]:
+    def one(self) -> Iterator[T]:
         """Yield an interpreter that no other thread uses meanwhile."""
         interpreter = self._take()
         try:
@@ -54,7 +55,7 @@ class Interpreters:
         finally:
             self._idle.put(interpreter)
 
-    def _take(self) -> Any:
+    def _take(self) -> T:
         try:
             return self._idle.get_nowait()
         except queue.Empty:
@@ -62,7 +63,7 @@ class Interpreters:
                 made = self._one_more()
         return self._idle.get() if made is None else made
 
-    def _one_more(self) -> Any | None:
+    def _one_more(self) -> T | None:
         if len(self._all) == self._most:
             return None
         try:

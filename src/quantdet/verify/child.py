@@ -17,9 +17,12 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
-from typing import IO, Any
+from dataclasses import dataclass
+from typing import IO, Any, TypeVar, cast
 
 from quantdet.errors import QuantdetError
+
+T = TypeVar("T")
 
 PATIENCE_S = 600.0
 """A child that says nothing for so long hangs. The longest silence is Vela's for a large net."""
@@ -36,13 +39,20 @@ main()
 """
 
 
+@dataclass(frozen=True)
+class _Result:
+    """What the function returned."""
+
+    content: object
+
+
 class ChildError(QuantdetError):
     """The process ended without a result."""
 
 
 def in_child(
-    function: Callable[..., Any], *arguments: Any, answer: Call, patience_s: float = PATIENCE_S
-) -> Any:
+    function: Callable[..., T], *arguments: object, answer: Call, patience_s: float = PATIENCE_S
+) -> T:
     """Return ``function(*arguments, call)``, computed in a new process.
 
     Args:
@@ -60,12 +70,12 @@ def in_child(
             child.send(sys.path)
             child.send((function, arguments))
             while True:
-                kind, content = child.receive()
-                if kind == "result":
-                    return content
-                if kind == "error":
-                    raise content
-                child.send(answer(*content))
+                message = child.receive()
+                if isinstance(message, _Result):
+                    return cast(T, message.content)
+                if isinstance(message, QuantdetError):
+                    raise message
+                child.send(answer(*message))
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise ChildError(f"its process {child.ending()}") from None
 
@@ -77,15 +87,15 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
 
-    def call(*content: Any) -> Any:
-        _send(messages, ("call", content))
+    def call(*wanted: object) -> object:
+        _send(messages, wanted)
         return pickle.load(answers)
 
     function, arguments = pickle.load(answers)
     try:
-        _send(messages, ("result", function(*arguments, call)))
+        _send(messages, _Result(function(*arguments, call)))
     except QuantdetError as error:
-        _send(messages, ("error", error))
+        _send(messages, error)
 
 
 class _Child:
@@ -103,17 +113,18 @@ class _Child:
             start_new_session=True,
         )
 
-    def send(self, content: Any) -> None:
+    def send(self, content: object) -> None:
         assert self._process.stdin is not None  # it was asked for
         _send(self._process.stdin, content)
 
-    def receive(self) -> tuple[str, Any]:
+    def receive(self) -> _Result | QuantdetError | tuple[object, ...]:
         assert self._process.stdout is not None  # it was asked for
         timer = threading.Timer(self._patience_s, self._give_up)
         timer.daemon = True
         timer.start()
         try:
-            message: tuple[str, Any] = pickle.load(self._process.stdout)
+            message: _Result | QuantdetError | tuple[object, ...]
+            message = pickle.load(self._process.stdout)
             return message
         finally:
             timer.cancel()
@@ -150,6 +161,6 @@ class _Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _send(stream: IO[bytes], content: Any) -> None:
+def _send(stream: IO[bytes], content: object) -> None:
     pickle.dump(content, stream, pickle.HIGHEST_PROTOCOL)
     stream.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ from quantdet.runtime.contract import Contract
 from quantdet.runtime.detector import Detector
 from quantdet.verify.child import Call, ChildError, in_child
 from quantdet.verify.subject import KERAS, REFERENCE, Pictures, Subject, compared, real_outputs
+
+if TYPE_CHECKING:
+    import keras
+
+T = TypeVar("T")
 
 _BATCH = 8
 
@@ -59,8 +64,8 @@ def file_subject(model_file: Path, contract: Contract, pictures: Pictures, tick:
 
 
 def _beside_crashes(
-    model: Path, function: Callable[..., Any], *arguments: Any, tick: Tick = no_tick
-) -> Any:
+    model: Path, function: Callable[..., T], *arguments: object, tick: Tick = no_tick
+) -> T:
     """Return what the function returns in a process of its own, which LiteRT may end."""
     try:
         return in_child(function, *arguments, answer=tick)
@@ -119,7 +124,7 @@ def run_subject(run: Run, contract: Contract, pictures: Pictures, progress: Prog
     )
 
 
-def _batches(model: Any, pixels: NDArray[np.uint8], tick: Tick) -> Outputs:
+def _batches(model: keras.Model, pixels: NDArray[np.uint8], tick: Tick) -> Outputs:
     from quantdet.evaluate.predictors import keras_outputs
 
     parts = []

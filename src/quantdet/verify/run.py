@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from quantdet.errors import ConfigError, DependencyError, QuantdetError
 from quantdet.evaluate.latency import host
@@ -56,7 +55,7 @@ def verify_subject(subject: Subject, targets: Sequence[str], progress: Progress)
 
 def _verify_one(name: str, subject: Subject, tick: Tick) -> TargetResult:
     # A process of its own, because native code may crash or hang.
-    answers: dict[str, Callable[..., Any]] = {"tick": tick}
+    answers: dict[str, Call] = {"tick": tick}
     if subject.simulate is not None:
         answers["simulate"] = subject.simulate
     child = partial(

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from anyio import fail_after
 from starlette.applications import Starlette
@@ -72,7 +71,7 @@ def make_app(models: Sequence[Shown], files: Files) -> Starlette:
     lock = threading.Lock()
     clients = Clients()
 
-    def answer(model: Shown, content: bytes) -> dict[str, Any]:
+    def answer(model: Shown, content: bytes) -> dict[str, object]:
         # One decoded picture at a time is what bounds the memory.
         with lock:
             return detect(model.detector, content)
@@ -111,7 +110,7 @@ def make_app(models: Sequence[Shown], files: Files) -> Starlette:
     )
 
 
-def detect(detector: Detector, content: bytes) -> dict[str, Any]:
+def detect(detector: Detector, content: bytes) -> dict[str, object]:
     """Return what is in a picture file, JSON-ready; all that evaluation would see.
 
     Returns:
@@ -140,7 +139,7 @@ def detect(detector: Detector, content: bytes) -> dict[str, Any]:
     }
 
 
-def _records(found: Detections) -> list[dict[str, Any]]:
+def _records(found: Detections) -> list[dict[str, object]]:
     """Return detections not rounded, so that the page's threshold cuts as ours does."""
     rows = zip(
         found.class_ids.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist(), strict=True
