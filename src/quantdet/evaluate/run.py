@@ -21,7 +21,7 @@ from quantdet.evaluate.data_state import data_state
 from quantdet.evaluate.details import describe_details
 from quantdet.evaluate.examples import write_examples
 from quantdet.evaluate.file_parity import compare_file
-from quantdet.evaluate.judge import EvaluationSet, Judge
+from quantdet.evaluate.judge import EvaluationSet, Judge, Judged
 from quantdet.evaluate.latency import benchmark, host
 from quantdet.evaluate.parity import layer_parity, summarize
 from quantdet.evaluate.predictors import Predictor, file_predictor, keras_predictor
@@ -102,23 +102,12 @@ def evaluate_run(
         "host": host(),
         "thresholds": contract_thresholds(contract),
         "data": _data_state(run, config, dataset, progress),
-        "variants": [
-            {
-                "variant": key,
-                "name": VARIANTS[key][1],
-                "file": VARIANTS[key][0],
-                "bytes": path.stat().st_size,
-                **judged.metrics[key],
-            }
-            for key, path in present.items()
-        ],
+        "variants": [_row(key, path, judged) for key, path in present.items()],
         **judged.together,
         "latency": _latency(present, progress),
     }
     if "uint8_tflite" in present:
-        file = read_litert(run.model_file)
-        content["operators"] = operator_counts(file)
-        content["float_tensors"] = sum("float" in tensor.dtype for tensor in file.tensors)
+        content |= _file_facts(run.model_file)
         if parity_pictures and len(present) > 1:
             models = load(run.qat_dir / "model.keras"), load(run.float_dir / "model.keras")
             content["parity"] = _parity(run.model_file, models, judge, parity_pictures, progress)
@@ -127,6 +116,19 @@ def evaluate_run(
     metrics.save(run.metrics_file)
     _draw_examples(run, judge.test, answers, thresholds)
     return metrics
+
+
+def _row(variant: str, path: Path, judged: Judged) -> dict[str, object]:
+    file, name = VARIANTS[variant]
+    size = path.stat().st_size
+    return {"variant": variant, "name": name, "file": file, "bytes": size} | judged.metrics[variant]
+
+
+def _file_facts(model_file: Path) -> dict[str, object]:
+    """Return how often each operator is in the file, and how many tensors are float."""
+    file = read_litert(model_file)
+    floats = sum("float" in tensor.dtype for tensor in file.tensors)
+    return {"operators": operator_counts(file), "float_tensors": floats}
 
 
 def _data_state(run: Run, config: Config, dataset: Dataset, progress: Progress) -> DataState:
