@@ -187,7 +187,11 @@ class Run:
         """
         self.labels()
         with atomic_folder(Path(root)) as folder:
-            shutil.copytree(self.float_dir, folder / self.float_dir.name)
+            shutil.copytree(
+                self.float_dir,
+                folder / self.float_dir.name,
+                ignore=shutil.ignore_patterns(".*"),  # what is not finished
+            )
             shutil.copy2(self.config_file, folder)
             trained = {"train": self.manifest().entries["train"]}
             Manifest.model_validate(trained).save(folder / self.manifest_file.name)

@@ -22,6 +22,7 @@ from quantdet.data.images import IMAGE_SUFFIXES
 from quantdet.data.links import place_file
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.listing import shown_files
 
 _KINDS = {
     Path("Annotations"): (".xml",),
@@ -140,7 +141,7 @@ def _walk(folder: Path, target: Path, depth: int) -> Iterator[Path]:
         return
     for child in sorted(folder.iterdir()):
         # What an earlier run made inside the source folder is no source.
-        if child.is_dir() and child.resolve() != target:
+        if child.is_dir() and child.resolve() != target and not child.name.startswith("."):
             yield from _walk(child, target, depth - 1)
 
 
@@ -164,8 +165,8 @@ def _plan(trees: list[Path], root: Path) -> dict[Path, list[Path]]:
     for tree in trees:
         for kind, suffixes in _KINDS.items():
             folder = tree / kind
-            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-                if path.suffix.lower() in suffixes and not path.name.startswith("."):
+            for path in shown_files(folder):
+                if path.suffix.lower() in suffixes:
                     plan.setdefault(root / kind / path.name, []).append(path)
     if not plan:
         raise DataError(f"{trees[0]}: holds no picture, annotation or list; download it again")
@@ -268,6 +269,4 @@ def _count(result: PrepareResult) -> PrepareResult:
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
+    return [path for path in shown_files(folder) if path.suffix.lower() in suffixes]

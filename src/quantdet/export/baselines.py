@@ -14,7 +14,7 @@ from quantdet.quant.graph import Graph, Node
 from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.litert.convert import convert, output_names, tensorflow
 from quantdet.quant.reader import read_graph
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import write_bytes
 
 
 def export_float(model: Any, path: Path | str, *, half: bool = False) -> Path:
@@ -89,6 +89,5 @@ def _constants(layer: Any) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
 
 def _write(content: bytes, path: Path | str) -> Path:
     path = Path(path)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, content)
     return path
