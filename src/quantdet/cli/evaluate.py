@@ -57,7 +57,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
 def _run(path: Path, data: dict[str, Any], parity_pictures: int, progress: Any) -> AnyMetrics:
     from quantdet.runs import Run
     from quantdet.stages.evaluate import run_evaluate
-    from quantdet.stages.settings import update_config
+    from quantdet.stages.settings import changed_run
 
     run = Run.open(path)
     if data.keys() - {"root"}:
@@ -67,7 +67,7 @@ def _run(path: Path, data: dict[str, Any], parity_pictures: int, progress: Any) 
         )
     if data:
         splits = (run.load_config().data.test_split,)
-        update_config(run, data=data["root"], splits=splits)
+        run = changed_run(run, data=data["root"], splits=splits)
     return run_evaluate(run, parity_pictures=parity_pictures, progress=progress)
 
 

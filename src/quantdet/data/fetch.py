@@ -22,10 +22,10 @@ _PARTIAL, _RANGE_NOT_SATISFIABLE, _FIRST_ERROR = 206, 416, 400
 def fetch(url: str, folder: Path, progress: Tick = no_tick) -> Path:
     """Download ``url`` into ``folder``.
 
-    While it is not complete the file is called NAME.part. NAME.part.json remembers its address, and
-    which version of it the server sends. A broken connection is taken up again by a range request, in
-    this call or in a later one; if the file changed on the server, or the server knows no
-    ranges, it starts anew.
+    While it is not complete the file is called NAME.part. NAME.part.json remembers its address
+    and which version of it the server sends. A broken connection is taken up again by a range
+    request, in this call or in a later one; if the file changed on the server, or the server
+    knows no ranges, it starts anew.
 
     Args:
         url: http or https.

@@ -109,6 +109,30 @@ def appearing_folder(target: Path) -> Iterator[Path]:
         remove(temporary)
 
 
+@contextmanager
+def atomic_files(folder: Path) -> Iterator[Path]:
+    """Yield a new folder; on success its files take their places in ``folder``, one by one.
+
+    So none of several files changes before all of them are made.
+
+    Raises:
+        QuantdetError: one cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        temporary = temporary_path(folder / "files")
+        temporary.mkdir()
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            _move(file, folder / file.name)
+    finally:
+        remove(temporary)
+
+
 def _move(temporary: Path, target: Path) -> None:
     try:
         temporary.replace(target)

@@ -34,7 +34,7 @@ _held = threading.local()
 def exclusive(folder: Path) -> Iterator[None]:
     """Keep other processes and threads out of ``folder``; the thread that has it may enter again.
 
-    The folder is made if it is missing, and removed again if it is empty in the end.
+    The folder is made if it is missing, and removed again if it is empty then.
 
     Raises:
         QuantdetError: another has it (the message says who), it is a file, or not writable.
@@ -46,6 +46,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     if place in held:
         yield
         return
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     handle = _acquire(folder)
     held.add(place)
     try:
@@ -53,6 +54,9 @@ def exclusive(folder: Path) -> Iterator[None]:
     finally:
         held.discard(place)
         _release(folder / LOCK_NAME, handle)
+        with suppress(OSError):  # only what is empty
+            for path in missing:
+                path.rmdir()
 
 
 def _acquire(folder: Path) -> int:
@@ -108,7 +112,6 @@ def _release(file: Path, handle: int) -> None:
         else:
             file.unlink()
             os.close(handle)
-        file.parent.rmdir()  # only if it is empty
 
 
 def _write(handle: int) -> None:
