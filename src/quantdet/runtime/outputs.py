@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quantdet.errors import QuantdetError
+from quantdet.runtime.journal import Journal
 from quantdet.runtime.predictions import PREDICTIONS_FILE, Predictions
 from quantdet.runtime.sources import Source, frames_per_second, load_opencv
 from quantdet.system.atomic import atomic_path
 
 _JPEG_QUALITY = 92
 _TABLE_SUFFIX = ".csv"
+_NAME_BYTES = 255
 
 Canvas = Callable[[NDArray[np.uint8]], None]
 """Takes a drawn picture (uint8 RGB) and keeps it."""
@@ -34,7 +37,8 @@ class OutputNames:
     """Chooses file names in ``out_dir``.
 
     A name is free if no file has it, or if the file was written by an earlier call (then it is
-    listed in ``predictions.json`` as "drawn_files" or "csv_files"). An input is never written over.
+    listed in ``predictions.json`` as "drawn_files" or "csv_files", or in the journal of a call that
+    was killed). An input is never written over.
 
     Raises:
         QuantdetError: ``out_dir`` is a file, or its predictions.json is not ours.
@@ -43,7 +47,11 @@ class OutputNames:
     def __init__(self, out_dir: Path, sources: Sequence[Source]) -> None:
         self._out_dir = out_dir
         self._inputs = {source.path.resolve() for source in sources if source.path is not None}
-        self._earlier = _earlier_output(out_dir)
+        listed = _earlier_output(out_dir)
+        self._journal = Journal(out_dir)
+        self._earlier = {
+            name for name in listed | self._journal.earlier if (out_dir / name).exists()
+        }
         self._used: set[str] = set()
 
     def all_ours(self, now: Iterable[str]) -> OurFiles:
@@ -51,6 +59,10 @@ class OutputNames:
         names = sorted(self._earlier.union(now))
         drawn = tuple(name for name in names if not name.endswith(_TABLE_SUFFIX))
         return OurFiles(drawn, tuple(name for name in names if name.endswith(_TABLE_SUFFIX)))
+
+    def close(self) -> None:
+        """Forget what was chosen: ``predictions.json`` lists it now."""
+        self._journal.close()
 
     def choose(self, source: Source) -> Path:
         """Return where the drawn picture or video of ``source`` goes."""
@@ -63,12 +75,13 @@ class OutputNames:
 
     def _first_free(self, stem: str, suffix: str) -> Path:
         number = 1
-        name = f"{stem}{suffix}"
+        name = file_name(stem, suffix)
         while not self._is_free(name):
             number += 1
-            name = f"{stem}-{number}{suffix}"
+            name = file_name(stem, f"-{number}{suffix}")
         # Some file systems take A.jpg and a.jpg for the same.
         self._used.add(name.lower())
+        self._journal.add(name)
         return self._out_dir / name
 
     def _is_free(self, name: str) -> bool:
@@ -76,6 +89,14 @@ class OutputNames:
         if name.lower() in self._used or target.resolve() in self._inputs:
             return False
         return name in self._earlier or not target.exists()
+
+
+def file_name(stem: str, suffix: str) -> str:
+    """Return ``stem`` and ``suffix`` as a name that file systems take: of 255 bytes at most."""
+    room = _NAME_BYTES - len(os.fsencode(suffix))
+    if len(os.fsencode(stem)) > room:
+        stem = os.fsencode(stem)[:room].decode("utf-8", "ignore")
+    return stem + suffix
 
 
 @contextmanager
@@ -154,5 +175,4 @@ def _earlier_output(out_dir: Path) -> set[str]:
             f"{error}; choose another output folder with --out, or move this file away"
         ) from None
     # Versions before 0.2 wrote no tables.
-    names = (*earlier.drawn_files, *earlier.csv_files)
-    return {name for name in names if (out_dir / name).exists()}
+    return {*earlier.drawn_files, *earlier.csv_files}

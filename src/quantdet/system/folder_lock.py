@@ -105,12 +105,13 @@ def _is_same_file(file: Path, handle: int) -> bool:
 
 
 def _release(file: Path, handle: int) -> None:
-    with suppress(OSError):
-        if sys.platform == "win32":  # which removes no open file
-            os.close(handle)
+    if sys.platform == "win32":  # which removes no open file
+        os.close(handle)
+    try:
+        with suppress(OSError):
             file.unlink()
-        else:
-            file.unlink()
+    finally:
+        if sys.platform != "win32":
             os.close(handle)
 
 
@@ -119,11 +120,16 @@ def _write(handle: int) -> None:
         **asdict(Owner.this_process()),
         "hostname": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "command": " ".join(["quantdet", *sys.argv[1:]]),
+        "command": " ".join([_program(), *sys.argv[1:]]),
     }
     os.ftruncate(handle, 0)
     os.lseek(handle, 0, os.SEEK_SET)
     os.write(handle, json.dumps(holder).encode())
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).name
+    return "quantdet" if name == "__main__.py" else name
 
 
 def _read(handle: int) -> dict[str, Any]:

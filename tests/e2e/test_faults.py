@@ -1,0 +1,65 @@
+"""Every stage of a run survives a fault at each of its steps: tests/faults.py says what faults."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from quantdet.pipeline import STAGES
+from tests.e2e.conftest import quantdet, settings
+from tests.faults import Workplace, left_behind
+
+# So that the smallest run takes seconds; a stage that is not named here is run as it is.
+OPTIONS = {
+    "evaluate": ("--parity-pictures", "1"),
+    "analyse": ("--no-sensitivity", "--pictures", "2"),
+    "verify": ("--target", "litert-reference", "--pictures", "2"),
+}
+# Those without TensorFlow or training, of which some faults are tried every time.
+CHEAP = ("report",)
+
+
+def _command(name, place, scenes):
+    if name == "train":
+        cache = f"data.cache_dir={place / 'cache'}"
+        return ["train", "--data", scenes, "--out", place / "run", *settings(cache)]
+    return [name, place / "run", *OPTIONS.get(name, ())]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Where run and cache are; paths stand in results."""
+    return tmp_path_factory.mktemp("stages") / "place"
+
+
+@pytest.fixture(scope="module")
+def before(place, scenes):
+    """Stage → what is there before it, as the command line makes it."""
+    found = {}
+    place.mkdir()
+    for name in STAGES:
+        found[name] = place.parent / name
+        shutil.copytree(place, found[name])
+        quantdet(*_command(name, place, scenes), check=0)
+    return found
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_some_steps_go_wrong(name, finished, scenes, tmp_path):
+    before, place = tmp_path / "before", tmp_path / "place"
+    shutil.copytree(finished, before / "run")
+    work = Workplace(before, place, _command(name, place, scenes))
+    for at, kind in work.faults()[:: max(1, len(work.faults()) // 3)]:
+        work.check(at, kind)
+        assert left_behind(work.place) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STAGES)
+def test_every_step_goes_wrong(name, before, place, scenes):
+    work = Workplace(before[name], place, _command(name, place, scenes))
+    print(f"{name}: {len(work.steps)} steps, {len(work.faults())} faults")
+    for at, kind in work.faults():
+        work.check(at, kind)
+        assert left_behind(work.place) == []
