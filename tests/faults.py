@@ -1,16 +1,18 @@
 """Let the n-th step on files fail, or the process die there, in any command.
 
 Steps are what the interpreter announces of opening, renaming and removing files below a folder
-(audit events, PEP 578), and `os.fsync`; so no writer can forget to take part. "fail" lets the step
-raise ENOSPC or EIO. "full" lets a file be opened and takes its first bytes only. "die" and "torn"
-are the same, but the process is gone: whatever it tries to write, rename or remove from then on
-does not happen. That the system closes its files is all that a dead process does.
+(audit events, PEP 578), and `os.fsync`; so no writer can forget to take part.
+
+Errors: "fail" lets the step raise ENOSPC or EIO; "full" lets a file be opened, and takes its first
+bytes only. Deaths: one run of the command shows all states of the folder that a process may leave
+that dies at a step, or with only the first bytes of a file on the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -19,8 +21,11 @@ import resource
 import secrets
 import shutil
 import sys
+import threading
 import traceback
 import zipfile
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,8 +34,6 @@ from quantdet.cli import main
 from quantdet.system import owner, temporary
 from quantdet.system.folder_lock import LOCK_NAME
 
-KINDS = {"open": ("fail", "full", "die", "torn")}
-OTHERS = ("fail", "die")
 _EVENTS = {
     "os.rename",
     "os.remove",
@@ -43,52 +46,61 @@ _EVENTS = {
 }
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _FIRST_BYTES = 16
+_LARGE = 1 << 20
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
-class Died(BaseException):
-    """The process is gone."""
-
-
 class Steps:
-    """Watches the steps below a folder and makes one of them go wrong.
+    """Watches the steps below a folder, and makes one of them go wrong.
 
     Args:
         root: the folder.
         at: number of the step, from 0; None: all go well.
         kind: see the module.
+        on_step: called before a step with what it is, and the file that was opened last.
     """
 
-    def __init__(self, root: Path, at: int | None = None, kind: str = "fail") -> None:
+    def __init__(
+        self,
+        root: Path,
+        at: int | None = None,
+        kind: str = "fail",
+        on_step: Callable[[int, str, Path | None], None] | None = None,
+    ) -> None:
         self.root = str(root)
-        self.at = at
-        self.kind = kind
         self.names: list[str] = []
-        self.dead = False
+        self._at = at
+        self._kind = kind
+        self._on_step = on_step
+        self._opened: Path | None = None
         self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        self._torn = False
+        self._busy = threading.Lock()
 
     def see(self, name: str, place: str) -> None:
-        self.allow_writing()
-        if self.dead or self._torn:
-            self.dead = True
-            raise Died(f"{name} {place}")
-        number = len(self.names)
-        self.names.append(name)
-        if number == self.at:
-            self._go_wrong(name, place)
+        """Take note of a step that is about to be made."""
+        if not self._busy.acquire(blocking=False):
+            return  # a step of ``on_step`` itself
+        try:
+            self.allow_writing()
+            number = len(self.names)
+            self.names.append(name)
+            if self._on_step is not None:
+                self._on_step(number, f"{name} {Path(place).name}", self._opened)
+                self._opened = Path(place) if name == "open" else None
+            if number == self._at:
+                self._fail(name, place)
+        finally:
+            self._busy.release()
 
-    def _go_wrong(self, name: str, place: str) -> None:
-        if self.kind == "die":
-            self.dead = True
-            raise Died(f"{name} {place}")
-        if self.kind == "fail":
-            code = errno.ENOSPC if name in ("open", "os.mkdir") else errno.EIO
-            raise OSError(code, os.strerror(code), place)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_FIRST_BYTES, self._limits[1]))
-        self._torn = self.kind == "torn"
+    def _fail(self, name: str, place: str) -> None:
+        if self._kind == "full":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (_FIRST_BYTES, self._limits[1]))
+            return
+        code = errno.ENOSPC if name in ("open", "os.mkdir") else errno.EIO
+        raise OSError(code, os.strerror(code), place)
 
     def allow_writing(self) -> None:
+        """End what "full" began."""
         resource.setrlimit(resource.RLIMIT_FSIZE, self._limits)
 
 
@@ -101,9 +113,12 @@ def _hook(event: str, args: tuple) -> None:
         return
     if event == "open" and not (isinstance(args[2], int) and args[2] & _WRITING):
         return
-    places = [os.fsdecode(item) for item in args[:2] if isinstance(item, str | bytes | os.PathLike)]
+    named = [item for item in args[:2] if isinstance(item, str | bytes | os.PathLike)]
+    places = [os.fsdecode(item) for item in named]
     # shutil.rmtree names what it removes relative to an open folder.
-    below = [item for item in places if item.startswith(_steps.root) or not os.path.isabs(item)]
+    below = [
+        item for item in places if item.startswith(_steps.root) or not Path(item).is_absolute()
+    ]
     if below:
         _steps.see(event, below[0])
 
@@ -136,8 +151,8 @@ def another_process() -> None:
     temporary._swept.clear()
 
 
-def run(arguments: list, steps: Steps | None = None) -> tuple[int | None, str]:
-    """Return exit code and errors of a command, which is a process of its own; None: it died."""
+def run(arguments: list, steps: Steps | None = None) -> tuple[int, str]:
+    """Return exit code and errors of a command, which is taken for a process of its own."""
     another_process()
     errors = io.StringIO()
     watching = watched(steps) if steps else contextlib.nullcontext()
@@ -152,8 +167,6 @@ def run(arguments: list, steps: Steps | None = None) -> tuple[int | None, str]:
                 main()
         except SystemExit as end:
             return end.code, errors.getvalue()
-        except Died:
-            return None, errors.getvalue()
         except Exception:
             return 1, errors.getvalue() + traceback.format_exc()
     raise AssertionError("main() always leaves")
@@ -166,42 +179,121 @@ class Workplace:
         before: its content.
         place: where it is used, always the same: paths stand in results.
         arguments: of the command.
+        every: look only at each of so many steps for a state to die in.
+
+    Attributes:
+        steps: names of the steps of the whole command.
+        deaths: what -> folder with what a process leaves that dies there; the same only once.
+        errors: (step, kind) of all that can go wrong and be told.
     """
 
-    def __init__(self, before: Path, place: Path, arguments: list) -> None:
+    def __init__(self, before: Path, place: Path, arguments: list, every: int = 1) -> None:
         self._before = before
+        self._states = place.with_name(f"{place.name}-states")
         self.place = place
         self.arguments = arguments
-        steps = self._try(Steps(place))[2]
-        self.wanted = contents(place)
+        self.deaths: dict[str, Path] = {}
+        self._seen: set[str] = set()
+        self._survived: set[str] = set()
+        self._every = every
+        shutil.rmtree(self._states, ignore_errors=True)
+        self._restore(before)
+        steps = Steps(place, on_step=self._see_step)
+        code, said = run(arguments, steps)
+        assert code == 0, said
         self.steps = steps.names
+        self.wanted = contents(place)
+        assert left_behind(place) == []
+        self.errors = [
+            (number, kind)
+            for number, name in enumerate(self.steps)
+            for kind in (("fail", "full") if name == "open" else ("fail",))
+        ]
 
-    def faults(self) -> list[tuple[int, str]]:
-        """Return (step, kind) of everything that can go wrong."""
-        return [(n, kind) for n, name in enumerate(self.steps) for kind in KINDS.get(name, OTHERS)]
+    def check_death(self, where: str) -> None:
+        """Run the command where another process has died; it gives the same, and cleans up."""
+        self._restore(self.deaths[where])
+        self._check_again(f"death {where}")
 
-    def check(self, at: int, kind: str) -> None:
-        """Let a step go wrong; the same command again has to give the same, and leave nothing."""
-        code, said, _ = self._try(Steps(self.place, at, kind))
+    def check_error(self, at: int, kind: str) -> None:
+        """Let a step fail: one sentence; the same command again gives the same."""
         where = f"{kind} at step {at}, {self.steps[at]}"
-        assert code in ((0, 2) if kind in ("fail", "full") else (None, 0)), f"{where}: {said}"
+        self._restore(self._before)
+        code, said = run(self.arguments, Steps(self.place, at, kind))
+        assert code in (0, 2), f"{where}: {said}"
         assert "Traceback" not in said, f"{where}: {said}"
         if code == 2:
-            last = said.rstrip().splitlines()[-1]
-            assert last.startswith("error: "), f"{where}: {said}"
-        again, said = run(self.arguments)
-        assert again == 0, f"again after {where}: {said}"
+            assert said.rstrip().splitlines()[-1].startswith("error: "), f"{where}: {said}"
+        if code == 0 and not left_behind(self.place):
+            self._check_result(where)
+        else:
+            self._check_again(where)
+
+    def _check_again(self, where: str) -> None:
+        state = digest(self.place)
+        if state in self._survived:
+            return
+        code, said = run(self.arguments)
+        # A new folder was complete: nothing is overwritten.
+        done = "not empty" in said and "overwritten" in said
+        assert code == (2 if done else 0), f"again after {where}: {said}"
+        assert left_behind(self.place) == [], f"again after {where}"
+        self._check_result(f"again after {where}")
+        self._survived.add(state)
+
+    def _check_result(self, where: str) -> None:
         found = contents(self.place)
         assert sorted(found) == sorted(self.wanted), where
-        assert [name for name in found if found[name] != self.wanted[name]] == [], where
+        differ = [name for name in found if found[name] != self.wanted[name]]
+        assert differ == [], where
 
-    def _try(self, steps: Steps) -> tuple[int | None, str, Steps]:
+    def _see_step(self, number: int, name: str, opened: Path | None) -> None:
+        if number % self._every == self._every // 2:
+            self._keep_state(f"before step {number}, {name}", opened)
+
+    def _keep_state(self, where: str, torn: Path | None) -> None:
+        """Keep what is there now; with the file ``torn`` cut off, if one was written."""
+        if torn is not None and torn.is_file() and torn.stat().st_size > _FIRST_BYTES:
+            whole = torn.read_bytes()
+            torn.write_bytes(whole[:_FIRST_BYTES])
+            self._keep_state(f"{where}, torn {torn.name}", None)
+            torn.write_bytes(whole)
+        state = digest(self.place)
+        if state not in self._seen:
+            self._seen.add(state)
+            self.deaths[where] = self._states / str(len(self._seen))
+            shutil.copytree(self.place, self.deaths[where], symlinks=True)
+
+    def _restore(self, state: Path) -> None:
         shutil.rmtree(self.place, ignore_errors=True)
-        shutil.copytree(self._before, self.place)
-        code, said = run(self.arguments, steps)
-        if steps.at is None:
-            assert code == 0, said
-        return code, said, steps
+        shutil.copytree(state, self.place, symlinks=True)
+
+
+def some_of(items: list) -> list:
+    """Return a few items: others in every part of the list."""
+    return items[1 :: max(1, len(items) // 3)]
+
+
+def say_numbers(name: str, work: Workplace) -> None:
+    """Print how much there is to survive; shown by `pytest -rP`."""
+    counts = Counter(work.steps)
+    print(
+        f"{name}: {len(work.steps)} steps ({', '.join(f'{n} {k}' for k, n in counts.items())}), "
+        f"{len(work.deaths)} states to die in, {len(work.errors)} errors"
+    )
+
+
+def digest(root: Path) -> str:
+    """Return what tells one state of a folder from another; whose temporary files does not."""
+    parts = []
+    for name, content in contents(root).items():
+        known = [_unowned(part) for part in name.split("/")]
+        parts.append(f"{'/'.join(known)}\n{content!r}")
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+
+def _unowned(name: str) -> str:
+    return re.sub("quantdet-[^.]*", "", name) if temporary.owner_of(name) else name
 
 
 def contents(root: Path) -> dict[str, object]:
@@ -229,6 +321,17 @@ def _is_log(path: Path) -> bool:
 
 def _content(path: Path) -> object:
     content = path.read_bytes()
+    if path.name == LOCK_NAME:
+        return None  # whose it is
+    if path.stat().st_size > _LARGE:
+        return hashlib.sha256(content).hexdigest()
+    try:
+        return _without_times(path, content)
+    except (ValueError, zipfile.BadZipFile):  # not whole
+        return content
+
+
+def _without_times(path: Path, content: bytes) -> object:
     if path.suffix == ".json":
         return _timeless(json.loads(content))
     if path.suffix == ".csv" and b"seconds" in content:

@@ -102,6 +102,8 @@ def prepare_voc(
     if not trees:
         return _count(PrepareResult(root, ()))
     plan = _plan(trees, root)
+    if not plan:
+        return _all_removed(trees, root, source, remove_source=remove_source)
     _refuse_conflicts(plan)
     counts = _place(plan, link, progress)
     _verify(plan, compare_content=remove_source)
@@ -131,6 +133,17 @@ def _done_before(source: Path, target_devkit: Path, *, remove_source: bool) -> P
         f"{source}: no VOC tree here (a folder with JPEGImages, at most {_DEPTH} levels "
         "deep); check that the download is complete"
     )
+
+
+def _all_removed(
+    trees: list[Path], root: Path, source: Path, *, remove_source: bool
+) -> PrepareResult:
+    """Remove the folders that an earlier call has emptied."""
+    if not (remove_source and root.is_dir()):
+        raise DataError(f"{trees[0]}: holds no picture, annotation or list; download it again")
+    for tree in trees:
+        _remove_empty(tree, source)
+    return _count(PrepareResult(root, ()))
 
 
 def _walk(folder: Path, target: Path, depth: int) -> Iterator[Path]:
@@ -168,8 +181,6 @@ def _plan(trees: list[Path], root: Path) -> dict[Path, list[Path]]:
             for path in shown_files(folder):
                 if path.suffix.lower() in suffixes:
                     plan.setdefault(root / kind / path.name, []).append(path)
-    if not plan:
-        raise DataError(f"{trees[0]}: holds no picture, annotation or list; download it again")
     return plan
 
 

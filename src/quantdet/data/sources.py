@@ -15,6 +15,7 @@ from quantdet.errors import ConfigError, DataError, DependencyError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.contract import file_sha256
 from quantdet.system.atomic import appearing_folder, write_json
+from quantdet.system.temporary import sweep
 
 REPORT_NAME = "download.json"
 """Written into the target: where it came from, with the sha256 of every archive."""
@@ -71,6 +72,7 @@ def download(
     target = Path(target)
     if name not in DATASETS:
         raise ConfigError(f"data set {name!r} is unknown; choose one of {', '.join(DATASETS)}")
+    sweep(target.parent)
     if _made_from(target) == _wanted(name, source):
         _clear(target)  # of a call that was killed behind its last step
         return target

@@ -70,6 +70,7 @@ def atomic_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     Raises:
         QuantdetError: ``target`` exists and is not an empty folder, or cannot be written.
     """
+    sweep(target.parent)
     if not replace and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise QuantdetError(
             f"{target}: is not empty, and nothing is overwritten; choose another folder"
