@@ -22,39 +22,40 @@ _OF_THE_MACHINE = {
 }
 
 
-class Stopped(KeyboardInterrupt):
-    """The system asked the process to end; whatever Ctrl-C cleans up and keeps, so does this."""
+class StopSignals:
+    """SIGTERM and SIGHUP, which would end the process at once, interrupt it as Ctrl-C does.
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
+    Whatever Ctrl-C cleans up and keeps, so do they.
 
+    Attributes:
+        number: of the signal that came, or of Ctrl-C.
+    """
 
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Raise :class:`Stopped` where SIGTERM or SIGHUP would end the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    # One that is ignored (nohup) stays ignored.
-    ours = [number for number in _STOPPING if signal.getsignal(number) is signal.SIG_DFL]
-    for number in ours:
-        signal.signal(number, _stop)
-    try:
-        yield
-    finally:
+    def __init__(self) -> None:
+        self.number = int(signal.SIGINT)
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt when one comes; one that is ignored (nohup) stays ignored."""
+        is_main = threading.current_thread() is threading.main_thread()
+        ours = [n for n in _STOPPING if is_main and signal.getsignal(n) is signal.SIG_DFL]
         for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in ours:
+                signal.signal(number, signal.SIG_DFL)
 
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a process that a signal ended."""
+        return 128 + self.number
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough: what follows cleans up
-    raise Stopped(number)
-
-
-def exit_code(interrupt: KeyboardInterrupt) -> int:
-    """Return the code that a shell expects of a process that a signal ended."""
-    return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        signal.signal(number, signal.SIG_IGN)  # once is enough: what follows cleans up
+        raise KeyboardInterrupt
 
 
 def tolerant_output() -> None:

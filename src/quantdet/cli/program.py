@@ -19,10 +19,9 @@ from quantdet.cli.analyse import analyse
 from quantdet.cli.data import data_app
 from quantdet.cli.device import benchmark, doctor, models, predict
 from quantdet.cli.endings import (
+    StopSignals,
     drop_output,
-    exit_code,
     machine_problem,
-    stopped_by_signals,
     tolerant_output,
 )
 from quantdet.cli.evaluate import evaluate
@@ -48,6 +47,7 @@ for command in (
 
 
 _OUR_WARNINGS = (DataWarning, QuantizationWarning)
+_INTERRUPTED = 130
 _PIPE_CLOSED = 141  # as of a process that SIGPIPE ended
 
 
@@ -76,8 +76,9 @@ def main() -> None:
     # TensorFlow's C++ part reads this when it is first imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     tolerant_output()
+    signals = StopSignals()
     try:
-        with stopped_by_signals(), warnings.catch_warnings():
+        with signals.caught(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             for ours in _OUR_WARNINGS:
                 warnings.simplefilter("default", ours)
@@ -86,15 +87,17 @@ def main() -> None:
             sys.stdout.flush()
     except QuantdetError as error:
         _fail(str(error))
-    except KeyboardInterrupt as error:
-        typer.echo("interrupted; the same command resumes from here", err=True)
-        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
     except BrokenPipeError:
         drop_output(sys.stdout)  # whoever read has read enough, e.g. `| head`
         sys.exit(_PIPE_CLOSED)
     except Exception as error:
         _explain(error)
         raise
+    if code == _INTERRUPTED:  # typer makes it of KeyboardInterrupt
+        typer.echo("interrupted; the same command resumes from here", err=True)
+        sys.exit(signals.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
