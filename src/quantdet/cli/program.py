@@ -84,14 +84,13 @@ def main() -> None:
                 warnings.simplefilter("default", ours)
             # Without standalone mode click returns the code of typer.Exit instead of leaving.
             code = app(standalone_mode=False)
-            sys.stdout.flush()
     except QuantdetError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         code = _INTERRUPTED
-    except BrokenPipeError:
-        drop_output(sys.stdout)  # whoever read has read enough, e.g. `| head`
-        sys.exit(_PIPE_CLOSED)
+    except SystemExit as end:
+        # Click leaves with 1 where nobody reads any more, e.g. `| head`.
+        sys.exit(_PIPE_CLOSED if end.code == 1 else end.code)
     except Exception as error:
         _explain(error)
         raise

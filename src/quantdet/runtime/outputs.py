@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,10 +53,12 @@ class OutputNames:
             name for name in listed | self._journal.earlier if (out_dir / name).exists()
         }
         self._used: set[str] = set()
+        self._chosen: list[str] = []
 
-    def all_ours(self, now: Iterable[str]) -> OurFiles:
-        """Return what is ours in ``out_dir``: what earlier calls wrote, and ``now``."""
-        names = sorted(self._earlier.union(now))
+    def all_ours(self) -> OurFiles:
+        """Return what is ours in ``out_dir``: what earlier calls wrote, and this one."""
+        written = {name for name in self._chosen if (self._out_dir / name).exists()}
+        names = sorted(self._earlier | written)
         drawn = tuple(name for name in names if not name.endswith(_TABLE_SUFFIX))
         return OurFiles(drawn, tuple(name for name in names if name.endswith(_TABLE_SUFFIX)))
 
@@ -82,6 +84,7 @@ class OutputNames:
         # Some file systems take A.jpg and a.jpg for the same.
         self._used.add(name.lower())
         self._journal.add(name)
+        self._chosen.append(name)
         return self._out_dir / name
 
     def _is_free(self, name: str) -> bool:

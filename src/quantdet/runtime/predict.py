@@ -133,12 +133,9 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         if interrupt is not None:
             raise interrupt
         _stop_if_all_failed(predictions)
-    written = [item.drawn for item in predictions if item.drawn is not None]
     if save_csv:
-        table = names.choose_table()
-        write_text(table, _csv(predictions))
-        written.append(table.name)
-    job.summary(predictions, names.all_ours(written)).save(out_dir / PREDICTIONS_FILE)
+        write_text(names.choose_table(), _csv(predictions))
+    job.summary(predictions, names.all_ours()).save(out_dir / PREDICTIONS_FILE)
     names.close()
     if interrupt is not None:
         raise interrupt
