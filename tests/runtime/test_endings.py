@@ -20,7 +20,7 @@ from tests.runtime.helpers import solid, write_video
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits of Linux")
 COMMAND = [sys.executable, "-m", "quantdet"]
-MANY = 3000
+MANY = 2000
 
 
 def _quantdet(*arguments, **options):
@@ -73,9 +73,10 @@ def test_stopped_among_many_pictures(model, many, tmp_path, number, code):
     out = tmp_path / "out"
     assert _stopped(out, number, model, many) == code
     listed = json.loads((out / "predictions.json").read_text())
-    drawn = {item["drawn"] for item in listed["predictions"]}
-    assert {path.name for path in out.iterdir()} == {*drawn, "predictions.json"}
-    assert len(drawn) < MANY
+    assert {path.name for path in out.iterdir()} == {*listed["drawn_files"], "predictions.json"}
+    drawn = [item["drawn"] for item in listed["predictions"]]
+    # It may have come between drawing a picture and listing what was found in it.
+    assert len(drawn) <= len(listed["drawn_files"]) <= len(drawn) + 1 < MANY
 
 
 def test_killed_among_many_pictures(model, many, tmp_path):
@@ -133,7 +134,10 @@ def commands(models, tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("name", ["predict", "check", "help", "models"])
+@pytest.mark.parametrize(
+    "name",
+    ["predict", "help", *(pytest.param(x, marks=pytest.mark.slow) for x in ("check", "models"))],
+)
 def test_output_that_cannot_be_written(commands, name):
     with open("/dev/full", "w") as full:  # noqa: PTH123
         code, said = _quantdet(*commands[name], stdout=full, stderr=subprocess.PIPE)
@@ -157,7 +161,7 @@ def _limit(what, value):
     return lambda: resource.setrlimit(what, (value, value))
 
 
-@pytest.mark.parametrize("name", ["predict", "check"])
+@pytest.mark.parametrize("name", ["predict", pytest.param("check", marks=pytest.mark.slow)])
 def test_few_files_and_little_memory(commands, name):
     for limit in (
         _limit(resource.RLIMIT_NOFILE, 64),
@@ -179,7 +183,7 @@ def test_memory_that_is_not_there(monkeypatch, quantdet):
     assert "not enough memory" in said
 
 
-@pytest.mark.parametrize("name", ["predict", "check", "models"])
+@pytest.mark.parametrize("name", ["predict", pytest.param("check", marks=pytest.mark.slow)])
 def test_no_home_and_no_place_for_temporary_files(commands, name, tmp_path):
     kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
     script = (
@@ -209,7 +213,8 @@ def test_names_of_all_kinds(model, picture, tmp_path):
         code, said = _quantdet("predict", model, folder, "--out", out, "--csv")
         assert code == 0, said
         found = {os.fsencode(path.name) for path in out.iterdir()}
-        assert found - {b"predictions.json", b"predictions.csv"} == {
+        wanted = {name.removesuffix(b".png") + b".jpg" for name in names}
+        assert found - {b"predictions.json", b"predictions.csv"} == wanted
             name.removesuffix(b".png") + b".jpg" for name in names
         }
     listed = json.loads((out / "predictions.json").read_text("utf-8"))["predictions"]
