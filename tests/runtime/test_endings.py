@@ -215,8 +215,6 @@ def test_names_of_all_kinds(model, picture, tmp_path):
         found = {os.fsencode(path.name) for path in out.iterdir()}
         wanted = {name.removesuffix(b".png") + b".jpg" for name in names}
         assert found - {b"predictions.json", b"predictions.csv"} == wanted
-            name.removesuffix(b".png") + b".jpg" for name in names
-        }
     listed = json.loads((out / "predictions.json").read_text("utf-8"))["predictions"]
     sources = {os.fsencode(os.path.basename(item["source"])) for item in listed}  # noqa: PTH119
     assert sources == set(names)
