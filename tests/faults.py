@@ -27,6 +27,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -45,9 +46,21 @@ _EVENTS = {
     "os.chmod",
 }
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_FIRST_BYTES = 16
+_FIRST_BYTES = 8
 _LARGE = 1 << 20
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+class Opened(NamedTuple):
+    """A file that is written, and how many bytes of it are certain and the first of what comes."""
+
+    path: Path
+    first: int
+
+    @classmethod
+    def now(cls, path: Path, flags: int) -> Opened:
+        appends = flags & os.O_APPEND and path.exists()
+        return cls(path, (path.stat().st_size if appends else 0) + _FIRST_BYTES)
 
 
 class Steps:
@@ -65,18 +78,18 @@ class Steps:
         root: Path,
         at: int | None = None,
         kind: str = "fail",
-        on_step: Callable[[int, str, Path | None], None] | None = None,
+        on_step: Callable[[int, str, Opened | None], None] | None = None,
     ) -> None:
         self.root = str(root)
         self.names: list[str] = []
         self._at = at
         self._kind = kind
         self._on_step = on_step
-        self._opened: Path | None = None
+        self._opened: Opened | None = None
         self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         self._busy = threading.Lock()
 
-    def see(self, name: str, place: str) -> None:
+    def see(self, name: str, place: str, flags: int = 0) -> None:
         """Take note of a step that is about to be made."""
         if not self._busy.acquire(blocking=False):
             return  # a step of ``on_step`` itself
@@ -86,7 +99,7 @@ class Steps:
             self.names.append(name)
             if self._on_step is not None:
                 self._on_step(number, f"{name} {Path(place).name}", self._opened)
-                self._opened = Path(place) if name == "open" else None
+                self._opened = Opened.now(Path(place), flags) if name == "open" else None
             if number == self._at:
                 self._fail(name, place)
         finally:
@@ -120,7 +133,7 @@ def _hook(event: str, args: tuple) -> None:
         item for item in places if item.startswith(_steps.root) or not Path(item).is_absolute()
     ]
     if below:
-        _steps.see(event, below[0])
+        _steps.see(event, below[0], args[2] if event == "open" else 0)
 
 
 sys.addaudithook(_hook)
@@ -245,19 +258,19 @@ class Workplace:
         found = contents(self.place)
         assert sorted(found) == sorted(self.wanted), where
         differ = [name for name in found if found[name] != self.wanted[name]]
-        assert differ == [], where
+        assert differ == [], f"{where}: {differ}"
 
-    def _see_step(self, number: int, name: str, opened: Path | None) -> None:
+    def _see_step(self, number: int, name: str, opened: Opened | None) -> None:
         if number % self._every == self._every // 2:
             self._keep_state(f"before step {number}, {name}", opened)
 
-    def _keep_state(self, where: str, torn: Path | None) -> None:
+    def _keep_state(self, where: str, torn: Opened | None) -> None:
         """Keep what is there now; with the file ``torn`` cut off, if one was written."""
-        if torn is not None and torn.is_file() and torn.stat().st_size > _FIRST_BYTES:
-            whole = torn.read_bytes()
-            torn.write_bytes(whole[:_FIRST_BYTES])
-            self._keep_state(f"{where}, torn {torn.name}", None)
-            torn.write_bytes(whole)
+        if torn is not None and torn.path.is_file() and torn.path.stat().st_size > torn.first:
+            whole = torn.path.read_bytes()
+            torn.path.write_bytes(whole[: torn.first])
+            self._keep_state(f"{where}, torn {torn.path.name}", None)
+            torn.path.write_bytes(whole)
         state = digest(self.place)
         if state not in self._seen:
             self._seen.add(state)

@@ -113,6 +113,28 @@ def test_stopped_in_a_video(model, tmp_path):
     assert {path.name for path in out.iterdir()} == {"long.mp4", "predictions.json"}
 
 
+@pytest.mark.parametrize("room", [1000, 60_000])
+def test_full_disk_behind_a_video(model, tmp_path, room):
+    """OpenCV tells nobody; what is cut off must not look like a result."""
+    video, out = tmp_path / "long.mp4", tmp_path / "out"
+    write_video(video, [(255, 0, 0)] * 1200)
+    limit = _limit(resource.RLIMIT_FSIZE, room)
+    code, said = _quantdet("predict", model, video, "--out", out, preexec_fn=limit)
+    assert code == 2
+    _one_sentence(said)
+    assert "long.mp4: was not written completely" in said
+    assert [path.name for path in out.glob("[!.]*")] == []
+
+
+def test_full_disk_behind_a_picture(model, picture, tmp_path):
+    """Pillow takes the first bytes of a JPEG that fit for the whole."""
+    limit = _limit(resource.RLIMIT_FSIZE, 400)
+    code, said = _quantdet("predict", model, picture, "--out", tmp_path / "out", preexec_fn=limit)
+    assert code == 2
+    assert "picture.jpg: no space left" in said
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == []
+
+
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "picture.png"

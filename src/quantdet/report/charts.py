@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import atomic_stream
 
 # As in report.css.
 TEXT, SOFT, GRID, HURTS, BAND = "#1b2330", "#566173", "#d8dee8", "#b3261e", "#c3d8f5"
@@ -107,8 +107,8 @@ def draw_chart(drawing: Drawing) -> Chart:
 
 def save_picture(drawing: Drawing, path: Path) -> None:
     """Write a drawing as a PNG, twice as fine as a screen shows it."""
-    with atomic_path(path) as temporary:
-        _save(drawing, temporary, format="png", dpi=2 * _PER_INCH, facecolor="white")
+    with atomic_stream(path) as stream:
+        _save(drawing, stream, format="png", dpi=2 * _PER_INCH, facecolor="white")
 
 
 def _save(drawing: Drawing, target: Any, **options: Any) -> None:

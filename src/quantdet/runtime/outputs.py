@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantdet.errors import QuantdetError
+from quantdet.errors import DataError, QuantdetError
 from quantdet.runtime.journal import Journal
 from quantdet.runtime.predictions import PREDICTIONS_FILE, Predictions
-from quantdet.runtime.sources import Source, frames_per_second, load_opencv
-from quantdet.system.atomic import atomic_path
+from quantdet.runtime.sources import Source, frame_count, frames_per_second, load_opencv
+from quantdet.system.atomic import atomic_path, atomic_stream
 
 _JPEG_QUALITY = 92
 _TABLE_SUFFIX = ".csv"
@@ -127,11 +127,12 @@ def open_canvas(source: Source, target: Path | None) -> Iterator[Canvas]:
                 yield video.add
             finally:
                 video.close()
+            video.check()
 
 
 def _save_jpeg(picture: NDArray[np.uint8], target: Path) -> None:
-    with atomic_path(target) as temporary:
-        Image.fromarray(picture).save(temporary, quality=_JPEG_QUALITY)
+    with atomic_stream(target) as stream:
+        Image.fromarray(picture).save(stream, "JPEG", quality=_JPEG_QUALITY)
 
 
 class _Video:
@@ -142,15 +143,35 @@ class _Video:
         self._shown_as = shown_as
         self._speed = speed
         self._writer: Any = None
+        self._frames = 0
 
     def add(self, picture: NDArray[np.uint8]) -> None:
         if self._writer is None:
             self._writer = self._open(picture.shape[1], picture.shape[0])
+        self._frames += 1
         self._writer.write(np.ascontiguousarray(picture[..., ::-1]))
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.release()
+
+    def check(self) -> None:
+        """Make sure that the closed file holds every frame; OpenCV says nothing of a full disk.
+
+        Raises:
+            QuantdetError: frames are missing.
+        """
+        if not self._frames:
+            return
+        try:
+            found = frame_count(Source("video", str(self._shown_as), path=self._file))
+        except DataError:
+            found = -1
+        if found < self._frames and found:  # 0: nobody knows
+            raise QuantdetError(
+                f"{self._shown_as}: was not written completely; free some space or choose another "
+                "folder"
+            )
 
     def _open(self, width: int, height: int) -> Any:
         cv2 = load_opencv()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -57,6 +58,21 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno is not None:
             raise _cannot_finish(target, temporary, error) from error
         raise
+
+
+@contextmanager
+def atomic_stream(target: Path) -> Iterator[io.BytesIO]:
+    """Yield memory; on success its content is written to ``target`` in one step.
+
+    For pictures: Pillow takes a part written for the whole, and on a full disk cuts files off
+    without a word (``ImagingJpegEncode`` to a file; Python's own writing goes on or raises).
+
+    Raises:
+        QuantdetError: as :func:`atomic_path`.
+    """
+    stream = io.BytesIO()
+    yield stream
+    write_bytes(target, stream.getvalue())
 
 
 @contextmanager
