@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from quantdet.config.layers import Layer, sets
 from quantdet.config.mistakes import suggestion
@@ -22,7 +21,7 @@ def gather_layers(
     file: Path | None,
     preset: str | None,
     overrides: Iterable[str],
-    values: Mapping[str, Any] | None,
+    values: Mapping[str, object] | None,
 ) -> list[Layer]:
     """Return the layers of a configuration, the strongest last.
 
@@ -47,13 +46,13 @@ def _unbounded(layers: Sequence[Layer]) -> Iterator[Layer]:
             return
 
 
-def _read_preset(name: str) -> dict[str, Any]:
+def _read_preset(name: str) -> dict[str, object]:
     if name not in preset_names():
         raise ConfigError(f"preset {name!r} is unknown; choose one of {preset_names()}")
     return tomllib.loads(preset_text(name))
 
 
-def read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, object]:
     """Return the content of a configuration file.
 
     Raises:
@@ -68,7 +67,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not readable as TOML: {error}") from None
 
 
-def _parse_override(text: str) -> dict[str, Any]:
+def _parse_override(text: str) -> dict[str, object]:
     path, equals, raw = text.partition("=")
     keys = path.strip().split(".")
     if not equals or len(keys) != 2 or not all(keys):

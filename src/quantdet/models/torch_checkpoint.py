@@ -51,7 +51,7 @@ class _TensorView:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def read(self, data: NDArray[Any]) -> NDArray[Any]:
+    def read(self, data: NDArray[np.number]) -> NDArray[np.number]:
         count = int(np.prod(self.shape, dtype=np.int64))
         last = self.offset + sum(
             (size - 1) * step for size, step in zip(self.shape, self.strides, strict=True)
@@ -66,7 +66,7 @@ class _TensorView:
         return view.copy()
 
 
-def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
+def read_state_dict(path: Path) -> dict[str, NDArray[np.number]]:
     """Return the tensors of a checkpoint by name, in file order.
 
     The file holds either the tensors themselves or, as training scripts often write, a
@@ -113,7 +113,7 @@ class _Unpickler(pickle.Unpickler):
             return _STORAGE_TYPES[name]
         raise _Refused(f"{module}.{name}")
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         kind, dtype, key, _location, count, *_view = pid
         if kind != "storage" or not isinstance(dtype, np.dtype):
             raise _Refused(f"a persistent object {kind!r}")
@@ -121,7 +121,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuild_tensor(
-    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
 ) -> _TensorView:
     if not isinstance(storage, _Storage) or len(shape) != len(strides):
         raise ValueError("malformed tensor")
@@ -130,11 +130,11 @@ def _rebuild_tensor(
     return _TensorView(storage, int(offset), tuple(shape), tuple(strides))
 
 
-def _rebuild_parameter(data: _TensorView, *_: Any) -> _TensorView:
+def _rebuild_parameter(data: _TensorView, *_: object) -> _TensorView:
     return data
 
 
-_Read = tuple[Any, Callable[[_Storage], NDArray[Any]]]
+_Read = tuple[Any, Callable[[_Storage], NDArray[np.number]]]
 
 
 def _read_zip(stream: BinaryIO) -> _Read:
@@ -168,7 +168,7 @@ def _read_legacy(stream: BinaryIO) -> _Read:
     reader = _LegacyUnpickler(stream)
     content = reader.load()
     keys = _Unpickler(stream).load()
-    data: dict[str, NDArray[Any]] = {}
+    data: dict[str, NDArray[np.number]] = {}
     for key in keys:
         (count,) = struct.unpack("<q", stream.read(8))
         storage = reader.seen[str(key)]
@@ -185,7 +185,7 @@ class _LegacyUnpickler(_Unpickler):
         super().__init__(stream)
         self.seen: dict[str, _Storage] = {}
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         storage = super().persistent_load(pid)
         return self.seen.setdefault(storage.key, storage)
 

@@ -27,7 +27,7 @@ from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
 from quantdet.system.atomic import atomic_path
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, NDArray[np.number]]
 _META = "__quantdet__"
 
 
@@ -109,13 +109,13 @@ def save_weights(path: Path | str, weights: WeightSet) -> None:
         np.savez_compressed(stream, **values)
 
 
-def assign_weights(layers: Iterable[Any], weights: WeightSet) -> None:
+def assign_weights(layers: Iterable[keras.Layer], weights: WeightSet) -> None:
     """Set every variable of ``layers`` from ``weights``.
 
     Raises:
         ModelError: a variable is missing or has another shape; nothing is set then.
     """
-    found: list[tuple[Any, NDArray[Any]]] = []
+    found: list[tuple[keras.Variable, NDArray[np.number]]] = []
     for key, variable in _variables(layers):
         if key not in weights.arrays:
             raise ModelError(
@@ -133,12 +133,12 @@ def assign_weights(layers: Iterable[Any], weights: WeightSet) -> None:
         variable.assign(np.asarray(value, dtype=np.float32))
 
 
-def layer_arrays(layers: Iterable[Any]) -> dict[str, NDArray[Any]]:
+def layer_arrays(layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]:
     """Return the variables of ``layers`` in the common form."""
     return {key: keras.ops.convert_to_numpy(variable) for key, variable in _variables(layers)}
 
 
-def _variables(layers: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _variables(layers: Iterable[keras.Layer]) -> Iterator[tuple[str, keras.Variable]]:
     for layer in layers:
         if isinstance(layer, keras.layers.Normalization):
             continue
@@ -146,7 +146,7 @@ def _variables(layers: Iterable[Any]) -> Iterator[tuple[str, Any]]:
             yield f"{layer.name}/{variable.name}", variable
 
 
-_Loaded = tuple[dict[str, NDArray[Any]], BackboneStyle]
+_Loaded = tuple[dict[str, NDArray[np.number]], BackboneStyle]
 
 
 def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
@@ -162,7 +162,7 @@ def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
     return arrays, TORCHVISION_STYLE
 
 
-def _from_torch_layout(value: NDArray[Any], key: str) -> NDArray[Any]:
+def _from_torch_layout(value: NDArray[np.number], key: str) -> NDArray[np.number]:
     if value.ndim != 4:
         return value
     if "depthwise/" in key:
@@ -189,7 +189,7 @@ def _read_keras(path: Path, backbone: Backbone, width: float) -> _Loaded:
     return layer_arrays(layers), _style_of(path, {layer.name: layer for layer in layers}, backbone)
 
 
-def _flat_layers(model: Any) -> Iterator[Any]:
+def _flat_layers(model: keras.Model) -> Iterator[keras.Layer]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _flat_layers(layer)
@@ -197,7 +197,7 @@ def _flat_layers(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def _style_of(path: Path, layers: Mapping[str, Any], backbone: Backbone) -> BackboneStyle:
+def _style_of(path: Path, layers: Mapping[str, keras.Layer], backbone: Backbone) -> BackboneStyle:
     """Read the conventions off a model that states them."""
     first, norm = (layers.get(name) for name in backbone.first_layers)
     if first is None or norm is None:
@@ -224,7 +224,7 @@ def _read_h5(path: Path, backbone: Backbone, width: float) -> _Loaded:
         return _weights_h5(file["layers"], layers), KERAS_STYLE
 
 
-def _legacy_h5(file: Any) -> dict[str, NDArray[Any]]:
+def _legacy_h5(file: h5py.File) -> dict[str, NDArray[np.number]]:
     """Read the layout of Keras 2, which keras.applications still ships: a group per layer."""
     arrays = {}
     for layer in file.attrs["layer_names"]:
@@ -239,7 +239,7 @@ def _legacy_h5(file: Any) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _weights_h5(file: Any, layers: Iterable[Any]) -> dict[str, NDArray[Any]]:
+def _weights_h5(file: h5py.File, layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]:
     """Read the layout of Keras 3: layers are numbered per class in model order, not named.
 
     A backbone stands first in any model built on it, so its numbers are those of the backbone

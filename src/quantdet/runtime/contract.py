@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -109,7 +109,7 @@ class Contract(_Part):
     background_index: Annotated[int, Field(ge=0)] | None = 0
     sha256: str = ""
     data_fingerprint: str = ""
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, object] = {}
 
     @property
     def column_labels(self) -> tuple[str, ...]:

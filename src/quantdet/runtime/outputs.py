@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from quantdet.runtime.journal import Journal
 from quantdet.runtime.predictions import PREDICTIONS_FILE, Predictions
 from quantdet.runtime.sources import Source, frame_count, frames_per_second, load_opencv
 from quantdet.system.atomic import atomic_path, atomic_stream
+
+if TYPE_CHECKING:
+    from cv2 import VideoWriter
 
 _JPEG_QUALITY = 92
 _TABLE_SUFFIX = ".csv"
@@ -142,7 +145,7 @@ class _Video:
         self._file = file
         self._shown_as = shown_as
         self._speed = speed
-        self._writer: Any = None
+        self._writer: VideoWriter | None = None
         self._frames = 0
 
     def add(self, picture: NDArray[np.uint8]) -> None:
@@ -173,10 +176,11 @@ class _Video:
                 "folder"
             )
 
-    def _open(self, width: int, height: int) -> Any:
+    def _open(self, width: int, height: int) -> VideoWriter:
         cv2 = load_opencv()
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(self._file), code, self._speed, (width, height))
+        size = (width, height)
+        writer: VideoWriter = cv2.VideoWriter(str(self._file), code, self._speed, size)
         if not writer.isOpened():
             raise QuantdetError(
                 f"{self._shown_as}: OpenCV cannot write MP4 here; install "

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from quantdet.errors import DataError, DependencyError
 from quantdet.runtime.preprocess import read_image
 from quantdet.system.listing import shown_files
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from cv2 import VideoCapture
 
 PICTURE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -111,7 +116,7 @@ def frames_per_second(source: Source) -> float:
     return speed if 0 < speed < 1000 else _USUAL_FPS
 
 
-def load_opencv() -> Any:
+def load_opencv() -> ModuleType:
     """Return the module ``cv2``.
 
     Raises:
@@ -170,9 +175,11 @@ def _glob(text: str, pattern: str) -> list[Source]:
     return [_file(path) for path in files]
 
 
-def _open_capture(source: Source) -> Any:
+def _open_capture(source: Source) -> VideoCapture:
     cv2 = load_opencv()
-    capture = cv2.VideoCapture(source.camera if source.path is None else str(source.path))
+    capture: VideoCapture = cv2.VideoCapture(
+        source.camera if source.path is None else str(source.path)
+    )
     if not capture.isOpened():
         capture.release()
         remedy = (

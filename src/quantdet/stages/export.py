@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantdet.config import Config
 from quantdet.errors import ConfigError
@@ -21,6 +21,8 @@ from quantdet.system.atomic import atomic_files
 from quantdet.system.folder_lock import exclusive
 
 if TYPE_CHECKING:
+    import keras
+
     from quantdet.results.thresholds import Thresholds
 
 FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
@@ -122,7 +124,7 @@ def _thresholds(
     return choose_thresholds(decides, contract, config, load_data(config, run), progress)
 
 
-def _export_one(run: Run, name: str, load: Callable[[Path], Any], folder: Path) -> None:
+def _export_one(run: Run, name: str, load: Callable[[Path], keras.Model], folder: Path) -> None:
     """Write the .tflite of a format into a folder, under the name it has in the run."""
     from quantdet.export.baselines import export_float, export_ptq
     from quantdet.export.integer import export_integer

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from quantdet.errors import QuantdetError
 from quantdet.system.temporary import OLD, remove, sweep, temporary_path
@@ -197,7 +196,7 @@ def write_bytes(target: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(target: Path, value: Any) -> None:
+def write_json(target: Path, value: object) -> None:
     """Write ``value`` as indented JSON to ``target`` in one step; lists of numbers are one line."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     flat = _NUMBERS.sub(lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)
