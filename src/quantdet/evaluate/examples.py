@@ -120,7 +120,7 @@ def _drawn(pixels: NDArray[np.uint8], detections: Detections, *, scores: bool) -
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
     with atomic_stream(path) as stream:
-        Image.fromarray(pixels).save(stream, "JPEG", quality=85, optimize=True)
+        Image.fromarray(pixels).save(stream, quality=85, optimize=True)
 
 
 def _in_words(detections: Detections) -> str:

@@ -135,7 +135,7 @@ def open_canvas(source: Source, target: Path | None) -> Iterator[Canvas]:
 
 def _save_jpeg(picture: NDArray[np.uint8], target: Path) -> None:
     with atomic_stream(target) as stream:
-        Image.fromarray(picture).save(stream, "JPEG", quality=_JPEG_QUALITY)
+        Image.fromarray(picture).save(stream, quality=_JPEG_QUALITY)
 
 
 class _Video:

@@ -59,9 +59,17 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
         raise
 
 
+class _Named(io.BytesIO):
+    """Memory with the name of a file, by which Pillow chooses the format."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.name = str(path)
+
+
 @contextmanager
 def atomic_stream(target: Path) -> Iterator[io.BytesIO]:
-    """Yield memory; on success its content is written to ``target`` in one step.
+    """Yield memory called ``target``; on success its content is written there in one step.
 
     For pictures: Pillow takes a part written for the whole, and on a full disk cuts files off
     without a word (``ImagingJpegEncode`` to a file; Python's own writing goes on or raises).
@@ -69,7 +77,7 @@ def atomic_stream(target: Path) -> Iterator[io.BytesIO]:
     Raises:
         QuantdetError: as :func:`atomic_path`.
     """
-    stream = io.BytesIO()
+    stream = _Named(target)
     yield stream
     write_bytes(target, stream.getvalue())
 
