@@ -47,7 +47,7 @@ _EVENTS = {
 }
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _FIRST_BYTES = 8
-_LARGE = 1 << 20
+_LARGE = 1 << 16
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -162,6 +162,8 @@ def another_process() -> None:
     """Let what follows be of another process than what was before."""
     owner._TOKEN = secrets.token_hex(4)
     temporary._swept.clear()
+    if "keras" in sys.modules:  # counts the layers that have no name of their own
+        sys.modules["keras"].utils.clear_session()
 
 
 def run(arguments: list, steps: Steps | None = None) -> tuple[int, str]:
@@ -336,12 +338,14 @@ def _content(path: Path) -> object:
     content = path.read_bytes()
     if path.name == LOCK_NAME:
         return None  # whose it is
-    if path.stat().st_size > _LARGE:
-        return hashlib.sha256(content).hexdigest()
     try:
         return _without_times(path, content)
     except (ValueError, zipfile.BadZipFile):  # not whole
-        return content
+        return _short(content)
+
+
+def _short(content: bytes) -> bytes | str:
+    return content if len(content) < _LARGE else hashlib.sha256(content).hexdigest()
 
 
 def _without_times(path: Path, content: bytes) -> object:
@@ -349,12 +353,13 @@ def _without_times(path: Path, content: bytes) -> object:
         return _timeless(json.loads(content))
     if path.suffix == ".csv" and b"seconds" in content:
         return [line.split(",") for line in content.decode().splitlines()][:1]
-    if path.suffix == ".keras":  # a zip with the time of writing
+    if path.suffix in (".keras", ".npz"):  # zips with the time of writing and seconds of epochs
         with zipfile.ZipFile(path) as archive:
-            return {name: archive.read(name) for name in archive.namelist() if "meta" not in name}
+            names = [name for name in archive.namelist() if "meta" not in name]
+            return {name: _short(archive.read(name)) for name in names}
     if path.suffix == ".html":
         return _NUMBER.sub("#", re.sub(r"<svg.*?</svg>", "", content.decode(), flags=re.DOTALL))
-    return content
+    return _short(content)
 
 
 _TIMES = {"seconds", "written", "latency", "inference_ms", "host", "ms", "versions"}

@@ -27,6 +27,16 @@ def _command(name, place, scenes):
     return [name, place / "run", *OPTIONS.get(name, ())]
 
 
+@pytest.fixture
+def eager():
+    """Steps of training are not compiled: a run takes a third of the time."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Where run and cache are; paths stand in results."""
@@ -56,6 +66,7 @@ def test_some_steps_go_wrong(name, finished, scenes, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STAGES)
+@pytest.mark.usefixtures("eager")
 def test_every_step_goes_wrong(name, before, place, scenes):
     work = Workplace(before[name], place, _command(name, place, scenes))
     say_numbers(name, work)
