@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from typing import IO
 
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import appearing_folder
 
 _BLOCK = 1 << 20
 
@@ -43,18 +43,18 @@ class _Member:
 
 
 def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
-    """Unpack ``archive`` into the new folder ``target``, all of it or nothing.
+    """Unpack ``archive`` into the folder ``target``, all of it or nothing.
 
     Args:
         archive: .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, told apart by content.
-        target: must not exist; its parent is created.
+        target: missing or empty; its parent is created.
         progress: called with (bytes written, all bytes).
 
     Raises:
         DataError: not an archive, damaged, unsafe, larger than the free space, or ``target``
-            exists.
+            is not empty.
     """
-    if target.exists():
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target}: exists already and is not overwritten; choose another folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +63,8 @@ def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
                 raise DamagedArchiveError(archive, "holds no file; download it again")
             _refuse_unsafe(archive, members)
             _require_space(archive, target.parent, sum(member.size for member in members))
-            with tempfile.TemporaryDirectory(
-                prefix=f".{target.name}-", dir=target.parent
-            ) as folder:
-                whole = Path(folder) / "content"
-                whole.mkdir()
+            with appearing_folder(target) as whole:
                 _write_all(archive, members, whole, progress)
-                whole.rename(target)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, LZMAError) as error:
         raise DamagedArchiveError(
             archive, f"archive is damaged ({error}); download it again"

@@ -18,6 +18,7 @@ from quantdet.data.formats.folders import (
 )
 from quantdet.data.records import Problem, read_text
 from quantdet.errors import DataError, DependencyError
+from quantdet.system.listing import shown_files
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 # Keys of the format, and of tools that write it, that are no split.
@@ -69,7 +70,7 @@ def _yaml_in(folder: Path) -> Path | None:
     usual = next((folder / name for name in YAML_NAMES if is_file(folder / name)), None)
     if usual is not None:
         return usual
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".yaml", ".yml")]
+    files = [path for path in shown_files(folder) if path.suffix.lower() in (".yaml", ".yml")]
     found = [path for path in files if _describes(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
