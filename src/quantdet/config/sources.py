@@ -18,6 +18,10 @@ else:
     import tomli as tomllib
 
 
+_LARGEST = 2**63
+_TOO_DEEP = "its lists are nested too deeply; no setting needs more than two levels"
+
+
 def gather_layers(
     file: Path | None,
     preset: str | None,
@@ -61,11 +65,29 @@ def read_toml(file: Path) -> dict[str, Any]:
     """
     try:
         # Windows editors put a byte order mark in front, which TOML does not allow.
-        return tomllib.loads(file.read_text("utf-8-sig"))
+        return _bounded(tomllib.loads(file.read_text("utf-8-sig")))
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such configuration file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: not readable as TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: {_TOO_DEEP}") from None
+    except ValueError:
+        raise ConfigError(f"{file}: an integer has more than 64 bits; make it smaller") from None
+
+
+def _bounded(value: Any) -> Any:
+    """Return ``value`` with its integers bounded as TOML 1.0 says; Python's have no end.
+
+    Raises:
+        ValueError: one has more than 64 bits.
+    """
+    children = value.values() if isinstance(value, dict) else value
+    for child in children if isinstance(value, dict | list) else ():
+        _bounded(child)
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        raise ValueError(value)
+    return value
 
 
 def _parse_override(text: str) -> dict[str, Any]:
@@ -75,8 +97,10 @@ def _parse_override(text: str) -> dict[str, Any]:
         hint = suggestion(f"train.{path.strip()}") if equals and "." not in path else ""
         raise ConfigError(f"--set {text}: expected section.key=value, e.g. train.epochs=20{hint}")
     try:
-        value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = _bounded(tomllib.loads(f"value = {raw}")["value"])
+    except RecursionError:
+        raise ConfigError(f"--set {'.'.join(keys)}: {_TOO_DEEP}") from None
+    except ValueError:
         value = raw
     if not isinstance(value, str | list | dict):
         # The field says what 2007 is: a number, or the name of a split or folder.
