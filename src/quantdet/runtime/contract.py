@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from quantdet.errors import ModelError
 from quantdet.runtime.embedded import embedded_contract, model_sha256
@@ -18,6 +18,9 @@ from quantdet.runtime.pixels import PIXEL_OFFSET, PIXEL_SCALE
 from quantdet.system.atomic import write_text
 
 CONTRACT_VERSION = 1
+MAX_ANCHORS = 1_000_000
+"""Most anchors of a detector; they take 16 bytes each, and real ones have some thousands."""
+_MOST_PROBLEMS = 3
 
 Score = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -25,7 +28,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TensorSpec(_Part):
@@ -64,6 +67,11 @@ class AnchorMap(_Part):
     cols: Count
     shapes_hw: tuple[tuple[Positive, Positive], ...]
 
+    @property
+    def count(self) -> int:
+        """Number of anchors of the map."""
+        return self.rows * self.cols * len(self.shapes_hw)
+
 
 class DecoderSpec(_Part):
     """How outputs become boxes; ``kind`` is a key of ``runtime.decoders.DECODERS``.
@@ -87,6 +95,14 @@ class DecoderSpec(_Part):
     nms_iou: Score = 0.5
     anchors: tuple[AnchorMap, ...] = ()
     box_coder: tuple[Positive, Positive, Positive, Positive] = (10.0, 10.0, 5.0, 5.0)
+
+    @field_validator("anchors")
+    @classmethod
+    def _few(cls, anchors: tuple[AnchorMap, ...]) -> tuple[AnchorMap, ...]:
+        count = sum(item.count for item in anchors)
+        if count > MAX_ANCHORS:
+            raise ValueError(f"{count:.3g} anchors are more than the {MAX_ANCHORS} that are made")
+        return anchors
 
 
 class Contract(_Part):
@@ -199,4 +215,5 @@ def _parse(text: str, where: str) -> Contract:
 
 def _explain(error: ValidationError) -> str:
     items = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
-    return "; ".join(f"{key}: {message}" if key else message for key, message in items)
+    parts = [f"{key}: {message}" if key else message for key, message in items[:_MOST_PROBLEMS]]
+    return "; ".join([*parts, "…"] if len(items) > _MOST_PROBLEMS else parts)
