@@ -150,9 +150,10 @@ _Loaded = tuple[dict[str, NDArray[Any]], BackboneStyle]
 
 
 def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
-    tensors = read_state_dict(path)
+    names = backbone.torch_names()
+    tensors = read_state_dict(path, names)
     arrays = {}
-    for torch_name, key in backbone.torch_names().items():
+    for torch_name, key in names.items():
         if torch_name not in tensors:
             raise ModelError(
                 f"{path}: has no tensor {torch_name!r}, so it is not a torchvision checkpoint of "
