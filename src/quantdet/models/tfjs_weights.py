@@ -70,8 +70,8 @@ def read_ssdlite_weights(path: Path) -> tuple[Arrays, int]:
     except Exception as error:  # whatever a JSON of another form leads to
         raise ModelError(
             f"{path}: not a TensorFlow.js graph of an SSDLite MobileNetV2 "
-            f"({type(error).__name__}: {error!s:.200}); give the model.json of the TF Object Detection "
-            "API's net with its weight files next to it"
+            f"({type(error).__name__}: {error!s:.200}); give the model.json of the TF Object "
+            "Detection API's net with its weight files next to it"
         ) from None
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from quantdet.errors import ModelError
 from quantdet.runtime.embedded import embedded_contract, model_sha256
+from quantdet.runtime.flatbuffer import verify_model
 from quantdet.runtime.pixels import PIXEL_OFFSET, PIXEL_SCALE
 from quantdet.system.atomic import write_text
 
@@ -162,10 +163,11 @@ def file_sha256(path: Path) -> str:
 def load_contract(model_file: Path | str) -> Contract:
     """Read the contract of ``model_file`` and check that it belongs to it.
 
-    The contract next to the file takes precedence over the one inside it.
+    The contract next to the file takes precedence over the one inside it. A file whose contract
+    has no sha256 is checked for offsets that lead out of it, which would crash LiteRT.
 
     Raises:
-        ModelError: contract missing, malformed, or made for another file.
+        ModelError: contract missing, malformed, or made for another file; file damaged.
     """
     model_file = Path(model_file)
     path = contract_path(model_file)
@@ -178,7 +180,9 @@ def load_contract(model_file: Path | str) -> Contract:
     contract = _parse(text, str(path))
     if not model_file.is_file():
         raise ModelError(f"{model_file}: no such model file, though its contract is there")
-    if contract.sha256 and contract.sha256 != file_sha256(model_file):
+    if not contract.sha256:
+        verify_model(model_file)
+    elif contract.sha256 != file_sha256(model_file):
         raise ModelError(
             f"{model_file}: is damaged or not the file that {path.name} was made for (sha256 "
             "differs); copy model and contract together, or export again"
@@ -195,7 +199,9 @@ def _load_embedded(model_file: Path) -> Contract:
             "export again"
         )
     contract = _parse(text, f"{model_file}, the contract inside")
-    if contract.sha256 and contract.sha256 != model_sha256(model_file):
+    if not contract.sha256:
+        verify_model(model_file)
+    elif contract.sha256 != model_sha256(model_file):
         raise ModelError(
             f"{model_file}: is damaged (sha256 differs from that of the contract inside); copy "
             "it again, or export again"
