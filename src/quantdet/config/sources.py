@@ -19,6 +19,7 @@ else:
 
 
 _LARGEST = 2**63
+_SHOWN = 200
 _TOO_DEEP = "its lists are nested too deeply; no setting needs more than two levels"
 
 
@@ -38,7 +39,7 @@ def gather_layers(
     own: list[Layer] = []
     if file is not None:
         own.append((str(file), read_toml(file)))
-    own += [(f"--set {override}", _parse_override(override)) for override in overrides]
+    own += [(f"--set {_line(override)}", _parse_override(override)) for override in overrides]
     own.append(("option", values or {}))
     return [*layers, *_unbounded(own), *own]
 
@@ -90,9 +91,15 @@ def _bounded(value: Any) -> Any:
     return value
 
 
+def _line(text: str) -> str:
+    """Return an override for a message: not too long, and without line breaks."""
+    return repr(text if len(text) < _SHOWN else f"{text[:_SHOWN]}…")[1:-1].replace("\\'", "'")
+
+
 def _parse_override(text: str) -> dict[str, Any]:
     path, equals, raw = text.partition("=")
     keys = path.strip().split(".")
+    text = _line(text)
     if not equals or len(keys) != 2 or not all(keys):
         hint = suggestion(f"train.{path.strip()}") if equals and "." not in path else ""
         raise ConfigError(f"--set {text}: expected section.key=value, e.g. train.epochs=20{hint}")

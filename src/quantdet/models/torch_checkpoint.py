@@ -104,8 +104,11 @@ def read_state_dict(path: Path, names: Collection[str] | None = None) -> dict[st
     """
     try:
         with path.open("rb") as stream:
+            # What is in memory is never read past its end, whatever a length says.
             content, storages = (
-                _read_zip(stream) if zipfile.is_zipfile(path) else _read_legacy(stream)
+                _read_zip(stream)
+                if zipfile.is_zipfile(path)
+                else _read_legacy(io.BytesIO(stream.read()))
             )
             tensors = _tensors_of(content)
             wanted = tensors.keys() if names is None else names
@@ -256,7 +259,7 @@ def _read_legacy(stream: BinaryIO) -> tuple[Any, _Storages]:
         (count,) = struct.unpack("<q", stream.read(8))
         storage = reader.seen[key]
         needed = count * storage.dtype.itemsize
-        if count != storage.count or not 0 <= needed <= os.fstat(stream.fileno()).st_size:
+        if count != storage.count or needed < 0:
             raise ValueError(f"storage {key!s:.20} has {count} values, expected {storage.count}")
         data[key] = np.frombuffer(stream.read(needed), storage.dtype)
     return content, lambda storage: data[storage.key]

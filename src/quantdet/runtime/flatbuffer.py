@@ -280,7 +280,8 @@ class _Verifier:
     def _inputs(self, slots: Mapping[int, int]) -> None:
         """Check that no operator goes without its first inputs; only recurrent ones may."""
         inputs = self._numbers("i", 4, slots[1])
-        if any(index < 0 for index in inputs[: 2 if len(inputs) <= _MOST_PLAIN_INPUTS else 1]):
+        first = inputs[: 2 if len(inputs) <= _MOST_PLAIN_INPUTS else 1]
+        if not first or min(first) < 0:
             raise ValueError("an operator lacks an input")
 
     def _numbers(self, kind: str, item_bytes: int, at: int | None) -> tuple[float, ...]:

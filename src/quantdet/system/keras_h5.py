@@ -83,12 +83,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}
 
 
-class _Refused(Exception):  # noqa: N818 - not an error of its own, caught in this module
-    """The file is not what is wanted; the message says why."""
-
-
-def read_datasets(request: str) -> dict[str, NDArray[Any]]:
-    """Do in this process what :func:`read_keras_h5` does in its own."""
+def _read_datasets(request: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays that a request names."""
     path, places, shapes = json.loads(request)
     import h5py  # type: ignore[import-untyped]
 
@@ -98,7 +94,7 @@ def read_datasets(request: str) -> dict[str, NDArray[Any]]:
         elif "layers" in file:
             datasets = {key: file[place] for key, place in places.items() if place in file}
         else:
-            raise _Refused("no Keras weights inside; save them with model.save_weights")
+            raise ModelError("no Keras weights inside; save them with model.save_weights")
         for key, dataset in datasets.items():
             _check(key, dataset, tuple(shapes[key]), file)
         return {key: np.asarray(dataset[()], np.float32) for key, dataset in datasets.items()}
@@ -110,7 +106,7 @@ def _source(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo("model.weights.h5")
         if info.file_size > _MOST_BYTES:
-            raise _Refused(f"its weights unpack to {info.file_size / 1e9:.0f} GB")
+            raise ModelError(f"its weights unpack to {info.file_size / 1e9:.0f} GB")
         return io.BytesIO(archive.read(info))
 
 
@@ -132,11 +128,11 @@ def _check(key: str, dataset: Any, wanted: Shape, file: Any) -> None:
     # A link to another file, or values in one: they would be read as weights.
     own = isinstance(dataset, h5py.Dataset) and dataset.file.filename == file.filename
     if not own or dataset.external or dataset.is_virtual:
-        raise _Refused(f"{key!r} is not in this file; save the weights in one")
+        raise ModelError(f"{key!r} is not in this file; save the weights in one")
     if tuple(dataset.shape) != wanted:
-        raise _Refused(shape_fault(key, dataset.shape, wanted))
+        raise ModelError(shape_fault(key, dataset.shape, wanted))
     if dataset.dtype.kind != "f":
-        raise _Refused(f"{key!r} holds no numbers with a fraction, but {dataset.dtype}")
+        raise ModelError(f"{key!r} holds no numbers with a fraction, but {dataset.dtype}")
 
 
 def _limit() -> None:
@@ -150,25 +146,34 @@ def _limit() -> None:
         return
 
 
+def answer(request: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays that are asked for.
+
+    Raises:
+        ModelError: the file is not what is wanted; the message does not name it.
+    """
+    try:
+        return _read_datasets(request)
+    except ModelError:
+        raise
+    except Exception as error:  # h5py and zipfile raise about every kind on damaged bytes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError(
+            f"not readable as a weight file ({reason:.300}); copy or download it again"
+        ) from None
+
+
 def main() -> None:
     """Answer the request on stdin: arrays as .npz on stdout, or a refusal on stderr."""
     _limit()
     try:
-        arrays = read_datasets(sys.stdin.read())
-    except Exception as error:  # h5py and zipfile raise about every kind on damaged bytes
-        kind = "" if isinstance(error, _Refused) else f"{type(error).__name__}: "
-        reason = " ".join(f"{kind}{error}".split())
-        sys.exit(
-            _say(reason if not kind else f"not readable as a weight file ({reason}); copy it again")
-        )
+        arrays = answer(sys.stdin.read())
+    except ModelError as error:
+        sys.stderr.write(str(error))
+        sys.exit(_REFUSED)
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
     sys.stdout.buffer.write(content.getvalue())
-
-
-def _say(reason: str) -> int:
-    sys.stderr.write(reason)
-    return _REFUSED
 
 
 if __name__ == "__main__":

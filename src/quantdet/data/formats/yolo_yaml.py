@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from quantdet.data.formats.folders import (
 from quantdet.data.records import Problem, read_text
 from quantdet.errors import DataError, DependencyError
 
+_SHOWN = 10
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 # Keys of the format, and of tools that write it, that are no split.
 _OTHER_KEYS = (
@@ -113,15 +115,32 @@ def read_yaml(file: Path) -> YoloSet:
 def _parse(file: Path) -> dict[Any, Any]:
     yaml, text = load_yaml(), read_text(file, "data.yaml")
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        content = yaml.load(text, _loader(yaml))
+    except Exception as error:  # PyYAML raises about every kind on odd numbers and dates
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f", line {mark.line + 1}"
-        reason = getattr(error, "problem", None) or error
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise DataError(f"{file}{line}: not valid YAML ({reason}); correct it") from None
     if not isinstance(content, dict):
         raise DataError(f"{file}: holds no keys; expected names, train and val")
     return content
+
+
+def _loader(yaml: Any) -> Any:
+    """Return PyYAML's safe loader without aliases of lists and mappings.
+
+    A few lines of them, each twice in the next, make a text without end.
+    """
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.peek_event()
+            node = super().compose_node(parent, index)
+            if isinstance(event, yaml.AliasEvent) and not isinstance(node, yaml.ScalarNode):
+                raise ValueError(f"*{event.anchor} repeats a list or mapping; write it out")
+            return node
+
+    return Loader
 
 
 def load_yaml() -> Any:
@@ -152,9 +171,10 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
     labels = tuple(str(name).strip() for name in names)
     if not all(labels):
         raise DataError(f"{file}: names has an empty name; give each class its own name")
-    twice = sorted({name for name in labels if labels.count(name) > 1})
+    twice = sorted(name for name, count in Counter(labels).items() if count > 1)
     if twice:
-        raise DataError(f"{file}: names has {', '.join(twice)} twice; give each class its own name")
+        shown = ", ".join(repr(name)[1:-1] for name in twice[:_SHOWN])
+        raise DataError(f"{file}: names has {shown} twice; give each class its own name")
     return labels
 
 
