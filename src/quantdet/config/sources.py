@@ -66,7 +66,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     """
     try:
         # Windows editors put a byte order mark in front, which TOML does not allow.
-        return _bounded(tomllib.loads(file.read_text("utf-8-sig")))
+        content: dict[str, Any] = _bounded(tomllib.loads(file.read_text("utf-8-sig")))
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such configuration file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -75,6 +75,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: {_TOO_DEEP}") from None
     except ValueError:
         raise ConfigError(f"{file}: an integer has more than 64 bits; make it smaller") from None
+    return content
 
 
 def _bounded(value: Any) -> Any:

@@ -31,7 +31,7 @@ from quantdet.errors import ModelError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_STORAGE_TYPES = {
+_STORAGE_TYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
     "HalfStorage": np.dtype("<f2"),
@@ -141,6 +141,9 @@ class _Opcodes(dict[int, Any]):
 # The unpickler in C takes gigabytes for a reference number of four bytes; this one keeps a dict.
 class _Unpickler(pickle._Unpickler):
     """Builds dictionaries of tensors, with keys that are text or numbers."""
+
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
 
     def find_class(self, module: str, name: str) -> Any:
         known: dict[tuple[str, str], Any] = {

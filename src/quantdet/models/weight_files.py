@@ -256,8 +256,9 @@ def _style_of(
     """Read the conventions off a model that states them."""
     padding = "symmetric" if first.config["padding"] == "valid" else "same"
     values = {**KERAS_STYLE.to_dict(), "padding": padding, "epsilon": norm.config["epsilon"]}
+    stated = {} if normalization is None else normalization.config
     for key in ("mean", "variance") if normalization is not None else ():
-        value = normalization.config.get(key)
+        value = stated.get(key)
         values[key] = np.ravel(arrays[f"normalization/{key}"] if value is None else value)
     return BackboneStyle.from_dict(values)
 

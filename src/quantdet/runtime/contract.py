@@ -7,10 +7,11 @@ tensor: ``real = (q - zero_point) * scale``.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from quantdet.errors import ModelError
 from quantdet.runtime.embedded import embedded_contract, model_sha256
@@ -26,6 +27,20 @@ _MOST_PROBLEMS = 3
 Score = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def is_one_line(name: str) -> bool:
+    """Return whether a class name can stand in a line of text, on a terminal and in a file."""
+    return not _CONTROL.search(name)
+
+
+def _label(name: str) -> str:
+    if not is_one_line(name):
+        raise ValueError(f"{name!r} has a line break or a control character")
+    return name
 
 
 class _Part(BaseModel):
@@ -122,7 +137,7 @@ class Contract(_Part):
     classes: TensorSpec | None = None
     count: TensorSpec | None = None
     decoder: DecoderSpec
-    labels: tuple[str, ...]
+    labels: tuple[Annotated[str, AfterValidator(_label)], ...]
     background_index: Annotated[int, Field(ge=0)] | None = 0
     sha256: str = ""
     data_fingerprint: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -61,7 +61,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
 
 
 def decode_image(
-    source: Path | BinaryIO, name: str, formats: Sequence[str] = PICTURE_FORMATS
+    source: Path | BinaryIO, name: str, formats: tuple[str, ...] = PICTURE_FORMATS
 ) -> NDArray[np.uint8]:
     """Decode a picture as :func:`read_image` does, also one that came over a network.
 
@@ -103,7 +103,7 @@ def decode_image(
 
 @contextmanager
 def open_picture(
-    source: Path | BinaryIO, formats: Sequence[str] = PICTURE_FORMATS
+    source: Path | BinaryIO, formats: tuple[str, ...] = PICTURE_FORMATS
 ) -> Iterator[Image.Image]:
     """Open a picture; its pixels are not decoded yet.
 

@@ -81,14 +81,15 @@ def _missing_tables(config: Config) -> Iterator[str]:
 def _unknown_names(config: Config) -> Iterator[str]:
     qat = config.qat
     recipes = [qat.recipe] if isinstance(qat.recipe, str) else [name for _, name in qat.recipe]
-    for key, name, known in (
+    names: list[tuple[str, str, Collection[str]]] = [
         ("model.anchors", config.model.anchors, LAYOUTS),
         ("model.backbone", config.model.backbone, BACKBONES),
         *(("qat.recipe", name, RECIPES) for name in recipes),
         ("qat.observer", qat.observer, OBSERVERS),
         ("qat.rounding", qat.rounding, ROUNDINGS),
         ("qat.ranges", qat.ranges, RANGES),
-    ):
+    ]
+    for key, name, known in names:
         if name not in known:
             yield f"{key}: {name!r} is unknown; choose one of {', '.join(sorted(known))}"
 

@@ -218,7 +218,7 @@ def _add_split(found: YoloSet, file: Path, key: str, value: Any, index: list[Fil
 def _target(root: Path, value: str) -> Path | None:
     """Return the folder or list that a split names, here or where it was written."""
     name = clean_name(value)
-    tails = [name, name.removeprefix("../")]
+    tails = [name.removeprefix("../"), name]  # that within the data set is meant, if there is one
     parts = PurePosixPath(name).parts
     # The path of another machine; one folder alone may be any, unless it is called as a split.
     tails += ["/".join(parts[n:]) for n in range(1, len(parts) - 1)]
