@@ -60,7 +60,7 @@ class Reader:
         write: writes what it reads into a folder.
         files: pattern of the files that are spoiled.
         read: reads the folder, or the spoiled file in it, as the command line does.
-        cases: in `make test`.
+        cases: in `make test`; 0 where one takes a second.
         slow_cases: in `make test-slow`.
         native: a crash or hang is that of a library in C, and other tests show that it is
             contained in a process of its own, or that the file counts as a program (SECURITY.md).
@@ -76,7 +76,7 @@ class Reader:
 
 READERS: dict[str, Reader] = {}
 _turns = itertools.count()
-_LOADED = 4  # of so many data sets one is loaded, too
+_LOADED = 10  # of so many data sets one is loaded, too
 
 
 # Data sets ---------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ READERS |= {
         lambda root: write_pth(root, legacy=True), "*.pth", lambda _, path: read_state_dict(path)
     ),
     "h5": Reader(write_h5, "*.h5", read_h5, native=True),
-    "keras": Reader(write_keras, "*.keras", read_keras, native=True),
+    "keras": Reader(write_keras, "*.keras", read_keras, 100, native=True),
     "tfjs": Reader(write_tfjs, "model.json", lambda _, path: read_ssdlite_weights(path)),
     "tflite weights": Reader(
         write_model, "ssd*.tflite", lambda _, path: read_ssd_weights(path, ["Conv1"])
@@ -389,9 +389,9 @@ def report(root: Path, _: Path) -> None:
 
 READERS |= {
     "run files": Reader(write_run, "run/**/*.json", read_run),
-    "run files in a report": Reader(write_run, "run/**/*.json", report, 2, 100),
+    "run files in a report": Reader(write_run, "run/**/*.json", report, 0, 100),
     "run files of a localizer in a report": Reader(
-        lambda root: complete_run(root / "run"), "run/**/*.json", report, 4, 200
+        lambda root: complete_run(root / "run"), "run/**/*.json", report, 0, 100
     ),
 }
 

@@ -80,7 +80,7 @@ def spoil_line(content, chance):
     if kind == 0:
         lines[at], lines[other] = lines[other], lines[at]
     else:
-        lines[at : at + 1] = [lines[at]] * (0, 0, chance.choice((2, 3000)))[kind]
+        lines[at : at + 1] = [lines[at]] * (0, 0, chance.choice((2, 300)))[kind]
     return b"".join(lines)
 
 
@@ -104,6 +104,7 @@ def spoil_json(content, chance):
     return json.dumps(tree).encode()
 
 
+_MOST_BYTES = 1 << 20
 _TEXTS = (".json", ".labels", ".txt", ".xml", ".csv", ".yaml", ".toml", ".names", ".data")
 
 
@@ -125,4 +126,4 @@ def spoil(content, suffix, chance):
             content = chance.choice(kinds)(content, chance)
         except (ValueError, TypeError, RecursionError):  # it is no JSON by now
             content = spoil_bytes(content, chance)
-    return content
+    return content[:_MOST_BYTES]
