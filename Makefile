@@ -15,7 +15,7 @@ test: lint unit
 
 # The daily loop: everything but what needs TensorFlow, a browser or a trained model.
 check: lint
-	$(BIN)/python -m pytest --core -n $(WORKERS) --dist loadfile tests/unit tests/data tests/evaluate tests/runtime
+	$(BIN)/python -m pytest --core -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/unit tests/data tests/evaluate tests/runtime
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15 --durations-min=5
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=5
 
 # Pages that follow from the code.
 docs: $(VENV)/.dev
@@ -44,7 +44,8 @@ test-torch: $(VENV)/.dev
 # Mutants of what judges and prints figures; `mutmut browse` shows those that live. Hours.
 test-mutants: $(VENV)/.dev
 	$(PIP) "mutmut>=3.8"
-	$(BIN)/mutmut run --max-children $(WORKERS)
+	QUANTDET_KEPT_RUN=$$($(BIN)/python -m tests.e2e.kept_run mutants) \
+		$(BIN)/mutmut run --max-children $(WORKERS)
 	$(BIN)/mutmut results
 
 wheel: $(VENV)/bin/python

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -89,7 +90,7 @@ def train(folder: Path, count: int, seed: int, overrides: Sequence[str]) -> floa
         write_folder(scenes(folder / "scenes", count, seed), "all", pictures)
         for file in (pictures / "ImageSets" / "Main").iterdir():
             file.unlink()
-    command = ["quantdet", "run", "--data", pictures, "--out", folder / "run"]
+    command = [sys.executable, "-m", "quantdet", "run", "--data", pictures, "--out", folder / "run"]
     command += [part for item in overrides for part in ("--set", item)]
     start = time.perf_counter()
     with (folder / "run.log").open("w") as log:
@@ -121,7 +122,16 @@ def measure(folder: Path, seed: int, minutes: float) -> Result:
     others = folder / "held-out"
     if not others.exists():
         write_folder(scenes(folder / "more-scenes", HELD_OUT, 1000 + seed), "test", others)
-    command = ["quantdet", "evaluate", run.export_dir / "model.tflite", "--data", others, "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "quantdet",
+        "evaluate",
+        run.export_dir / "model.tflite",
+        "--data",
+        others,
+        "--json",
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     figures = json.loads(done.stdout)["variants"]["uint8_tflite"]
     return Result(

@@ -116,11 +116,11 @@ def try_net(name: str) -> list[str]:
             reached += f" (converter: {converter_db(model, *parts, path):.1f})"
     return [
         reached,
-        str(found["layers"]),
+        str(found.layers),
         f"{megabytes:.1f}",
-        f"{100 * found['identical']:.2f} %",
-        f"{100 * found['identical_exact']:.3f} %",
-        str(found["max_lsb"]),
+        f"{100 * found.identical:.2f} %",
+        f"{100 * found.identical_exact:.3f} %",
+        str(found.max_lsb),
     ]
 
 

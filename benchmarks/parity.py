@@ -13,7 +13,6 @@ import argparse
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -40,29 +39,29 @@ def main() -> None:
     print_end_to_end(compare_file(run.model_file, (frozen, floats), (pixels, sizes)))
 
 
-def print_layers(kernels: str, found: dict[str, Any]) -> None:
+def print_layers(kernels: str, found) -> None:
     print(f"| {kernels}: layer type | layers | integers | identical | exact | largest difference |")
     print("|---|---|---|---|---|---|")
-    for kind, row in [*found["by_kind"].items(), ("all", found)]:
-        cells = [kind, row["layers"], f"{row['values'] / 1e6:.1f} M"]
-        cells += [f"{100 * row[key]:.4f} %" for key in ("identical", "identical_exact")]
-        print("|", " | ".join(map(str, [*cells, row["max_lsb"]])), "|")
+    for kind, row in [*found.by_kind.items(), ("all", found)]:
+        cells = [kind, row.layers, f"{row.values / 1e6:.1f} M"]
+        cells += [f"{100 * share:.4f} %" for share in (row.identical, row.identical_exact)]
+        print("|", " | ".join(map(str, [*cells, row.max_lsb])), "|")
     print(flush=True)
 
 
-def print_end_to_end(found: dict[str, Any]) -> None:
-    for kernels, reason in found["skipped"].items():
+def print_end_to_end(found) -> None:
+    for kernels, reason in found.skipped.items():
         print(f"{kernels} is left out: {reason}\n")
     print("| kernels | identical | noise, steps | identical to exact | noise to exact |")
     print("|---|---|---|---|---|")
-    for row in found["kernels"]:
+    for row in found.end_to_end.kernels:
         cells = [
             figure
-            for part in (row, row["exact"])
-            for figure in (f"{100 * part['identical']:.2f} %", f"{part['noise_lsb']:.3f}")
+            for part in (row, row.exact)
+            for figure in (f"{100 * part.identical:.2f} %", f"{part.noise_lsb:.3f}")
         ]
-        print("|", " | ".join([row["kernels"], *cells]), "|")
-    print(f"\nNoise of quantization itself: {found['quantization_noise_lsb']:.2f} steps.")
+        print("|", " | ".join([row.kernels, *cells]), "|")
+    print(f"\nNoise of quantization itself: {found.end_to_end.quantization_noise_lsb:.2f} steps.")
 
 
 if __name__ == "__main__":

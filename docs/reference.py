@@ -37,6 +37,8 @@ from quantdet.results import (
     LocalizerMetrics,
     Manifest,
     Predictions,
+    QatSummary,
+    TrainSummary,
     Verification,
 )
 
@@ -65,6 +67,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "analysis": Analysis,
     "verify": Verification,
     "history": Epochs,
+    "train-summary": TrainSummary,
+    "qat-summary": QatSummary,
     "manifest": Manifest,
     "predictions": Predictions,
 }

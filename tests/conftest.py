@@ -22,6 +22,15 @@ TRAINING_TESTS = {
     )
 }
 
+# Longest first, so that no worker is left alone with one at the end. The first two start apart:
+# both kinds of end-to-end tests train first, and the second would only wait for the same run.
+FIRST = (
+    *("e2e/test_analyse.py", "quant/test_layer_options.py", "e2e/test_detector_road.py"),
+    *("quant/test_random_nets.py", "e2e/test_bad_input.py", "quant/test_layer_types.py"),
+    *("quant/test_analyse.py", "quant/test_operations.py", "train/test_ssd_stage.py"),
+    *("train/test_loop.py", "web/test_page.py", "train/test_float_stage.py"),
+)
+
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
@@ -48,6 +57,11 @@ def pytest_ignore_collect(collection_path, config):
     if config.getoption("--core") and collection_path in TRAINING_TESTS:
         return True
     return None
+
+
+def pytest_collection_modifyitems(items):
+    order = {HERE / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,22 @@ from numpy.typing import NDArray
 from quantdet.boxes import Boxes, as_boxes
 from quantdet.errors import DependencyError
 
+if TYPE_CHECKING:
+    import supervision
+
 # Detections that a line shows.
 _SHOWN = 4
 Which = slice | list[int] | NDArray[np.bool_] | NDArray[np.integer]
 """Some of several detections: a slice, places, or a mask (N,)."""
+
+
+class FoundBox(TypedDict):
+    """JSON-ready record of one object."""
+
+    label: str
+    class_id: int
+    score: float
+    box_xyxy: list[float]
 
 
 class Detection(NamedTuple):
@@ -102,7 +114,7 @@ class Detections:
         """Return what a notebook shows: the picture with these boxes, where it is known."""
         return None if self.draw is None else self.draw(self)
 
-    def __reduce__(self) -> tuple[type[Detections], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[Detections], tuple[object, ...]]:
         # Another process does not know the picture.
         return Detections, (self.boxes_xyxy, self.scores, self.class_ids, self.labels)
 
@@ -127,7 +139,7 @@ class Detections:
     def _name(self, class_id: int) -> str:
         return self.labels[class_id] if 0 <= class_id < len(self.labels) else str(class_id)
 
-    def to_list(self) -> list[dict[str, Any]]:
+    def to_list(self) -> list[FoundBox]:
         """Return JSON-ready records: label, class_id, score, box_xyxy in pixels."""
         return [
             {
@@ -139,24 +151,29 @@ class Detections:
             for item in self
         ]
 
-    def to_records(self) -> list[dict[str, Any]]:
+    def to_records(self) -> list[dict[str, str | int | float]]:
         """Return flat records, rows of a table: label, class_id, score, x1, y1, x2, y2."""
-        records = self.to_list()
-        for record in records:
-            record.update(zip(("x1", "y1", "x2", "y2"), record.pop("box_xyxy"), strict=True))
-        return records
+        return [
+            {
+                "label": item["label"],
+                "class_id": item["class_id"],
+                "score": item["score"],
+                **dict(zip(("x1", "y1", "x2", "y2"), item["box_xyxy"], strict=True)),
+            }
+            for item in self.to_list()
+        ]
 
-    def to_supervision(self) -> Any:
+    def to_supervision(self) -> supervision.Detections:
         """Return the same as ``supervision.Detections``, for its annotators and trackers.
 
         Raises:
             DependencyError: package ``supervision`` is not installed.
         """
         try:
-            supervision = import_module("supervision")
+            module = import_module("supervision")
         except ImportError:
             raise DependencyError("supervision is not installed: pip install supervision") from None
-        return supervision.Detections(
+        return module.Detections(
             xyxy=self.boxes_xyxy,
             confidence=self.scores,
             class_id=self.class_ids,

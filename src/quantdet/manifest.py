@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import ConfigDict, GetJsonSchemaHandler, JsonValue
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from quantdet.system.result_file import Part, ResultFile
@@ -29,7 +30,7 @@ class StageRecord(Part):
     versions: Mapping[str, str] = {}
     written: str = ""
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, object]:
         """Return what is known, JSON-ready: what the stage found, then what every entry has."""
         found = self.model_dump(mode="json", exclude_unset=True)
         shared = {key: found.pop(key) for key in StageRecord.model_fields if key in found}
@@ -48,14 +49,14 @@ class Identity(Part):
         weights: where they came from.
     """
 
-    model: Mapping[str, Any] = {}
-    train: Mapping[str, Any] = {}
-    target: Mapping[str, Any] = {}
+    model: Mapping[str, object] = {}
+    train: Mapping[str, object] = {}
+    target: Mapping[str, object] = {}
     labels: tuple[str, ...] = ()
     data: str = ""
     pictures: tuple[int, ...] = ()
     skipped: tuple[str, ...] = ()
-    weights: Mapping[str, Any] = {}
+    weights: Mapping[str, object] = {}
 
 
 class Phase(Part):
@@ -87,8 +88,8 @@ class TrainRecord(StageRecord):
 class QatIdentity(Part):
     """What the quantized model was made of."""
 
-    qat: Mapping[str, Any] = {}
-    train: Mapping[str, Any] = {}
+    qat: Mapping[str, object] = {}
+    train: Mapping[str, object] = {}
     float_sha256: str = ""
     data: str = ""
 
@@ -193,7 +194,7 @@ class Manifest(ResultFile):
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> JsonSchemaValue:
         schema = handler.resolve_ref_schema(handler(core_schema))
         for stage, kind in RECORDS.items():
             schema["properties"][stage] = handler(kind.__pydantic_core_schema__)

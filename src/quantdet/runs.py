@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -231,7 +230,7 @@ class Run:
                 "again"
             ) from None
 
-    def record(self, stage: str, values: StageRecord | Mapping[str, Any]) -> None:
+    def record(self, stage: str, values: StageRecord | Mapping[str, object]) -> None:
         """Merge ``values`` into the manifest entry of ``stage``, with the time of writing."""
         record = RECORDS.get(stage, StageRecord).model_validate(values)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -250,7 +249,7 @@ def _differences(before: Config, after: Config, same_data: bool) -> list[str]:
     return changed
 
 
-def _located(value: Any) -> Any:
+def _located(value: object) -> object:
     """Return ``value`` with its paths made absolute: one folder has many spellings."""
     if isinstance(value, Path):
         return value.resolve()

@@ -72,9 +72,9 @@ def test_same_detections_are_asked_both_ways():
 def test_what_people_see_has_a_threshold_for_each_class():
     judge = judge_of(1, bee=0.95)
     answers, reference = [found((BOX, 0, 0.9), (FAR, 1, 0.9))], [found((BOX, 0, 0.9))]
-    assert judge.agreement(answers, reference)["same_detections"] == 1.0
+    assert judge.agreement(answers, reference).same_detections == 1.0
     plain = judge_of(1)
-    assert plain.agreement(answers, reference)["same_detections"] == pytest.approx(2 / 3)
+    assert plain.agreement(answers, reference).same_detections == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(

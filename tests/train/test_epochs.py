@@ -3,6 +3,7 @@
 import pytest
 
 from quantdet.config import TrainConfig
+from quantdet.manifest import Identity, QatIdentity
 from quantdet.train.epoch_line import epoch_line
 from quantdet.train.history import MAP, History
 from quantdet.train.identity import same_training
@@ -102,17 +103,17 @@ def test_line_of_an_epoch():
 
 
 def test_a_finished_stage_of_an_older_version_is_the_same_training():
-    wanted = {"train": TrainConfig().model_dump(mode="json"), "data": "abc"}
-    old = {key: value for key, value in wanted["train"].items() if key != "validate_every"}
-    assert same_training({"train": old, "data": "abc"}, wanted)
-    assert not same_training({"train": old, "data": "other"}, wanted)
-    assert not same_training({"train": {**old, "epochs": 99}, "data": "abc"}, wanted)
+    wanted = QatIdentity(train=TrainConfig().model_dump(mode="json"), data="abc")
+    old = {key: value for key, value in wanted.train.items() if key != "validate_every"}
+    assert same_training(QatIdentity(train=old, data="abc"), wanted)
+    assert not same_training(QatIdentity(train=old, data="other"), wanted)
+    assert not same_training(QatIdentity(train={**old, "epochs": 99}, data="abc"), wanted)
     with pytest.raises(ValueError, match="epochs"):
-        same_training({"train": {"epochs": "many"}}, wanted)
+        same_training(QatIdentity(train={"epochs": "many"}), wanted)
 
 
 def test_how_many_pictures_there_were_is_for_people():
     """An older version counted pictures of rare classes as often as it showed them."""
     assert same_training(
-        {"data": "abc", "pictures": [806, 9]}, {"data": "abc", "pictures": [765, 9]}
+        Identity(data="abc", pictures=(806, 9)), Identity(data="abc", pictures=(765, 9))
     )

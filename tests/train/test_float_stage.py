@@ -75,6 +75,10 @@ def test_result_is_saved_loaded_and_not_made_again(tmp_path, dataset, config, he
     for name, value in outputs(first.model, task).items():
         np.testing.assert_allclose(outputs(second.model, task)[name], value, atol=1e-6)
     assert second.phases == first.phases
+    later = json.dumps({**summary, "version": summary["version"] + 1})
+    (tmp_path / "out" / "summary.json").write_text(later)
+    with pytest.raises(ModelError, match=r"summary\.json: .*later quantdet"):
+        train_float(settings, dataset, tmp_path / "out")
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -318,7 +322,7 @@ def test_calibrated_weights_come_back_where_training_made_it_worse(
     def quantized(name, **qat):
         settings = config(train={"epochs": 1}, qat={"calibration_images": 8, **qat})
         found = train_qat(settings, dataset, tmp_path / "float" / "model.keras", tmp_path / name)
-        return found.summary.get("kept"), [np.array(w) for w in found.model.weights]
+        return found.summary.kept, [np.array(w) for w in found.model.weights]
 
     monkeypatch.setattr(qat_stage, "_validation_loss", lambda *_: -1.0)  # nothing beats that
     kept, after = quantized("worse", epochs=1, learning_rate=0.01)
@@ -346,5 +350,5 @@ def test_loss_that_decides_is_measured_on_the_weights_that_training_returns(
     # At this rate the best epoch need not be the last one.
     settings = config(qat={"calibration_images": 8, "epochs": 3, "learning_rate": 0.003})
     found = train_qat(settings, dataset, tmp_path / "float" / "model.keras", tmp_path / "qat")
-    assert found.summary["loss_trained"] == pytest.approx(measured[0], rel=1e-5)
-    assert found.summary["loss_trained"] != pytest.approx(found.summary["loss_calibrated"])
+    assert found.summary.loss_trained == pytest.approx(measured[0], rel=1e-5)
+    assert found.summary.loss_trained != pytest.approx(found.summary.loss_calibrated)

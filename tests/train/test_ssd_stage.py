@@ -71,10 +71,10 @@ def test_float_result(trained):
 
 def test_quantization_keeps_the_better_of_calibration_and_training(trained):
     summary = trained[3].summary
-    assert summary["monitor"] == "val_loss"  # decision 005
-    better = min(summary["loss_calibrated"], summary["loss_trained"])
-    kept = "trained" if better < summary["loss_calibrated"] else "calibrated"
-    assert summary["kept"] == kept
+    assert summary.monitor == "val_loss"  # decision 005
+    better = min(summary.loss_calibrated, summary.loss_trained)
+    kept = "trained" if better < summary.loss_calibrated else "calibrated"
+    assert summary.kept == kept
 
 
 def test_contract_describes_the_file(trained):
@@ -146,13 +146,12 @@ def test_crops_are_cut_from_larger_pictures(trained):
 
 def test_the_manifest_has_a_field_for_all_that_stages_find(trained):
     for kind, stage in ((TrainRecord, trained[2]), (QatRecord, trained[3])):
-        record = kind.model_validate(stage.summary, extra="forbid")
-        assert record.content() == json.loads(json.dumps(stage.summary))
+        record = kind.model_validate(stage.summary.content(), extra="forbid")
+        assert record.content() == json.loads(json.dumps(stage.summary.content()))
 
 
 def test_summary_names_where_weights_came_from(trained, tmp_path):
-    assert trained[2].summary["identity"]["weights"] == {"source": "none"}
-    json.dumps(trained[2].summary)
+    assert trained[2].summary.identity.weights == {"source": "none"}
 
 
 def item(class_ids, ignored=None):
@@ -182,7 +181,7 @@ def test_a_picture_that_is_shown_twice_is_counted_once(trained, tmp_path):
     unequal = Dataset(dataset.root, LABELS, splits)
     assert len(build_task(balanced, unequal).train) > len(splits["train"])
     summary = train_float(balanced, unequal, tmp_path / "float").summary
-    assert summary["identity"]["pictures"] == [len(red) + 1, len(splits["val"])]
+    assert summary.identity.pictures == (len(red) + 1, len(splits["val"]))
 
 
 def test_balance_without_objects_shows_every_picture_once():

@@ -1,15 +1,19 @@
 """Result files: what is written is what is read; figures are named and shown in one way."""
 
 import json
+import math
 
 import pytest
 from pydantic import ValidationError
 
 from quantdet.config import Config
+from quantdet.errors import ModelError
+from quantdet.manifest import Identity, Phase, QatIdentity
 from quantdet.results.details import Details
 from quantdet.results.figures import CLASS_ACCURACY, COCO_AP, FIGURES, MEAN_IOU, VOC07
 from quantdet.results.folder import read_results
 from quantdet.results.metrics import METRICS, DetectionVariant, LocalizerVariant
+from quantdet.results.training import QatSummary, TrainSummary
 from quantdet.runs import Run
 
 DETECTOR_ROW = DetectionVariant(
@@ -58,6 +62,40 @@ def test_a_file_of_a_later_layout_is_refused_by_name(tmp_path):
     (note,) = found.notes
     assert "details.json: version" in note
     assert "written by a later quantdet; update quantdet" in note
+
+
+def test_a_summary_holds_what_its_stage_found_and_nothing_else(tmp_path):
+    found = QatSummary(identity=QatIdentity(data="abc"))
+    found.save(tmp_path / "summary.json")
+    content = json.loads((tmp_path / "summary.json").read_text())
+    assert content == {"version": 1, "identity": {"data": "abc"}}
+    assert QatSummary.read(tmp_path / "summary.json") == found
+
+
+def test_a_summary_of_a_training_that_diverged(tmp_path):
+    phase = Phase(epochs=1, best_epoch=1, best={"epoch": 1, "loss": math.nan}, seconds=0.5)
+    TrainSummary(identity=Identity(), phases={"frozen": phase}).save(tmp_path / "summary.json")
+    found = TrainSummary.read(tmp_path / "summary.json")
+    assert math.isnan(found.phases["frozen"].best["loss"])
+    assert found.phases["frozen"].best["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"identity": {}}', '{"identity": {"later": 1}, "phases": {}}']
+)
+def test_a_summary_that_does_not_say_what_was_trained_is_none(tmp_path, text):
+    assert TrainSummary.read(tmp_path / "summary.json") is None
+    (tmp_path / "summary.json").write_text(text)
+    assert TrainSummary.read(tmp_path / "summary.json") is None
+
+
+def test_a_summary_of_before_the_versions_is_read_one_of_a_later_quantdet_refused(tmp_path):
+    path, content = tmp_path / "summary.json", {"identity": {"data": "abc"}, "phases": {}}
+    path.write_text(json.dumps(content))
+    assert TrainSummary.read(path).identity.data == "abc"
+    path.write_text(json.dumps({"version": 2, **content, "new": 1}))
+    with pytest.raises(ModelError, match=r"summary\.json: version: .* later quantdet; update"):
+        TrainSummary.read(path)
 
 
 def test_figures_of_a_row():

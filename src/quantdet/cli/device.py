@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -132,5 +133,4 @@ def benchmark(
             runs=runs,
             progress=progress.named("benchmark"),
         )
-    rows = [result.to_dict() for result in results]
-    show(rows, as_json, latency_table(rows))
+    show([asdict(result) for result in results], as_json, latency_table(results))

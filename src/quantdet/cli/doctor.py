@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 from importlib import metadata
-from typing import Any
+from typing import TypedDict
 
 from quantdet import __version__
 from quantdet.cli.tables import table
@@ -37,7 +37,27 @@ _PROGRAMS = (
 )
 
 
-def examine() -> dict[str, Any]:
+# "for" is a word of Python's.
+Package = TypedDict(
+    "Package", {"name": str, "version": str | None, "for": str, "install": str | None}
+)
+Program = TypedDict("Program", {"name": str, "path": str | None, "for": str, "install": str | None})
+
+
+class Examination(TypedDict):
+    """What there is on this machine."""
+
+    quantdet: str
+    python: str
+    system: str
+    cores: int | None
+    keras_backend: str
+    packages: list[Package]
+    programs: list[Program]
+    devices: list[str]
+
+
+def examine() -> Examination:
     """Return system, packages and devices, JSON-ready. Slow parts are imported if present."""
     return {
         "quantdet": __version__,
@@ -51,7 +71,7 @@ def examine() -> dict[str, Any]:
     }
 
 
-def _package(distributions: str, module: str, purpose: str, install: str) -> dict[str, Any]:
+def _package(distributions: str, module: str, purpose: str, install: str) -> Package:
     version = None
     if importlib.util.find_spec(module) is not None:
         for name in distributions.split("|"):
@@ -69,7 +89,7 @@ def _package(distributions: str, module: str, purpose: str, install: str) -> dic
     }
 
 
-def _program(names: tuple[str, ...], purpose: str, debian_package: str) -> dict[str, Any]:
+def _program(names: tuple[str, ...], purpose: str, debian_package: str) -> Program:
     path = next(filter(None, map(shutil.which, names)), None)
     return {
         "name": names[0],
@@ -88,7 +108,7 @@ def _devices() -> list[str]:
     return [device.name for device in tf.config.list_physical_devices()]
 
 
-def render(result: dict[str, Any]) -> str:
+def render(result: Examination) -> str:
     """Return the examination as text."""
     rows = [
         (item["name"], item["version"] or "missing", item["for"], item["install"] or "")

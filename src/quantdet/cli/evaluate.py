@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,7 @@ from quantdet.cli.output import Json, show
 from quantdet.errors import ConfigError
 
 if TYPE_CHECKING:
+    from quantdet.progress import Progress
     from quantdet.results.metrics import AnyMetrics
 
 
@@ -54,7 +56,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options of the command line
     show(metrics, as_json, metrics_table(metrics))
 
 
-def _run(path: Path, data: dict[str, Any], parity_pictures: int, progress: Any) -> AnyMetrics:
+def _run(
+    path: Path, data: Mapping[str, Path | str], parity_pictures: int, progress: Progress
+) -> AnyMetrics:
     from quantdet.runs import Run
     from quantdet.stages.evaluate import run_evaluate
     from quantdet.stages.settings import update_config
@@ -71,7 +75,7 @@ def _run(path: Path, data: dict[str, Any], parity_pictures: int, progress: Any) 
     return run_evaluate(run, parity_pictures=parity_pictures, progress=progress)
 
 
-def _file(path: Path, data: dict[str, Any], progress: Any) -> AnyMetrics:
+def _file(path: Path, data: Mapping[str, Path | str], progress: Progress) -> AnyMetrics:
     from quantdet.config import DataConfig
     from quantdet.stages.evaluate import evaluate_model
 
@@ -80,4 +84,4 @@ def _file(path: Path, data: dict[str, Any], progress: Any) -> AnyMetrics:
             f"{path}: is a model file; give the data set to measure it on, "
             "e.g. --data VOCdevkit/VOC2007"
         )
-    return evaluate_model(path, DataConfig(**data), progress)
+    return evaluate_model(path, DataConfig.model_validate(data), progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def show(value: Any, as_json: bool, text: str) -> None:
+def show(value: object, as_json: bool, text: str) -> None:
     """Print ``value`` as JSON for programs, or ``text`` for people."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from quantdet.errors import ConfigError
 
@@ -43,10 +43,19 @@ class Given:
     file: Path | None = None
     preset: str | None = None
     overrides: Sequence[str] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
-def training_arguments(given: Given) -> dict[str, Any]:
+class Arguments(TypedDict):
+    """Arguments of ``load_config`` and ``explain_config``."""
+
+    file: Path | None
+    preset: str | None
+    overrides: Sequence[str]
+    values: Mapping[str, object]
+
+
+def training_arguments(given: Given) -> Arguments:
     """Return the arguments of ``load_config`` and ``explain_config`` that training means.
 
     Without a preset it is that of the detector of all objects.
@@ -57,9 +66,13 @@ def training_arguments(given: Given) -> dict[str, Any]:
     from quantdet.config import default_preset, load_config
 
     preset = given.preset or default_preset(given.file, overrides=given.overrides)
-    arguments: dict[str, Any] = {"file": given.file, "preset": preset, "overrides": given.overrides}
-    values = option_values(given, training_keys(load_config(**arguments)))
-    return {**arguments, "values": values}
+    config = load_config(given.file, preset=preset, overrides=given.overrides)
+    return {
+        "file": given.file,
+        "preset": preset,
+        "overrides": given.overrides,
+        "values": option_values(given, training_keys(config)),
+    }
 
 
 def training_keys(config: Config) -> Keys:
@@ -82,13 +95,13 @@ def training_keys(config: Config) -> Keys:
     }
 
 
-def option_values(given: Given, keys: Keys) -> dict[str, dict[str, Any]]:
+def option_values(given: Given, keys: Keys) -> dict[str, dict[str, object]]:
     """Return the options that are given as values of a configuration.
 
     Raises:
         ConfigError: ``--set`` gives one of the keys another value.
     """
-    values: dict[str, dict[str, Any]] = {}
+    values: dict[str, dict[str, object]] = {}
     for option, value in given.options.items():
         for key in keys[option] if value is not None else ():
             _refuse_other(given.overrides, option, key, value)
@@ -97,7 +110,7 @@ def option_values(given: Given, keys: Keys) -> dict[str, dict[str, Any]]:
     return values
 
 
-def _refuse_other(overrides: Sequence[str], option: str, key: str, value: Any) -> None:
+def _refuse_other(overrides: Sequence[str], option: str, key: str, value: object) -> None:
     from quantdet.config import load_config
 
     section, name = key.split(".")

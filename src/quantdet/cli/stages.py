@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quantdet.cli.settings import Given
     from quantdet.config import Config
     from quantdet.runs import Run
+    from quantdet.runtime.detector import Detector
 
 _DEMO_PICTURES = 12
 
@@ -73,7 +74,7 @@ def config(
     show([asdict(item) for item in settings], as_json, settings_text(settings))
 
 
-def _options(**values: Any) -> dict[str, Any]:
+def _options(**values: object) -> dict[str, object]:
     """Return options under the names that the command line has."""
     return {f"--{name.replace('_', '-')}": value for name, value in values.items()}
 
@@ -276,7 +277,7 @@ def demo(
     run_report(finished)  # once more, now with the pictures drawn
 
 
-def _draw(detector: Any, pictures: Sequence[str], out: Path) -> None:
+def _draw(detector: Detector, pictures: Sequence[str], out: Path) -> None:
     from quantdet.runtime.predict import predict_to_folder
 
     predict_to_folder(detector, pictures, out)

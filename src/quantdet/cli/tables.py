@@ -7,10 +7,13 @@ import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quantdet.config import Setting
+    from quantdet.evaluate.latency import LatencyResult
+    from quantdet.runtime.predict import Prediction
+    from quantdet.runtime.pretrained import Pretrained
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
@@ -27,22 +30,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) 
     )
 
 
-def latency_table(rows: Sequence[dict[str, Any]]) -> str:
+def latency_table(rows: Sequence[LatencyResult]) -> str:
     """Return the latency table of ``quantdet benchmark``."""
     cells = [
         (
-            row["kernels"],
-            str(row["threads"]),
-            f"{row['median_ms']:.2f}",
-            f"{row['p90_ms']:.2f}",
-            f"{row['min_ms']:.2f}",
+            row.kernels,
+            str(row.threads),
+            f"{row.median_ms:.2f}",
+            f"{row.p90_ms:.2f}",
+            f"{row.min_ms:.2f}",
         )
         for row in rows
     ]
     return table(("kernels", "threads", "median ms", "p90 ms", "min ms"), cells)
 
 
-def predictions_text(results: Sequence[Any]) -> str:
+def predictions_text(results: Sequence[Prediction]) -> str:
     """Return what ``quantdet predict`` found: a line per picture, many objects below it."""
     lines = []
     for result in results:
@@ -50,10 +53,10 @@ def predictions_text(results: Sequence[Any]) -> str:
         if result.error:
             lines.append(f"{where}: not read: {result.error}")
             continue
-        found = result.to_dict()["detections"]
-        width = max((len(item["label"]) for item in found), default=0)
+        found = result.to_record().detections
+        width = max((len(item.label) for item in found), default=0)
         objects = [
-            f"{item['label']:<{width}} {100 * item['score']:3.0f} % at {item['box_xyxy']}"
+            f"{item.label:<{width}} {100 * item.score:3.0f} % at {[*item.box_xyxy]}"
             for item in found
         ]
         time = f"({result.inference_ms:.1f} ms)"
@@ -67,13 +70,13 @@ def predictions_text(results: Sequence[Any]) -> str:
     return "\n".join([*lines, *_below(results)])
 
 
-def _nothing(result: Any) -> str:
+def _nothing(result: Prediction) -> str:
     if result.nearest is None:
         return "nothing found"
     return f"nothing found, at best {result.nearest.label} {100 * result.nearest.score:.3g} %"
 
 
-def _below(results: Sequence[Any]) -> list[str]:
+def _below(results: Sequence[Prediction]) -> list[str]:
     """Return what to try where nothing reached the threshold."""
     empty = [item for item in results if not item.error and not len(item.detections)]
     scores = [item.nearest.score for item in empty if item.nearest is not None]
@@ -87,7 +90,7 @@ def _below(results: Sequence[Any]) -> list[str]:
     ]
 
 
-def models_text(found: Sequence[dict[str, Any]]) -> str:
+def models_text(found: Sequence[Pretrained]) -> str:
     """Return the table of ``quantdet models``."""
     if not found:
         return "no model comes with this installation; make one with `quantdet run`"
@@ -120,9 +123,9 @@ def settings_text(settings: Iterable[Setting]) -> str:
     return "\n".join(lines[1:])
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     if isinstance(value, dict):
-        inside = ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+        inside = ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"

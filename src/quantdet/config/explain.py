@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quantdet.config.layers import find_origin
 from quantdet.config.load import resolve
@@ -27,7 +26,7 @@ class Setting:
 
     section: str
     key: str
-    value: Any
+    value: object
     origin: str
     meaning: str
 
@@ -37,7 +36,7 @@ def explain_config(
     *,
     preset: str | None = None,
     overrides: Iterable[str] = (),
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> list[Setting]:
     """Return every key of the configuration that :func:`load_config` gives, and what set it.
 

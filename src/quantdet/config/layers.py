@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-Layer = tuple[str, Mapping[str, Any]]
+Layer = tuple[str, Mapping[str, object]]
 """(what the user knows it by, nested values)"""
 
 
-def merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+def merge(into: dict[str, object], new: Mapping[str, object]) -> None:
     """Put nested values into ``into``, over what is there."""
     for key, value in new.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            merge(into[key], value)
+        inner = into.get(key)
+        if isinstance(value, Mapping) and isinstance(inner, dict):
+            merge(inner, value)
         else:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 
@@ -26,9 +26,9 @@ def find_origin(location: tuple[int | str, ...], layers: Sequence[Layer]) -> str
     return ""
 
 
-def sets(layer: Mapping[str, Any], location: tuple[int | str, ...]) -> bool:
+def sets(layer: Mapping[str, object], location: tuple[int | str, ...]) -> bool:
     """Tell whether a layer has a value at ``location``, e.g. ("train", "epochs")."""
-    value: Any = layer
+    value: object = layer
     for part in location:
         if not isinstance(value, Mapping) or str(part) not in value:
             return False

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -26,7 +25,7 @@ def load_config(
     *,
     preset: str | None = None,
     overrides: Iterable[str] = (),
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> Config:
     """Resolve a configuration.
 
@@ -48,7 +47,7 @@ def resolve(layers: Sequence[Layer]) -> Config:
     Raises:
         ConfigError: unknown keys or wrong values, each with the layer that has it.
     """
-    merged: dict[str, Any] = {}
+    merged: dict[str, object] = {}
     for _, layer in layers:
         merge(merged, layer)
     try:
@@ -61,7 +60,7 @@ def default_preset(
     file: Path | str | None = None,
     *,
     overrides: Iterable[str] = (),
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> str | None:
     """Return what the command line takes without ``--preset``: the detector of all objects.
 
@@ -72,7 +71,11 @@ def default_preset(
     if file is not None and sets(read_toml(Path(file)), ("model", "name")):
         return None
     layers = gather_layers(None, None, overrides, values)
-    named = [layer["model"]["name"] for _, layer in layers if sets(layer, ("model", "name"))]
+    named = [
+        model["name"]
+        for _, layer in layers
+        if isinstance(model := layer.get("model"), Mapping) and "name" in model
+    ]
     if not named:
         return DEFAULT_PRESET
     kind = KINDS.get(str(named[-1]))

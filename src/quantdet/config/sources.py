@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from quantdet.config.layers import Layer, sets
 from quantdet.config.mistakes import suggestion
@@ -27,7 +26,7 @@ def gather_layers(
     file: Path | None,
     preset: str | None,
     overrides: Iterable[str],
-    values: Mapping[str, Any] | None,
+    values: Mapping[str, object] | None,
 ) -> list[Layer]:
     """Return the layers of a configuration, the strongest last.
 
@@ -52,13 +51,13 @@ def _unbounded(layers: Sequence[Layer]) -> Iterator[Layer]:
             return
 
 
-def _read_preset(name: str) -> dict[str, Any]:
+def _read_preset(name: str) -> dict[str, object]:
     if name not in preset_names():
         raise ConfigError(f"preset {name!r} is unknown; choose one of {preset_names()}")
     return tomllib.loads(preset_text(name))
 
 
-def read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, object]:
     """Return the content of a configuration file.
 
     Raises:
@@ -66,7 +65,8 @@ def read_toml(file: Path) -> dict[str, Any]:
     """
     try:
         # Windows editors put a byte order mark in front, which TOML does not allow.
-        content: dict[str, Any] = _bounded(tomllib.loads(file.read_text("utf-8-sig")))
+        content: dict[str, object] = tomllib.loads(file.read_text("utf-8-sig"))
+        _refuse_large(content)
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such configuration file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -78,18 +78,18 @@ def read_toml(file: Path) -> dict[str, Any]:
     return content
 
 
-def _bounded(value: Any) -> Any:
-    """Return ``value`` with its integers bounded as TOML 1.0 says; Python's have no end.
+def _refuse_large(value: object) -> None:
+    """Bound integers as TOML 1.0 does; Python's have no end.
 
     Raises:
         ValueError: one has more than 64 bits.
     """
-    children = value.values() if isinstance(value, dict) else value
-    for child in children if isinstance(value, dict | list) else ():
-        _bounded(child)
+    if isinstance(value, dict):
+        value = [*value.values()]
+    for child in value if isinstance(value, list) else ():
+        _refuse_large(child)
     if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
-        raise ValueError(value)
-    return value
+        raise ValueError("an integer of more than 64 bits")
 
 
 def _line(text: str) -> str:
@@ -97,7 +97,7 @@ def _line(text: str) -> str:
     return repr(text if len(text) < _SHOWN else f"{text[:_SHOWN]}…")[1:-1].replace("\\'", "'")
 
 
-def _parse_override(text: str) -> dict[str, Any]:
+def _parse_override(text: str) -> dict[str, object]:
     path, equals, raw = text.partition("=")
     keys = path.strip().split(".")
     text = _line(text)
@@ -105,7 +105,8 @@ def _parse_override(text: str) -> dict[str, Any]:
         hint = suggestion(f"train.{path.strip()}") if equals and "." not in path else ""
         raise ConfigError(f"--set {text}: expected section.key=value, e.g. train.epochs=20{hint}")
     try:
-        value = _bounded(tomllib.loads(f"value = {raw}")["value"])
+        value = tomllib.loads(f"value = {raw}")["value"]
+        _refuse_large(value)
     except RecursionError:
         raise ConfigError(f"--set {'.'.join(keys)}: {_TOO_DEEP}") from None
     except ValueError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +121,7 @@ class _Part:
 
 def augment_batch(
     images: NDArray[np.uint8],
-    boxes_xyxy: Sequence[Any] | NDArray[np.float32],
+    boxes_xyxy: Sequence[Boxes] | NDArray[np.float32],
     rng: np.random.Generator,
     out_size_hw: tuple[int, int],
     settings: Augmentation | None = None,
@@ -309,7 +309,7 @@ def _color_matrix(rng: np.random.Generator, how: Augmentation) -> NDArray[np.flo
     return np.concatenate([linear, offset], axis=1)
 
 
-def _import_cv2() -> Any:
+def _import_cv2() -> ModuleType:
     try:
         import cv2
     except ImportError:

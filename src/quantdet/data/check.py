@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from quantdet.config import Config, DataConfig
 from quantdet.data.configured import judge_pictures, judge_training
@@ -73,7 +72,7 @@ class CheckResult:
         """Findings that stop training."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return a JSON-ready record."""
         return {
             "root": str(self.root),

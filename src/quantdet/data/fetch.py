@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import unquote, urlsplit
 
 from quantdet.errors import DataError, DependencyError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.atomic import write_json
+
+if TYPE_CHECKING:
+    from requests import Response
 
 # A connection that breaks loses the block under way, so blocks are small.
 _BLOCK = 1 << 14
@@ -67,7 +71,7 @@ def fetch(url: str, folder: Path, progress: Tick = no_tick) -> Path:
     return path
 
 
-def _transfer(requests: Any, url: str, part: Path, progress: Tick) -> bool:
+def _transfer(requests: ModuleType, url: str, part: Path, progress: Tick) -> bool:
     """Fetch what is missing of ``part``; return whether it is complete."""
     have = _size(part)
     noted = _read_note(part, url)
@@ -107,12 +111,12 @@ def _transfer(requests: Any, url: str, part: Path, progress: Tick) -> bool:
     return not total or have == total
 
 
-def _starts_at(response: Any, position: int) -> bool:
+def _starts_at(response: Response, position: int) -> bool:
     found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     return found is not None and int(found[1]) == position
 
 
-def _total(response: Any, have: int) -> int:
+def _total(response: Response, have: int) -> int:
     found = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
     if found:
         return int(found[1])
@@ -120,13 +124,18 @@ def _total(response: Any, have: int) -> int:
     return have + int(length) if length.isdigit() else 0
 
 
+class _Note(TypedDict):
+    version: str
+    total: int
+
+
 def _note_file(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _read_note(part: Path, url: str) -> dict[str, Any]:
+def _read_note(part: Path, url: str) -> _Note:
     """Return what the server said of the file that ``part`` is the beginning of."""
-    unknown = {"version": "", "total": 0}
+    unknown: _Note = {"version": "", "total": 0}
     try:
         noted = json.loads(_note_file(part).read_text("utf-8"))
         if noted["url"] != url:
@@ -136,7 +145,7 @@ def _read_note(part: Path, url: str) -> dict[str, Any]:
         return unknown
 
 
-def _write_note(part: Path, url: str, response: Any, total: int) -> None:
+def _write_note(part: Path, url: str, response: Response, total: int) -> None:
     etag = response.headers.get("ETag", "")
     # RFC 9110, 13.1.5: a weak ETag must not be used for ranges.
     strong = "" if etag.startswith("W/") else etag
@@ -166,7 +175,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _import_requests() -> Any:
+def _import_requests() -> ModuleType:
     try:
         import requests
     except ImportError:
@@ -174,4 +183,5 @@ def _import_requests() -> Any:
             "requests is not installed; install it with `pip install 'quantdet[train]'`, or "
             "download the archive yourself and give it with --from"
         ) from None
-    return requests
+    module: ModuleType = requests
+    return module

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from quantdet.data.digest import map_threads
 from quantdet.data.formats.folders import FileIndex
@@ -60,7 +59,7 @@ class PrepareResult:
     removed: int = 0
     listed_without_picture: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return a JSON-ready record."""
         return asdict(self) | {"root": str(self.root), "trees": [str(t) for t in self.trees]}
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +54,9 @@ class Shown:
         r, s, n = ((draws @ counts)[:, 0] for counts in (right, shown, objects))
         return {"precision": _share(r, s), "recall": _share(r, n), "f1": _share(2 * r, s + n)}
 
-    def summary(self, draws: Counts, labels: Sequence[str]) -> dict[str, Any]:
+    def summary(self, draws: Counts, labels: Sequence[str]) -> dict[str, object]:
         """Return figures with intervals, and counts, JSON-ready."""
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             **self._counts(slice(None)),
             "by_class": {label: self._counts(place) for place, label in enumerate(labels)},
         }

@@ -9,7 +9,6 @@ original picture, by the area of the box: small below 32², large from 96² pixe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from quantdet.detections import Detections
 from quantdet.errors import DependencyError
@@ -54,7 +53,7 @@ def coco_metrics(
     }
 
 
-def coco_truth(truths: Sequence[Truth], num_classes: int) -> dict[str, Any]:
+def coco_truth(truths: Sequence[Truth], num_classes: int) -> dict[str, list[dict[str, object]]]:
     """Return annotations in COCO's format; ids begin with 1, since 0 means "unmatched" there."""
     annotations = [
         {
@@ -76,7 +75,7 @@ def coco_truth(truths: Sequence[Truth], num_classes: int) -> dict[str, Any]:
     }
 
 
-def coco_detections(answers: Sequence[Detections]) -> list[dict[str, Any]]:
+def coco_detections(answers: Sequence[Detections]) -> list[dict[str, object]]:
     """Return detections in COCO's format of results."""
     return [
         {

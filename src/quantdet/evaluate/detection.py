@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from quantdet.evaluate.coco_metrics import coco_metrics
 from quantdet.evaluate.error_types import error_costs, picture_errors
 from quantdet.evaluate.judge import (
     EvaluationSet,
-    Figures,
     Judged,
     NothingToFindError,
     compared_variants,
@@ -36,6 +34,7 @@ from quantdet.evaluate.mean_ap import (
 )
 from quantdet.evaluate.truth import Truth, truth_of
 from quantdet.results.intervals import Interval, interval, paired_difference
+from quantdet.results.metrics import Agreement
 
 _DIGITS = 6
 _CURVE_DIGITS = 3
@@ -75,9 +74,9 @@ class Accuracy:
         """Return the same of each bootstrap draw."""
         return mean_over_classes(self.drawn[kind])
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """Return the means, JSON-ready: shares from 0 to 1, None for "no object"."""
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         for kind in self.drawn:
             between = interval(self.mean(kind), self.drawn_mean(kind), within=(0.0, 1.0))
             found |= _with_interval(f"map_{kind}", between)
@@ -87,7 +86,7 @@ class Accuracy:
         found["error_costs"] = {key: _plain(value) for key, value in self.error_costs.items()}
         return found
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the summary, what people see, and the figures of each class, JSON-ready."""
         per_class = {label: self._of_class(place) for place, label in enumerate(self.labels)}
         return {
@@ -96,7 +95,7 @@ class Accuracy:
             "per_class": per_class,
         }
 
-    def _of_class(self, place: int) -> dict[str, Any]:
+    def _of_class(self, place: int) -> dict[str, object]:
         return {
             "objects": int(self.objects[place]),
             **{f"ap_{kind}": _plain(values[place]) for kind, values in self.per_class.items()},
@@ -180,18 +179,20 @@ class DetectionJudge:
         """Return which answers are right, class by class."""
         return match_detections(answers, self.test.truths, len(self.test.labels))
 
-    def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
+    def agreement(
+        self, answers: Sequence[Detections], reference: Sequence[Detections]
+    ) -> Agreement:
         """Return the share of same detections, and the mAP of ``answers``."""
         truths = self.test.truths[: len(answers)]
         matches = match_detections(answers, truths, len(self.test.labels))
         values = np.array([AP_KINDS["voc07"](item, None)[0] for item in matches])
-        return {
-            "same_detections": same_detections(answers, reference, self._thresholds),
-            "map_voc07": _plain(float(mean_over_classes(values))),
-        }
+        return Agreement(
+            same_detections=same_detections(answers, reference, self._thresholds),
+            map_voc07=_plain(float(mean_over_classes(values))),
+        )
 
 
-def detection_facts(truths: Sequence[Truth], split: str) -> dict[str, Any]:
+def detection_facts(truths: Sequence[Truth], split: str) -> dict[str, object]:
     """Return what a detector is asked for, JSON-ready.
 
     Raises:
@@ -216,8 +217,8 @@ def _draws(item: Accuracy) -> dict[str, Floats]:
     return means | {"f1": item.shown.drawn(item.draws)["f1"]}
 
 
-def _difference(after: Accuracy, before: Accuracy) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _difference(after: Accuracy, before: Accuracy) -> dict[str, object]:
+    found: dict[str, object] = {}
     for kind in after.drawn:
         change = paired_difference(
             (after.mean(kind), after.drawn_mean(kind)), (before.mean(kind), before.drawn_mean(kind))
@@ -236,14 +237,14 @@ def _difference(after: Accuracy, before: Accuracy) -> dict[str, Any]:
     return found
 
 
-def _class_figure(value: float, drawn: Floats, lowest: float = 0.0) -> dict[str, Any]:
+def _class_figure(value: float, drawn: Floats, lowest: float = 0.0) -> dict[str, object]:
     """Return the AP of a class, or a difference, with its interval; None without objects."""
     if math.isnan(value):
         return {"ap_voc07": None, "ap_voc07_interval": None}
     return _with_interval("ap_voc07", interval(value, drawn, within=(lowest, 1.0)))
 
 
-def _with_interval(name: str, figure: Interval) -> dict[str, Any]:
+def _with_interval(name: str, figure: Interval) -> dict[str, object]:
     return {
         name: _plain(figure.value),
         f"{name}_interval": [_plain(figure.low), _plain(figure.high)],

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.detections import Detections
 from quantdet.errors import DependencyError
-from quantdet.evaluate.judge import Figures
 from quantdet.evaluate.predictors import Sizes, decode_batch
 from quantdet.progress import Tick, no_tick
 from quantdet.quant.litert_file import read_litert
+from quantdet.results.metrics import Agreement, EndToEnd
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decoders import dequantize
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.preprocess import quantize_input
 
-Outputs = dict[str, NDArray[Any]]
+Outputs = Mapping[str, NDArray[np.number]]
 Runner = Callable[[NDArray[np.uint8]], Outputs]
 """pixels (H, W, 3) → output name → integers of one picture."""
-Agreement = Callable[[Sequence[Detections], Sequence[Detections]], Figures]
+Agree = Callable[[Sequence[Detections], Sequence[Detections]], Agreement]
 """(answers, answers of the reference) → how far they are the same, and how good they are."""
 
 
@@ -52,9 +51,9 @@ def compare_kernels(
     contract: Contract,
     runners: Mapping[str, Runner],
     reference: Reference,
-    agreement: Agreement,
+    agreement: Agree,
     progress: Tick = no_tick,
-) -> dict[str, Any]:
+) -> EndToEnd:
     """Compare kernel sets with fake-quantized Keras, beside the noise of quantization.
 
     Args:
@@ -65,17 +64,14 @@ def compare_kernels(
         progress: called with (pictures done, all pictures), over all kernel sets.
 
     Returns:
-        "pictures": how many.
-        "simulation": ``agreement`` of fake-quantized Keras with itself.
-        "kernels": for each kernel set its name, ``agreement`` with Keras, and of the outputs
-            identical (share of equal integers), noise_lsb (root mean square difference in
-            integer steps) and max_lsb; "exact": these figures with the exact simulation.
-        "quantization_noise_lsb": of fake-quantized against float Keras, which is cut to the
-            range of the integers first: a clipped range is no noise.
+        Of each kernel set its ``agreement`` with Keras, and of the outputs the share of equal
+        integers and the differences in integer steps, with the exact simulation, too. Beside it
+        the ``agreement`` of fake-quantized Keras with itself, and its noise against float Keras,
+        which is cut to the range of the integers first: a clipped range is no noise.
     """
     specs = {"boxes": contract.boxes, "scores": contract.scores}
     simulated = decode_batch(reference.frozen, contract, reference.sizes)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for number, (name, run) in enumerate(runners.items()):
         answers = []
         for done, picture in enumerate(reference.pixels, start=1):
@@ -87,20 +83,24 @@ def compare_kernels(
             for key, spec in specs.items()
         }
         same = agreement(decode_batch(real, contract, reference.sizes), simulated)
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "kernels": name,
-            **same,
+            **same.model_dump(exclude_unset=True),
             **differences(real, reference.frozen, specs),
         }
         if name in reference.exact:
             row["exact"] = differences(real, reference.exact[name], specs)
         rows.append(row)
-    return {
-        "pictures": len(reference.pixels),
-        "simulation": agreement(simulated, simulated),
-        "kernels": rows,
-        "quantization_noise_lsb": quantization_noise(reference.frozen, reference.floats, specs),
-    }
+    noise = quantization_noise(reference.frozen, reference.floats, specs)
+    return EndToEnd.model_validate(
+        {
+            "pictures": len(reference.pixels),
+            "simulation": agreement(simulated, simulated),
+            "kernels": rows,
+            "quantization_noise_lsb": noise,
+        },
+        extra="forbid",
+    )
 
 
 def quantization_noise(frozen: Outputs, floats: Outputs, specs: Mapping[str, TensorSpec]) -> float:
@@ -172,9 +172,9 @@ def differences(a: Outputs, b: Outputs, specs: Mapping[str, TensorSpec]) -> dict
     }
 
 
-def _within_range(values: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def _within_range(values: NDArray[np.number], spec: TensorSpec) -> NDArray[np.number]:
     """Return real values cut to those that the integers of an output stand for."""
     limits = np.iinfo(spec.dtype)
     low, high = ((q - spec.zero_point) * spec.scale for q in (limits.min, limits.max))
-    within: NDArray[Any] = np.clip(values, low, high)
+    within: NDArray[np.number] = np.clip(values, low, high)
     return within

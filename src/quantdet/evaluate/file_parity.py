@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import DependencyError
 from quantdet.evaluate.end_to_end import (
-    Agreement,
+    Agree,
     Outputs,
     Reference,
     Runner,
@@ -22,19 +23,36 @@ from quantdet.evaluate.end_to_end import (
 from quantdet.evaluate.predictors import Sizes, keras_outputs
 from quantdet.progress import Tick, no_tick
 from quantdet.quant.exact import ExactModel
+from quantdet.results.metrics import Agreement, EndToEnd
 from quantdet.runtime.contract import Contract, load_contract
+
+if TYPE_CHECKING:
+    import keras
 
 _LITERT = ("reference", "optimized", "xnnpack")
 _MICRO = "tflite-micro"
 
 
+@dataclass(frozen=True)
+class FileParity:
+    """An integer file on every kernel set.
+
+    Attributes:
+        end_to_end: how far each one answers as the models.
+        skipped: kernel set → why it was left out.
+    """
+
+    end_to_end: EndToEnd
+    skipped: Mapping[str, str]
+
+
 def compare_file(
     model_file: Path | str,
-    models: tuple[Any, Any],
+    models: tuple[keras.Model, keras.Model],
     pictures: tuple[NDArray[np.uint8], Sizes],
-    agreement: Agreement = lambda answers, others: {},
+    agreement: Agree = lambda answers, others: Agreement(),
     progress: Tick = no_tick,
-) -> dict[str, Any]:
+) -> FileParity:
     """Compare an integer file on every kernel set of this machine with the models it was made of.
 
     Args:
@@ -45,8 +63,7 @@ def compare_file(
         progress: called with (pictures done, all pictures), over all kernel sets.
 
     Returns:
-        What ``evaluate.end_to_end.compare_kernels`` returns, and "skipped": kernel set → why it
-        was left out.
+        What ``evaluate.end_to_end.compare_kernels`` returns, and what was left out.
 
     Raises:
         ModelError: the file or its contract is missing or damaged.
@@ -64,7 +81,7 @@ def compare_file(
         _exact_outputs(frozen, contract, runners, pixels),
     )
     found = compare_kernels(contract, runners, reference, agreement, progress)
-    return {**found, "skipped": skipped}
+    return FileParity(found, skipped)
 
 
 def _runners(model_file: Path, contract: Contract) -> tuple[dict[str, Runner], dict[str, str]]:
@@ -78,7 +95,7 @@ def _runners(model_file: Path, contract: Contract) -> tuple[dict[str, Runner], d
 
 
 def _exact_outputs(
-    frozen: Any, contract: Contract, kernels: Iterable[str], pixels: NDArray[np.uint8]
+    frozen: keras.Model, contract: Contract, kernels: Iterable[str], pixels: NDArray[np.uint8]
 ) -> dict[str, Outputs]:
     if contract.input.tensor.dtype == "int16":
         return {}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
-from quantdet.data.sample import Dataset
+from quantdet.data.sample import Dataset, Sample
+from quantdet.detections import Detections
 from quantdet.errors import DataError
 from quantdet.evaluate.bootstrap import picture_draws
-from quantdet.evaluate.detection import detection_facts, measure
+from quantdet.evaluate.detection import Accuracy, detection_facts, measure
 from quantdet.evaluate.latency import host
 from quantdet.evaluate.threshold_choice import contract_thresholds
-from quantdet.evaluate.truth import restrict, translate, truth_of
+from quantdet.evaluate.truth import Truth, restrict, translate, truth_of
 from quantdet.progress import Tick, no_tick
 from quantdet.results.metrics import DetectionMetrics
 from quantdet.runtime.detector import Detector
@@ -46,41 +48,14 @@ def evaluate_file(
         DependencyError: the library for COCO's figures is not installed.
     """
     detector = Detector(model_file)
-    shared = tuple(label for label in dataset.labels if label in detector.labels)
-    if not shared:
-        raise DataError(
-            f"{model_file}: finds {', '.join(detector.labels)}; none of these is a class of "
-            f"{dataset.root} ({', '.join(dataset.labels)}); rename the labels in its contract"
-        )
+    shared = _shared(detector, dataset)
     samples = [sample for sample in dataset.splits[split] if sample.annotated]
     truths = [truth_of(sample, dataset.labels) for sample in samples]
     asked = [restrict(truth, dataset.labels, shared) for truth in truths]
     facts = detection_facts(asked, split)
-    answers = []
-    for done, sample in enumerate(samples, start=1):
-        # Not even the contract's own thresholds: every answer counts.
-        answers.append(detector.predict(sample.image_path, threshold=0.0))
-        progress(done, len(samples))
-    draws = picture_draws(len(samples))
-    lowest = dict(zip(detector.labels, label_thresholds(detector.contract).tolist(), strict=True))
-    own, whole = (
-        measure(
-            [translate(found, labels) for found in answers],
-            right,
-            {label: lowest.get(label, math.inf) for label in labels},
-            draws,
-        )
-        for labels, right in ((shared, asked), (dataset.labels, truths))
-    )
-    row = {
-        "variant": "file",
-        "name": detector.model_file.name,
-        "file": str(detector.model_file),
-        "bytes": detector.model_file.stat().st_size,
-        "pictures": len(samples),
-        **own.to_dict(),
-        "over_all_classes": whole.summary(),
-    }
+    answers = _answers(detector, samples, progress)
+    own = _measured(detector, answers, asked, shared)
+    whole = _measured(detector, answers, truths, dataset.labels)
     return DetectionMetrics.build(
         {
             "task": detector.contract.task,
@@ -93,6 +68,54 @@ def evaluate_file(
             },
             "host": host(),
             "thresholds": contract_thresholds(detector.contract),
-            "variants": [row],
+            "variants": [_row(detector.model_file, len(samples), own, whole)],
         }
     )
+
+
+def _shared(detector: Detector, dataset: Dataset) -> tuple[str, ...]:
+    """Return the classes that both have, in the order of the data set."""
+    shared = tuple(label for label in dataset.labels if label in detector.labels)
+    if not shared:
+        raise DataError(
+            f"{detector.model_file}: finds {', '.join(detector.labels)}; none of these is a class "
+            f"of {dataset.root} ({', '.join(dataset.labels)}); rename the labels in its contract"
+        )
+    return shared
+
+
+def _answers(detector: Detector, samples: Sequence[Sample], progress: Tick) -> list[Detections]:
+    answers = []
+    for done, sample in enumerate(samples, start=1):
+        # Not even the contract's own thresholds: every answer counts.
+        answers.append(detector.predict(sample.image_path, threshold=0.0))
+        progress(done, len(samples))
+    return answers
+
+
+def _measured(
+    detector: Detector,
+    answers: Sequence[Detections],
+    truths: Sequence[Truth],
+    labels: tuple[str, ...],
+) -> Accuracy:
+    """Return the accuracy over some classes; those that the model lacks are never shown."""
+    lowest = dict(zip(detector.labels, label_thresholds(detector.contract).tolist(), strict=True))
+    return measure(
+        [translate(found, labels) for found in answers],
+        truths,
+        {label: lowest.get(label, math.inf) for label in labels},
+        picture_draws(len(truths)),
+    )
+
+
+def _row(model_file: Path, pictures: int, own: Accuracy, whole: Accuracy) -> dict[str, object]:
+    return {
+        "variant": "file",
+        "name": model_file.name,
+        "file": str(model_file),
+        "bytes": model_file.stat().st_size,
+        "pictures": pictures,
+        **own.to_dict(),
+        "over_all_classes": whole.summary(),
+    }

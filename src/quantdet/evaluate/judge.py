@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,10 @@ from quantdet.detections import Detections
 from quantdet.errors import DataError
 from quantdet.evaluate.mean_ap import ClassMatches
 from quantdet.evaluate.truth import Truth
+from quantdet.results.metrics import Agreement
 
 BASELINES = (("float_keras", "float_tflite"), ("ptq_tflite",))
 """The first of each group that is measured is compared with all variants after it."""
-
-Figures = dict[str, float | None]
-"""Name → figure, JSON-ready; None where there is nothing to measure."""
 
 
 class NothingToFindError(DataError):
@@ -59,8 +57,8 @@ class Judged:
             intervals of differences between runs.
     """
 
-    metrics: Mapping[str, dict[str, Any]]
-    together: dict[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, dict[str, object]]
+    together: dict[str, object] = field(default_factory=dict)
     drawn: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
 
 
@@ -73,7 +71,7 @@ class Judge(Protocol):
     """
 
     test: EvaluationSet
-    facts: dict[str, Any]
+    facts: dict[str, object]
 
     def judge(self, answers: Mapping[str, Sequence[Detections]]) -> Judged:
         """Return figures of every variant.
@@ -85,7 +83,9 @@ class Judge(Protocol):
     def matches(self, answers: Sequence[Detections]) -> list[ClassMatches]:
         """Return which answers are right, class by class."""
 
-    def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
+    def agreement(
+        self, answers: Sequence[Detections], reference: Sequence[Detections]
+    ) -> Agreement:
         """Return how far ``answers`` are those of ``reference``, and how good they are.
 
         Args:

@@ -6,9 +6,8 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +47,6 @@ class LatencyResult:
     min_ms: float
     runs: int
     bytes: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
-        return asdict(self)
 
 
 def benchmark(
@@ -115,7 +110,7 @@ def host() -> Host:
     )
 
 
-def _random_input(spec: TensorSpec) -> NDArray[Any]:
+def _random_input(spec: TensorSpec) -> NDArray[np.number]:
     """Return noise as input, the same every time."""
     pixels = np.random.default_rng(0).integers(0, 256, spec.shape)
     if spec.dtype == "float32":
@@ -123,7 +118,7 @@ def _random_input(spec: TensorSpec) -> NDArray[Any]:
     return pixels.astype(np.uint8).view(spec.dtype)
 
 
-def _time_turn(engine: Engine, tensor: NDArray[Any], runs: int) -> list[float]:
+def _time_turn(engine: Engine, tensor: NDArray[np.number], runs: int) -> list[float]:
     engine.run(tensor)
     times = []
     for _ in range(runs):

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -32,6 +31,8 @@ from quantdet.quant.match import match_graph
 from quantdet.quant.numerics import dequantize, quantize
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
+from quantdet.quant.tensors import Tensor
+from quantdet.results import metrics
 from quantdet.runtime.engine import Engine
 
 # All tensors of so many pictures are in memory at once.
@@ -69,7 +70,11 @@ class LayerParity:
 
 
 def layer_parity(
-    frozen: Any, model_file: Path | str, pixels: NDArray[np.uint8], *, kernels: str = "reference"
+    frozen: keras.Model,
+    model_file: Path | str,
+    pixels: NDArray[np.uint8],
+    *,
+    kernels: str = "reference",
 ) -> list[LayerParity]:
     """Compare every layer on LiteRT's own integer inputs.
 
@@ -93,20 +98,23 @@ def layer_parity(
     return list(comparer.results.values())
 
 
-def summarize(layers: Sequence[LayerParity]) -> dict[str, Any]:
-    """Return overall and per-kind figures, JSON-ready."""
+def summarize(layers: Sequence[LayerParity]) -> metrics.LayerParity:
+    """Return overall and per-kind figures."""
     kinds: dict[str, list[LayerParity]] = {}
     for layer in layers:
         kinds.setdefault(layer.kind, []).append(layer)
     worst = min(layers, key=lambda layer: layer.identical)
-    return {
-        **_total(layers),
-        "worst_layer": asdict(worst),
-        "by_kind": {kind: _total(group) for kind, group in sorted(kinds.items())},
-    }
+    return metrics.LayerParity.model_validate(
+        {
+            **_total(layers),
+            "worst_layer": asdict(worst),
+            "by_kind": {kind: _total(group) for kind, group in sorted(kinds.items())},
+        },
+        extra="forbid",
+    )
 
 
-def _total(layers: Sequence[LayerParity]) -> dict[str, Any]:
+def _total(layers: Sequence[LayerParity]) -> dict[str, float]:
     values = sum(layer.values for layer in layers)
     equal = sum(layer.identical * layer.values for layer in layers)
     return {
@@ -120,9 +128,9 @@ def _total(layers: Sequence[LayerParity]) -> dict[str, Any]:
 
 def _tensors(
     engine: Engine, file: FileGraph, found: dict[int, int], pixels: NDArray[np.uint8]
-) -> dict[int, NDArray[np.uint8]]:
+) -> dict[int, NDArray[np.number]]:
     """Return keras tensor id → LiteRT's integers (uint8 view) for a batch of pictures."""
-    rows: dict[int, list[NDArray[Any]]] = {key: [] for key in found}
+    rows: dict[int, list[NDArray[np.number]]] = {key: [] for key in found}
     for picture in pixels:
         values = (picture ^ 128).view(np.int8) if engine.input.dtype == "int8" else picture
         engine.run(values[None])
@@ -134,7 +142,7 @@ def _tensors(
     }
 
 
-def _unsigned(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+def _unsigned(values: NDArray[np.number], dtype: str) -> NDArray[np.number]:
     if dtype == "int16":
         return values
     unsigned: NDArray[np.uint8] = values.view(np.uint8)
@@ -145,7 +153,7 @@ def _unsigned(values: NDArray[Any], dtype: str) -> NDArray[Any]:
 class _Result:
     """A tensor as simulated, and what rounds it on integers where an operator made it."""
 
-    real: Any
+    real: Tensor
     pending: Pending | None = None
 
 
@@ -159,7 +167,7 @@ class _Comparer:
         self._operators = Operators(graph, kernels)
         self.results: dict[int, LayerParity] = {}
 
-    def compare(self, litert: dict[int, NDArray[np.uint8]]) -> None:
+    def compare(self, litert: dict[int, NDArray[np.number]]) -> None:
         """Compare one batch."""
 
         def apply(node: Node, arguments: list[_Result]) -> _Result:
@@ -195,7 +203,7 @@ class _Comparer:
             return node.layer
         return quantizer_before(self._producers, node)
 
-    def _record(self, node: Node, result: _Result, theirs: NDArray[np.uint8]) -> None:
+    def _record(self, node: Node, result: _Result, theirs: NDArray[np.number]) -> None:
         params = self._quantizer(node).params()
         simulated = quantize(np.asarray(result.real), params)
         # The rounding of 16 bit kernels is not modelled.
@@ -215,5 +223,5 @@ class _Comparer:
         return before if fused else node
 
 
-def _difference(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _difference(ours: NDArray[np.number], theirs: NDArray[np.number]) -> NDArray[np.int64]:
     return ours.astype(np.int64) - theirs.astype(np.int64)

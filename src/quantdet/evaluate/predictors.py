@@ -6,18 +6,24 @@ the runtime's own code, so that a difference in accuracy is a difference of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.detections import Detections
+from quantdet.quant.tensors import Tensor
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.decoders import decode
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.pixels import to_real
 
+if TYPE_CHECKING:
+    import keras
+
+Outputs = Mapping[str, NDArray[np.number]]
+"""Part of the contract → array, the batch in front."""
 Sizes = Sequence[tuple[int, int]]
 Predictor = Callable[[NDArray[np.uint8], Sizes], Iterator[Detections]]
 """(pixels uint8 (N, H, W, 3), original sizes) → unfiltered detections, picture by picture."""
@@ -26,7 +32,7 @@ Predictor = Callable[[NDArray[np.uint8], Sizes], Iterator[Detections]]
 _BATCH = 8
 
 
-def keras_predictor(model: Any, contract: Contract) -> Predictor:
+def keras_predictor(model: keras.Model, contract: Contract) -> Predictor:
     """Return a predictor for a Keras model with outputs "boxes" and "scores".
 
     Args:
@@ -43,7 +49,7 @@ def keras_predictor(model: Any, contract: Contract) -> Predictor:
 
 
 def keras_outputs(
-    model: Callable[[Any], Any], pixels: NDArray[np.uint8]
+    model: Callable[[NDArray[np.float32]], Mapping[str, Tensor]], pixels: NDArray[np.uint8]
 ) -> dict[str, NDArray[np.float32]]:
     """Return the outputs of a Keras or exact model for uint8 pixels, the batch in front."""
     parts: list[dict[str, NDArray[np.float32]]] = []
@@ -53,9 +59,7 @@ def keras_outputs(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def decode_batch(
-    outputs: dict[str, NDArray[Any]], contract: Contract, sizes: Sizes
-) -> list[Detections]:
+def decode_batch(outputs: Outputs, contract: Contract, sizes: Sizes) -> list[Detections]:
     """Return the detections of outputs that have the batch in front."""
     return [
         decode({name: values[i] for name, values in outputs.items()}, contract, size)

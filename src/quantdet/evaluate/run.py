@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from quantdet.evaluate.data_state import data_state
 from quantdet.evaluate.details import describe_details
 from quantdet.evaluate.examples import write_examples
 from quantdet.evaluate.file_parity import compare_file
-from quantdet.evaluate.judge import EvaluationSet, Judge
+from quantdet.evaluate.judge import EvaluationSet, Judge, Judged
 from quantdet.evaluate.latency import benchmark, host
 from quantdet.evaluate.parity import layer_parity, summarize
 from quantdet.evaluate.predictors import Predictor, file_predictor, keras_predictor
@@ -31,12 +32,15 @@ from quantdet.manifest import TrainRecord
 from quantdet.progress import Progress, silent
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.saved import load_keras
-from quantdet.results.metrics import METRICS, AnyMetrics, DataState
+from quantdet.results.metrics import METRICS, AnyMetrics, DataState, Latency, Parity
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.thresholds import label_thresholds
+
+if TYPE_CHECKING:
+    import keras
 
 # Variant → (file in the run folder, what it is); the order of every table.
 VARIANTS: dict[str, tuple[str, str]] = {
@@ -91,30 +95,19 @@ def evaluate_run(
         for key, path in present.items()
     }
     judged = judge.judge(answers)
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "task": config.model.name,
         "split": config.data.test_split,
         **judge.facts,
         "host": host(),
         "thresholds": contract_thresholds(contract),
         "data": _data_state(run, config, dataset, progress),
-        "variants": [
-            {
-                "variant": key,
-                "name": VARIANTS[key][1],
-                "file": VARIANTS[key][0],
-                "bytes": path.stat().st_size,
-                **judged.metrics[key],
-            }
-            for key, path in present.items()
-        ],
+        "variants": [_row(key, path, judged) for key, path in present.items()],
         **judged.together,
         "latency": _latency(present, progress),
     }
     if "uint8_tflite" in present:
-        file = read_litert(run.model_file)
-        content["operators"] = operator_counts(file)
-        content["float_tensors"] = sum("float" in tensor.dtype for tensor in file.tensors)
+        content |= _file_facts(run.model_file)
         if parity_pictures and len(present) > 1:
             models = load(run.qat_dir / "model.keras"), load(run.float_dir / "model.keras")
             content["parity"] = _parity(run.model_file, models, judge, parity_pictures, progress)
@@ -123,6 +116,19 @@ def evaluate_run(
     metrics.save(run.metrics_file)
     _draw_examples(run, judge.test, answers, thresholds)
     return metrics
+
+
+def _row(variant: str, path: Path, judged: Judged) -> dict[str, object]:
+    file, name = VARIANTS[variant]
+    size = path.stat().st_size
+    return {"variant": variant, "name": name, "file": file, "bytes": size} | judged.metrics[variant]
+
+
+def _file_facts(model_file: Path) -> dict[str, object]:
+    """Return how often each operator is in the file, and how many tensors are float."""
+    file = read_litert(model_file)
+    floats = sum("float" in tensor.dtype for tensor in file.tensors)
+    return {"operators": operator_counts(file), "float_tensors": floats}
 
 
 def _data_state(run: Run, config: Config, dataset: Dataset, progress: Progress) -> DataState:
@@ -182,7 +188,7 @@ def _shipped_contract(run: Run) -> Contract:
     raise ModelError(f"{run.root}: has no exported file; run `quantdet export` first")
 
 
-def _predictor(path: Path, contract: Contract, load: Callable[[Path], Any]) -> Predictor:
+def _predictor(path: Path, contract: Contract, load: Callable[[Path], keras.Model]) -> Predictor:
     if path.suffix == ".keras":
         return keras_predictor(load(path), contract)
     return file_predictor(Detector(path))
@@ -213,12 +219,12 @@ def _draw_examples(
     write_examples(run.examples_dir, test, shown)
 
 
-def _latency(present: dict[str, Path], progress: Progress) -> list[dict[str, Any]]:
+def _latency(present: dict[str, Path], progress: Progress) -> list[Latency]:
     rows = []
     files = {key: path for key, path in present.items() if path.suffix == ".tflite"}
     for number, (key, path) in enumerate(files.items(), start=1):
         results = benchmark(path, threads=_threads(), warmup=5, runs=40)
-        rows += [{"variant": key, **result.to_dict()} for result in results]
+        rows += [Latency(variant=key, **asdict(result)) for result in results]
         progress("measure latency", number, len(files))
     return rows
 
@@ -229,8 +235,12 @@ def _threads() -> tuple[int, ...]:
 
 
 def _parity(
-    model_file: Path, models: tuple[Any, Any], judge: Judge, count: int, progress: Progress
-) -> dict[str, Any]:
+    model_file: Path,
+    models: tuple[keras.Model, keras.Model],
+    judge: Judge,
+    count: int,
+    progress: Progress,
+) -> Parity:
     """Compare the file with the models (quantized, float) that it was made of."""
     pixels, sizes = judge.test.pixels[:count], judge.test.sizes[:count]
     progress("check parity of layers", 0, 1)
@@ -238,5 +248,4 @@ def _parity(
     progress("check parity of layers", 1, 1)
     tick = partial(progress, "check parity of answers")
     whole = compare_file(model_file, models, (pixels, sizes), judge.agreement, tick)
-    skipped = whole.pop("skipped")
-    return {"layers": summarize(layers), "end_to_end": whole, "skipped": skipped}
+    return Parity(layers=summarize(layers), end_to_end=whole.end_to_end, skipped=whole.skipped)

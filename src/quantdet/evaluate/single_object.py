@@ -18,7 +18,6 @@ from quantdet.evaluate.at_threshold import count_shown
 from quantdet.evaluate.bootstrap import describe_bootstrap, picture_draws
 from quantdet.evaluate.judge import (
     EvaluationSet,
-    Figures,
     Judged,
     NothingToFindError,
     compared_variants,
@@ -26,6 +25,7 @@ from quantdet.evaluate.judge import (
 from quantdet.evaluate.mean_ap import ClassMatches, Counts, match_detections
 from quantdet.evaluate.truth import Truth
 from quantdet.results.intervals import Interval, interval, paired_difference
+from quantdet.results.metrics import Agreement
 
 HIT_IOU = 0.5
 _DIGITS = 6
@@ -48,10 +48,6 @@ class SingleObjectMetrics:
     mean_iou: float
     hit_share: float
     ordered_share: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
-        return asdict(self)
 
 
 class SingleObjectJudge:
@@ -89,17 +85,18 @@ class SingleObjectJudge:
         """Return the metrics of each variant, with intervals of the bootstrap over pictures."""
         targets = _targets(self.test.truths)
         draws = picture_draws(len(self.test.truths))
-        metrics: dict[str, dict[str, Any]] = {}
+        metrics: dict[str, dict[str, object]] = {}
         drawn: dict[str, dict[str, NDArray[np.float64]]] = {}
         for variant, found in answers.items():
-            figures = single_object_metrics(found, *targets).to_dict()
+            means = single_object_metrics(found, *targets)
+            figures: dict[str, object] = asdict(means)
             right, iou = _judged(found, *targets)
             drawn[variant] = {
                 "class_accuracy": draws @ right / len(found),
                 "mean_iou": draws @ iou / len(found),
             }
             for name, values in drawn[variant].items():
-                between = interval(figures[name], values, within=(0.0, 1.0))
+                between = interval(getattr(means, name), values, within=(0.0, 1.0))
                 figures[f"{name}_interval"] = _bounds(between)
             metrics[variant] = figures | self._shown(found, draws)
         changes = [
@@ -112,19 +109,21 @@ class SingleObjectJudge:
         """Return which answers are right, class by class."""
         return match_detections(answers, self.test.truths, len(self.test.labels), HIT_IOU)
 
-    def _shown(self, found: Sequence[Detections], draws: Counts) -> dict[str, Any]:
+    def _shown(self, found: Sequence[Detections], draws: Counts) -> dict[str, object]:
         """Return what people see; of each picture one answer counts."""
         best = [item[:1] for item in found]
         return count_shown(self.matches(best), self._thresholds).summary(draws, self.test.labels)
 
-    def agreement(self, answers: Sequence[Detections], reference: Sequence[Detections]) -> Figures:
+    def agreement(
+        self, answers: Sequence[Detections], reference: Sequence[Detections]
+    ) -> Agreement:
         """Return how often both name the same class, and how often ``answers`` is right."""
         boxes, class_ids = _targets(self.test.truths[: len(answers)])
         named, named_by_reference = _classes(answers), _classes(reference)
-        return {
-            "same_class": float((named == named_by_reference).mean()),
-            "class_accuracy": single_object_metrics(answers, boxes, class_ids).class_accuracy,
-        }
+        return Agreement(
+            same_class=float((named == named_by_reference).mean()),
+            class_accuracy=single_object_metrics(answers, boxes, class_ids).class_accuracy,
+        )
 
 
 def single_object_metrics(
@@ -174,9 +173,9 @@ def _difference(
     metrics: Mapping[str, Mapping[str, Any]],
     drawn: Mapping[str, Mapping[str, NDArray[np.float64]]],
     pair: tuple[str, str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return (variant, baseline)'s paired differences, JSON-ready."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name in drawn[pair[0]]:
         after, before = ((metrics[key][name], drawn[key][name]) for key in pair)
         change = paired_difference(after, before)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 from quantdet.quant.fold import simplify
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.litert.check_integer import check_integer
-from quantdet.quant.litert.convert import convert, output_names, tensorflow
+from quantdet.quant.litert.convert import Configure, convert, output_names, tensorflow
 from quantdet.quant.reader import read_graph
+from quantdet.quant.tensors import Tensor
 from quantdet.system.atomic import atomic_path
 
+if TYPE_CHECKING:
+    import keras
+    from tensorflow.lite import TFLiteConverter
 
-def export_float(model: Any, path: Path | str, *, half: bool = False) -> Path:
+
+def export_float(model: keras.Model, path: Path | str, *, half: bool = False) -> Path:
     """Write a float Keras model as .tflite, weights float32 or (``half``) float16."""
 
-    def configure(converter: Any) -> None:
+    def configure(converter: TFLiteConverter) -> None:
         tf = tensorflow()
         if half:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -30,7 +35,11 @@ def export_float(model: Any, path: Path | str, *, half: bool = False) -> Path:
 
 
 def export_ptq(
-    model: Any, path: Path | str, calibration: NDArray[np.float32], *, io_dtype: str = "uint8"
+    model: keras.Model,
+    path: Path | str,
+    calibration: NDArray[np.float32],
+    *,
+    io_dtype: str = "uint8",
 ) -> Path:
     """Write the converter's full-integer post-training quantization of a float model.
 
@@ -48,7 +57,7 @@ def export_ptq(
         for picture in calibration:
             yield [picture[None].astype(np.float32)]
 
-    def configure(converter: Any) -> None:
+    def configure(converter: TFLiteConverter) -> None:
         tf = tensorflow()
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
@@ -63,24 +72,24 @@ def export_ptq(
     return _write(content, path)
 
 
-def _convert(model: Any, configure: Callable[[Any], None]) -> bytes:
+def _convert(model: keras.Model, configure: Configure) -> bytes:
     # BatchNorm and input normalization are folded as in the integer model: same operators.
     graph: Graph = simplify(read_graph(model))
     # Variables would have to be tracked by the exported module; constants need nothing.
     weights = {id(node.layer): _constants(node.layer) for node in graph.nodes}
 
-    def apply(node: Node, arguments: list[Any]) -> Any:
+    def apply(node: Node, arguments: list[Tensor]) -> Tensor:
         inputs = arguments[0] if len(arguments) == 1 else arguments
         return node.layer.stateless_call(*weights[id(node.layer)], inputs)[0]
 
-    def function(*inputs: Any) -> dict[str, Any]:
+    def function(*inputs: Tensor) -> dict[str, Tensor]:
         known = graph.run(inputs, apply)
         return {name: known[tensor] for name, tensor in output_names(graph).items()}
 
     return convert(function, graph, configure)
 
 
-def _constants(layer: Any) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+def _constants(layer: keras.Layer) -> tuple[list[NDArray[np.number]], list[NDArray[np.number]]]:
     return (
         [np.array(variable) for variable in layer.trainable_variables],
         [np.array(variable) for variable in layer.non_trainable_variables],

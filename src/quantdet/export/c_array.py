@@ -6,7 +6,6 @@ import hashlib
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -60,7 +59,7 @@ def c_name(stem: str) -> str:
     return name if name[:1].isalpha() else f"m_{name}"
 
 
-def _values(source: ModelSource) -> dict[str, Any]:
+def _values(source: ModelSource) -> dict[str, object]:
     contract = source.contract
     sha256 = hashlib.sha256(source.content).hexdigest()
     decoder = contract.decoder
@@ -89,7 +88,7 @@ def _values(source: ModelSource) -> dict[str, Any]:
     }
 
 
-def _tensors(source: ModelSource) -> dict[str, dict[str, Any]]:
+def _tensors(source: ModelSource) -> dict[str, dict[str, object]]:
     outputs = output_specs(source.contract)
     found = {"input": _tensor(source.contract.input.tensor, 0)}
     for part in ("boxes", "scores", "classes", "count"):
@@ -98,7 +97,7 @@ def _tensors(source: ModelSource) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _tensor(spec: TensorSpec, index: int) -> dict[str, Any]:
+def _tensor(spec: TensorSpec, index: int) -> dict[str, object]:
     return {
         "name": _text(spec.name),
         "index": index,
@@ -109,7 +108,7 @@ def _tensor(spec: TensorSpec, index: int) -> dict[str, Any]:
     }
 
 
-def _maps(contract: Contract) -> list[dict[str, Any]]:
+def _maps(contract: Contract) -> list[dict[str, object]]:
     return [
         {
             "rows": item.rows,

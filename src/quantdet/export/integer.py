@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantdet.quant.litert.writer import integer_content
 from quantdet.system.atomic import atomic_path
 
+if TYPE_CHECKING:
+    import keras
 
-def export_integer(model: Any, path: Path | str, *, io_dtype: str | None = None) -> Path:
+
+def export_integer(model: keras.Model, path: Path | str, *, io_dtype: str | None = None) -> Path:
     """Write a model made by ``prepare_qat`` as a full-integer .tflite.
 
     Args:

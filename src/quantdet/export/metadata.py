@@ -14,9 +14,9 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.export.metadata_schema import (
     CONTENT_TYPES,
@@ -298,5 +298,5 @@ def _file(name: str, description: str, kind: str) -> Table:
     )
 
 
-def _floats(value: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _floats(value: float) -> NDArray[np.float32]:
     return np.array([value], np.float32)

@@ -6,9 +6,9 @@ MediaPipe (Apache-2.0). A field of a union takes two places, its type first.
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
-from quantdet.quant.litert.flatbuffer import Table
+from quantdet.quant.litert.flatbuffer import Reference, Table
 
 MODEL_IDENTIFIER = b"M001"
 DETECTOR_IDENTIFIER = b"V001"
@@ -87,7 +87,7 @@ OPTION_TYPES = {"NormalizationOptions": 1, "ScoreThresholdingOptions": 3}
 FILE_TYPES = {"DESCRIPTIONS": 1, "TENSOR_AXIS_LABELS": 2, "TENSOR_VALUE_LABELS": 3}
 
 
-def table(kind: str, **values: Any) -> Table:
+def table(kind: str, **values: Reference | np.generic | None) -> Table:
     """Return a table of the schema; a field that is None is left out."""
     places = FIELDS[kind]
     return Table({places.index(name): value for name, value in values.items() if value is not None})

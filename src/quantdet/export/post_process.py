@@ -9,7 +9,7 @@ Source of its inputs, options and outputs: ``tensorflow/lite/kernels/detection_p
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from quantdet.export.source import ModelSource
 from quantdet.quant.litert.flatbuffer import pack_model, read_model
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode_ssd import contract_anchors
+
+if TYPE_CHECKING:
+    from ai_edge_litert import schema_py_generated as schema
 
 _OPERATOR = "TFLite_Detection_PostProcess"
 
@@ -87,7 +90,7 @@ def _tensor_name(part: str) -> str:
     return _OPERATOR + number[part]
 
 
-def _append(model: Any, source: ModelSource) -> None:
+def _append(model: schema.ModelT, source: ModelSource) -> None:
     """Put the new operators behind the outputs of ``model``."""
     graph = _Graph(model)
     outputs = dict(zip(source.output_parts, model.subgraphs[0].outputs, strict=True))
@@ -108,7 +111,7 @@ def _append(model: Any, source: ModelSource) -> None:
     graph.set_outputs(results, source.contract.signature)
 
 
-def _options(contract: Contract) -> dict[str, Any]:
+def _options(contract: Contract) -> dict[str, int | float]:
     decoder = contract.decoder
     y, x, h, w = decoder.box_coder
     return {
@@ -130,7 +133,7 @@ def _options(contract: Contract) -> dict[str, Any]:
 class _Graph:
     """Adds tensors and operators to the main subgraph of a model."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: schema.ModelT) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema
@@ -165,7 +168,9 @@ class _Graph:
         self.operator("DEQUANTIZE", [index], [real], version=3)
         return real
 
-    def operator(self, name: str, inputs: list[int], outputs: list[int], version: int = 1) -> Any:
+    def operator(
+        self, name: str, inputs: list[int], outputs: list[int], version: int = 1
+    ) -> schema.OperatorT:
         """Add an operator, by its name among LiteRT's builtin ones; return it."""
         code = self._schema.OperatorCodeT()
         code.builtinCode = getattr(self._schema.BuiltinOperator, name)
@@ -178,7 +183,9 @@ class _Graph:
         self._graph.operators.append(operator)
         return operator
 
-    def custom(self, inputs: list[int], outputs: list[int], options: dict[str, Any]) -> None:
+    def custom(
+        self, inputs: list[int], outputs: list[int], options: dict[str, int | float]
+    ) -> None:
         """Add the operator TFLite_Detection_PostProcess."""
         from flatbuffers import flexbuffers
 

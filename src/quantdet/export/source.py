@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantdet.errors import ExportError
 from quantdet.quant.litert.flatbuffer import read_model
@@ -12,6 +12,9 @@ from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
 from quantdet.runtime.raw import output_specs
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class ModelSource:
         return cls(model_file.stem, content, contract, output_parts(read_model(content), contract))
 
 
-def output_parts(model: Any, contract: Contract) -> tuple[str, ...]:
+def output_parts(model: keras.Model, contract: Contract) -> tuple[str, ...]:
     """Return the part of the contract that each output of a model is, or else its name.
 
     Raises:

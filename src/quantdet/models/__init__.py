@@ -6,7 +6,7 @@ A family of models (:mod:`quantdet.kinds`) has a builder, and weights that it ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantdet.config import ModelConfig
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
@@ -17,8 +17,14 @@ from quantdet.models.ssd_start import choose_class_rows
 from quantdet.models.weight_files import WeightSet, save_weights
 from quantdet.models.weights import default_cache_dir, resolve_weights
 
-BUILDERS: dict[str, Callable[..., Any]] = {LOCALIZER: build_localizer, DETECTOR: build_ssd}
-"""Family → builder ``(ModelConfig, num_classes, WeightSet | None) -> keras.Model``."""
+if TYPE_CHECKING:
+    import keras
+
+BUILDERS: dict[str, Callable[[ModelConfig, int, WeightSet | None], keras.Model]] = {
+    LOCALIZER: build_localizer,
+    DETECTOR: build_ssd,
+}
+"""Family → builder: settings, number of classes, weights to start from → model."""
 
 
 def _detector_start(config: ModelConfig, labels: Sequence[str]) -> WeightSet | None:
@@ -35,7 +41,9 @@ STARTS: dict[str, Callable[[ModelConfig, Sequence[str]], WeightSet | None]] = {
 """Family → weights to start from."""
 
 
-def build_model(config: ModelConfig, num_classes: int, weights: WeightSet | None = None) -> Any:
+def build_model(
+    config: ModelConfig, num_classes: int, weights: WeightSet | None = None
+) -> keras.Model:
     """Build the float Keras model that [model] describes; see the builder of its family.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -187,9 +186,9 @@ def _from_run(run: Run) -> WeightSet:
     )
 
 
-def folded_arrays(model: Any) -> dict[str, NDArray[Any]]:
+def folded_arrays(model: keras.Model) -> dict[str, NDArray[np.number]]:
     """Return "layer/kernel" and "layer/bias" of every convolution, BatchNorm folded in."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[np.number]] = {}
     norms = {
         layer.input._keras_history[0].name: layer
         for layer in model.layers
@@ -211,7 +210,7 @@ def folded_arrays(model: Any) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _style(model: Any) -> BackboneStyle:
+def _style(model: keras.Model) -> BackboneStyle:
     layers = {layer.name: layer for layer in model.layers}
     values = KERAS_STYLE.to_dict()
     if layers["Conv1"].padding == "valid":

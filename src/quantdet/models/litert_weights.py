@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from quantdet.errors import ModelError
 from quantdet.runtime.flatbuffer import verify_model
 
-Arrays = dict[str, NDArray[Any]]
+if TYPE_CHECKING:
+    from ai_edge_litert import schema_py_generated as schema
+
+Arrays = dict[str, NDArray[np.number]]
 _BOX_VALUES = 4
 
 
@@ -43,7 +46,7 @@ class _File:
         ]
         self.producers = {outs[0]: (name, ins) for name, ins, outs in self.operators}
 
-    def _code(self, op: Any) -> int:
+    def _code(self, op: schema.OperatorT) -> int:
         code = self._model.operatorCodes[op.opcodeIndex]
         return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -21,6 +20,7 @@ from quantdet.errors import ModelError
 from quantdet.models.style import KERAS_STYLE
 from quantdet.models.weight_files import WeightSet, assign_weights
 from quantdet.models.weights import find_backbone
+from quantdet.quant.tensors import Tensor
 
 _POOL = "global_pool"
 _GRID_CHANNELS = 256
@@ -40,7 +40,9 @@ def head_input(config: ModelConfig) -> str:
     return find_backbone(config.backbone).features[32]
 
 
-def build_localizer(config: ModelConfig, num_classes: int, weights: WeightSet | None = None) -> Any:
+def build_localizer(
+    config: ModelConfig, num_classes: int, weights: WeightSet | None = None
+) -> keras.Model:
     """Build the single-object model.
 
     Args:
@@ -74,7 +76,7 @@ def build_localizer(config: ModelConfig, num_classes: int, weights: WeightSet | 
     return keras.Model(base.input, outputs, name="localizer")
 
 
-def _global_head(features: Any, num_classes: int) -> dict[str, Any]:
+def _global_head(features: Tensor, num_classes: int) -> dict[str, Tensor]:
     x = keras.layers.GlobalAveragePooling2D(name=_POOL)(features)
     # Linear layer and activation apart: the quantizer rounds the logits between them.
     box = keras.layers.Dense(4, name="bbox_head")(x)
@@ -85,7 +87,7 @@ def _global_head(features: Any, num_classes: int) -> dict[str, Any]:
     }
 
 
-def _grid_head(features: Any, num_classes: int) -> dict[str, Any]:
+def _grid_head(features: Tensor, num_classes: int) -> dict[str, Tensor]:
     cells = features.shape[1] * features.shape[2]
     x = keras.layers.Conv2D(_GRID_CHANNELS, 1, name="head_reduce")(features)
     x = keras.layers.ReLU(6.0, name="head_reduce_relu")(x)
@@ -103,7 +105,7 @@ def _grid_head(features: Any, num_classes: int) -> dict[str, Any]:
     }
 
 
-HEADS: dict[str, Callable[[Any, int], dict[str, Any]]] = {
+HEADS: dict[str, Callable[[Tensor, int], dict[str, Tensor]]] = {
     "global": _global_head,
     "grid": _grid_head,
 }

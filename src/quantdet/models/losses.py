@@ -5,11 +5,15 @@ One loss per model output. Keras adds them up unweighted.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import keras
 from keras import ops
 
+from quantdet.quant.tensors import Tensor
+
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""(targets, predictions) → figure."""
 _EPSILON = 1e-7
 # Half a step of probabilities with 8 bits.
 _LEAST_SCORE = 1 / 512
@@ -28,7 +32,7 @@ class FocalCells(keras.losses.Loss):
     Predictions (B, N, C): logits.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the scalar loss of a batch."""
         wanted, weight = y_true[..., :-1], y_true[..., -1:]
         # log(sigmoid(x)) without overflow; softplus(-x) = -log(sigmoid(x)).
@@ -49,7 +53,7 @@ class ScoresOnGrid(keras.losses.Loss):
     Targets (B,): class ids. Predictions (B, C): probabilities.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each picture."""
         ids = ops.reshape(ops.cast(y_true, "int32"), (-1, 1))
         right = ops.take_along_axis(y_pred, ids, axis=-1)[:, 0]
@@ -65,7 +69,7 @@ class HuberOffsets(keras.losses.Loss):
     Predictions (B, N, 4). A quarter enters the total, which keeps it near the focal loss.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the scalar loss of a batch."""
         distance = ops.abs(y_true[..., :4] - y_pred)
         huber = ops.where(distance < 1.0, 0.5 * distance**2, distance - 0.5)
@@ -85,25 +89,25 @@ class GiouCells(keras.losses.Loss):
     Predictions (B, N, 4): distances in the same unit.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the scalar loss of a batch, in [0, 2]."""
         wanted, weight = y_true[..., :4], y_true[..., 4]
         loss = weight * (1.0 - giou_ltrb(wanted, y_pred))
         return ops.sum(loss) / ops.maximum(ops.sum(weight), 1.0)
 
 
-def giou_ltrb(a: Any, b: Any) -> Any:
+def giou_ltrb(a: Tensor, b: Tensor) -> Tensor:
     """Return GIoU in [-1, 1] of boxes (..., 4) given as distances from a common centre."""
     both, hull = _area(ops.minimum(a, b)), _area(ops.maximum(a, b))
     union = _area(a) + _area(b) - both
     return both / ops.maximum(union, _EPSILON) - (hull - union) / ops.maximum(hull, _EPSILON)
 
 
-def _area(ltrb: Any) -> Any:
+def _area(ltrb: Tensor) -> Tensor:
     return (ltrb[..., 0] + ltrb[..., 2]) * (ltrb[..., 1] + ltrb[..., 3])
 
 
-def losses_for(head: str) -> dict[str, Any]:
+def losses_for(head: str) -> dict[str, keras.losses.Loss]:
     """Return output name → loss for a localizer head.
 
     "global" has the reference note's: mean squared error of the four box numbers, and
@@ -117,18 +121,18 @@ def losses_for(head: str) -> dict[str, Any]:
     return {"boxes": GiouCells(), "scores": FocalCells()}
 
 
-def quantized_losses_for(head: str) -> dict[str, Any]:
+def quantized_losses_for(head: str) -> dict[str, keras.losses.Loss]:
     """Return output name → loss, where a quantized localizer needs another one than float."""
     return {"scores": ScoresOnGrid()} if head == "global" else {}
 
 
-def accuracy(y_true: Any, y_pred: Any) -> Any:
+def accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Metric of the "global" head: the most probable class is the right one, per picture."""
     wanted = ops.reshape(ops.cast(y_true, "int32"), (-1,))
     return ops.cast(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), wanted), "float32")
 
 
-def iou(y_true: Any, y_pred: Any) -> Any:
+def iou(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Metric of the "global" head: IoU of boxes (B, 4) of ordered corners, per picture."""
     low = ops.maximum(y_true[..., :2], y_pred[..., :2])
     high = ops.minimum(y_true[..., 2:], y_pred[..., 2:])
@@ -137,7 +141,7 @@ def iou(y_true: Any, y_pred: Any) -> Any:
     return both / ops.maximum(areas[0] + areas[1] - both, _EPSILON)
 
 
-def cell_accuracy(y_true: Any, y_pred: Any) -> Any:
+def cell_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Metric of the "grid" head: share of a batch's object cells whose best class is right."""
     wanted = y_true[..., :-1]
     positive = ops.sum(wanted, axis=-1)
@@ -145,7 +149,7 @@ def cell_accuracy(y_true: Any, y_pred: Any) -> Any:
     return ops.sum(positive * ops.cast(right, "float32")) / ops.maximum(ops.sum(positive), 1.0)
 
 
-def metrics_for(head: str) -> dict[str, Any]:
+def metrics_for(head: str) -> dict[str, list[Metric]]:
     """Return output name → metrics to show with the losses of a localizer head."""
     if head == "global":
         return {"boxes": [iou], "scores": [accuracy]}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
@@ -23,6 +22,7 @@ from quantdet.models.ssd_start import assign_start
 from quantdet.models.style import KERAS_STYLE
 from quantdet.models.weight_files import WeightSet
 from quantdet.models.weights import find_backbone
+from quantdet.quant.tensors import Tensor
 from quantdet.runtime.contract import AnchorMap
 
 # Focal loss starts well when every anchor first says "nothing" with probability 0.99
@@ -41,7 +41,9 @@ def find_layout(config: ModelConfig) -> SsdLayout:
     return LAYOUTS[config.anchors]
 
 
-def build_ssd(config: ModelConfig, num_classes: int, weights: WeightSet | None = None) -> Any:
+def build_ssd(
+    config: ModelConfig, num_classes: int, weights: WeightSet | None = None
+) -> keras.Model:
     """Build the detector.
 
     Args:
@@ -108,13 +110,13 @@ def trunk_names(config: ModelConfig) -> list[str]:
     return [name for name in names if not name.startswith(("box_", "class_"))]
 
 
-def _predict(head: Any, features: Any, name: str, anchors: int, values: int) -> Any:
+def _predict(head: Tensor, features: Tensor, name: str, anchors: int, values: int) -> Tensor:
     x = head(features, name, anchors * values)
     cells = features.shape[1] * features.shape[2]
     return keras.layers.Reshape((cells * anchors, values), name=f"{name}_flat")(x)
 
 
-def _conv_relu(x: Any, name: str, channels: int, kernel: int = 1, stride: int = 1) -> Any:
+def _conv_relu(x: Tensor, name: str, channels: int, kernel: int = 1, stride: int = 1) -> Tensor:
     layer = keras.layers.Conv2D(
         channels,
         kernel,
@@ -126,25 +128,25 @@ def _conv_relu(x: Any, name: str, channels: int, kernel: int = 1, stride: int = 
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(layer(x))
 
 
-def _depthwise_relu(x: Any, name: str, stride: int = 1) -> Any:
+def _depthwise_relu(x: Tensor, name: str, stride: int = 1) -> Tensor:
     layer = keras.layers.DepthwiseConv2D(
         3, strides=stride, padding="same", depthwise_initializer="he_normal", name=name
     )
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(layer(x))
 
 
-def _full_extra(x: Any, name: str, reduced: int, channels: int) -> Any:
+def _full_extra(x: Tensor, name: str, reduced: int, channels: int) -> Tensor:
     x = _conv_relu(x, f"{name}_reduce", reduced)
     return _conv_relu(x, f"{name}_conv", channels, kernel=3, stride=2)
 
 
-def _lite_extra(x: Any, name: str, reduced: int, channels: int) -> Any:
+def _lite_extra(x: Tensor, name: str, reduced: int, channels: int) -> Tensor:
     x = _conv_relu(x, f"{name}_reduce", reduced)
     x = _depthwise_relu(x, f"{name}_depthwise", stride=2)
     return _conv_relu(x, f"{name}_conv", channels)
 
 
-def _full_head(x: Any, name: str, channels: int) -> Any:
+def _full_head(x: Tensor, name: str, channels: int) -> Tensor:
     prior = _PRIOR_LOGIT if name.startswith("class") else 0.0
     layer = keras.layers.Conv2D(
         channels,
@@ -156,7 +158,7 @@ def _full_head(x: Any, name: str, channels: int) -> Any:
     return layer(x)
 
 
-def _lite_head(x: Any, name: str, channels: int) -> Any:
+def _lite_head(x: Tensor, name: str, channels: int) -> Tensor:
     return _full_head(_depthwise_relu(x, f"{name}_depthwise"), name, channels)
 
 
@@ -164,8 +166,8 @@ def _lite_head(x: Any, name: str, channels: int) -> Any:
 class _Parts:
     """What tells the members of the family apart."""
 
-    extra: Callable[[Any, str, int, int], Any]
-    head: Callable[[Any, str, int], Any]
+    extra: Callable[[Tensor, str, int, int], Tensor]
+    head: Callable[[Tensor, str, int], Tensor]
 
 
 _FULL = _Parts(_full_extra, _full_head)

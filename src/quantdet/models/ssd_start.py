@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -57,7 +56,10 @@ def choose_class_rows(
 
 
 def assign_start(
-    model: Any, backbone_layers: Iterable[Any], weights: WeightSet, layout: SsdLayout
+    model: keras.Model,
+    backbone_layers: Iterable[keras.Layer],
+    weights: WeightSet,
+    layout: SsdLayout,
 ) -> None:
     """Set the variables of ``model`` that ``weights`` have.
 
@@ -88,14 +90,14 @@ def is_head(name: str) -> bool:
     return name.startswith(("box_", "class_")) and not name.endswith("_depthwise")
 
 
-def _batch_norms(model: Any) -> Iterator[tuple[str, Any]]:
+def _batch_norms(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
     """Yield each convolution's name with the BatchNorm that follows it."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             yield layer.input._keras_history[0].name, layer
 
 
-def _assign_folded(layer: Any, norm: Any | None, weights: WeightSet) -> None:
+def _assign_folded(layer: keras.Layer, norm: keras.Layer | None, weights: WeightSet) -> None:
     kernel = _array(weights, layer.name, "kernel", tuple(layer.kernel.shape))
     bias = _array(weights, layer.name, "bias", (int(np.prod(kernel.shape[2:])),), layer)
     layer.kernel.assign(kernel)
@@ -108,7 +110,11 @@ def _assign_folded(layer: Any, norm: Any | None, weights: WeightSet) -> None:
 
 
 def _array(
-    weights: WeightSet, layer: str, variable: str, shape: tuple[int, ...], owner: Any = None
+    weights: WeightSet,
+    layer: str,
+    variable: str,
+    shape: tuple[int, ...],
+    owner: keras.Layer | None = None,
 ) -> Floats:
     key = f"{layer}/{variable}"
     if isinstance(owner, keras.layers.Conv2D) and not isinstance(
@@ -130,7 +136,7 @@ def _array(
 
 
 def _assign_boxes(
-    model: Any,
+    model: keras.Model,
     name: str,
     weights: WeightSet,
     shapes: tuple[Sequence[Shape], Sequence[Shape]],
@@ -151,7 +157,7 @@ def _assign_boxes(
 
 
 def _assign_classes(
-    model: Any,
+    model: keras.Model,
     name: str,
     weights: WeightSet,
     shapes: tuple[Sequence[Shape], Sequence[Shape]],
@@ -187,6 +193,6 @@ def _nearest(old: Sequence[Shape], new: Sequence[Shape]) -> list[int]:
     return [int(i) for i in distances.argmin(axis=1)]
 
 
-def _set(layer: Any, kernel: Floats, bias: Floats) -> None:
+def _set(layer: keras.Layer, kernel: Floats, bias: Floats) -> None:
     layer.kernel.assign(kernel.reshape(layer.kernel.shape))
     layer.bias.assign(bias.reshape(-1))

@@ -30,7 +30,7 @@ class BackboneStyle:
     mean: tuple[float, float, float]
     variance: tuple[float, float, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return JSON-ready values."""
         return asdict(self)
 

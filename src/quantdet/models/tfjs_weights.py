@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, NDArray[np.float32]]
 Users = dict[str, list[dict[str, Any]]]
 """Tensor → the nodes that read it."""
 
@@ -101,13 +101,13 @@ def _part(folder: Path, name: str) -> Path:
 
 def _convolution(
     node: dict[str, Any], users: Users, constants: Arrays
-) -> tuple[str, NDArray[Any], NDArray[Any]]:
+) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
     """Return our name, kernel and bias, with what follows the convolution folded in."""
     kernel = constants[node["input"][1]]
     depthwise = node["op"] == "DepthwiseConv2dNative"
     channels = kernel.shape[2 if depthwise else 3]
-    scale: Any = 1.0
-    bias: Any = 0.0
+    scale: NDArray[np.float32] | float = 1.0
+    bias: NDArray[np.float32] | float = 0.0
     for follower in _linear_followers(node["name"], users, constants):
         values = [constants[i].ravel() for i in follower["input"] if i in constants]
         if any(value.size not in (1, channels) for value in values):

@@ -48,7 +48,7 @@ _OPCODES = (
     *(pickle.APPENDS, pickle.EMPTY_DICT, pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1),
     *(pickle.TUPLE2, pickle.TUPLE3),
 )
-_Storages = Callable[["_Storage"], NDArray[Any]]
+_Storages = Callable[["_Storage"], NDArray[np.number]]
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class _Storage:
 class _TensorView:
     """A tensor as the pickle describes it; nothing of it is checked before it is read."""
 
-    storage: Any
-    offset: Any
-    shape: Any
-    strides: Any
+    storage: object
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
-    def read(self, storages: _Storages) -> NDArray[Any]:
+    def read(self, storages: _Storages) -> NDArray[np.number]:
         numbers = (self.offset, *self.shape, *self.strides)
         if not isinstance(self.storage, _Storage) or len(self.shape) != len(self.strides):
             raise ValueError("malformed tensor")
@@ -89,7 +89,9 @@ class _TensorView:
         return view.copy()
 
 
-def read_state_dict(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+def read_state_dict(
+    path: Path, names: Collection[str] | None = None
+) -> dict[str, NDArray[np.number]]:
     """Return the tensors of a checkpoint by name, in file order.
 
     The file holds either the tensors themselves or, as training scripts often write, a
@@ -157,7 +159,7 @@ class _Unpickler(pickle._Unpickler):
             return name
         raise _Refused(f"{module}.{name}"[:100])
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         kind, dtype, key, _location, count, *_view = pid
         if kind != "storage" or not isinstance(dtype, str) or dtype not in _STORAGE_TYPES:
             raise _Refused("a persistent object that is no storage")
@@ -189,7 +191,7 @@ class _Unpickler(pickle._Unpickler):
     )
 
 
-def _put(target: Any, items: Iterable[tuple[Any, Any]]) -> None:
+def _put(target: object, items: Iterable[tuple[object, object]]) -> None:
     for key, value in items:
         # Tuples of tuples take for ever to hash.
         if not isinstance(target, dict) or not isinstance(key, str | int):
@@ -197,18 +199,20 @@ def _put(target: Any, items: Iterable[tuple[Any, Any]]) -> None:
         target[key] = value
 
 
-def _ordered_dict(items: Iterable[tuple[Any, Any]] = ()) -> OrderedDict[Any, Any]:
+def _ordered_dict(items: Iterable[tuple[object, object]] = ()) -> OrderedDict[object, object]:
     """Return the dictionary; Python 2 pickled the items as its argument."""
-    found: OrderedDict[Any, Any] = OrderedDict()
+    found: OrderedDict[object, object] = OrderedDict()
     _put(found, items)
     return found
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _TensorView:
+def _rebuild_tensor(
+    storage: object, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
+) -> _TensorView:
     return _TensorView(storage, offset, shape, strides)
 
 
-def _rebuild_parameter(data: Any, *_: Any) -> Any:
+def _rebuild_parameter(data: _TensorView, *_: object) -> _TensorView:
     return data
 
 
@@ -275,7 +279,7 @@ class _LegacyUnpickler(_Unpickler):
         super().__init__(stream)
         self.seen: dict[str, _Storage] = {}
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         storage = super().persistent_load(pid)
         return self.seen.setdefault(storage.key, storage)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ from quantdet.runtime.contract import file_sha256
 from quantdet.system.atomic import atomic_path
 from quantdet.system.keras_h5 import Shape, read_keras_h5, shape_fault
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, NDArray[np.number]]
 _META = "__quantdet__"
 _MOST_META = 1 << 20
 _MOST_CONFIG = 64 << 20
@@ -112,13 +112,13 @@ def save_weights(path: Path | str, weights: WeightSet) -> None:
         np.savez_compressed(stream, **values)
 
 
-def assign_weights(layers: Iterable[Any], weights: WeightSet) -> None:
+def assign_weights(layers: Iterable[keras.Layer], weights: WeightSet) -> None:
     """Set every variable of ``layers`` from ``weights``.
 
     Raises:
         ModelError: a variable is missing or has another shape; nothing is set then.
     """
-    found: list[tuple[Any, NDArray[Any]]] = []
+    found: list[tuple[keras.Variable, NDArray[np.number]]] = []
     for key, variable in _variables(layers):
         if key not in weights.arrays:
             raise ModelError(
@@ -133,12 +133,12 @@ def assign_weights(layers: Iterable[Any], weights: WeightSet) -> None:
         variable.assign(np.asarray(value, dtype=np.float32))
 
 
-def layer_arrays(layers: Iterable[Any]) -> dict[str, NDArray[Any]]:
+def layer_arrays(layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]:
     """Return the variables of ``layers`` in the common form."""
     return {key: keras.ops.convert_to_numpy(variable) for key, variable in _variables(layers)}
 
 
-def _variables(layers: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _variables(layers: Iterable[keras.Layer]) -> Iterator[tuple[str, keras.Variable]]:
     for layer in layers:
         if isinstance(layer, keras.layers.Normalization):
             continue
@@ -146,7 +146,7 @@ def _variables(layers: Iterable[Any]) -> Iterator[tuple[str, Any]]:
             yield f"{layer.name}/{variable.name}", variable
 
 
-_Loaded = tuple[dict[str, NDArray[Any]], BackboneStyle]
+_Loaded = tuple[dict[str, NDArray[np.number]], BackboneStyle]
 
 
 def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
@@ -163,7 +163,7 @@ def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
     return arrays, TORCHVISION_STYLE
 
 
-def _from_torch_layout(value: NDArray[Any], key: str) -> NDArray[Any]:
+def _from_torch_layout(value: NDArray[np.number], key: str) -> NDArray[np.number]:
     if value.ndim != 4:
         return value
     if "depthwise/" in key:
@@ -185,9 +185,9 @@ def _read_npz(path: Path, backbone: Backbone, width: float) -> _Loaded:
     return arrays, BackboneStyle.from_dict(meta["style"])
 
 
-def _member(archive: Any, name: str, shape: Shape) -> NDArray[Any]:
+def _member(archive: np.lib.npyio.NpzFile, name: str, shape: Shape) -> NDArray[np.number]:
     """Return an array of an .npz, whose header is compared before anything is unpacked."""
-    with archive.zip.open(f"{name}.npy") as stream:
+    with cast(zipfile.ZipFile, archive.zip).open(f"{name}.npy") as stream:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
             version, np.lib.format.read_array_header_2_0
@@ -197,7 +197,7 @@ def _member(archive: Any, name: str, shape: Shape) -> NDArray[Any]:
         raise ValueError(shape_fault(name, found, shape))
     if dtype.itemsize > _MOST_META:
         raise ValueError(f"{name!r} has {dtype.itemsize} bytes")
-    value: NDArray[Any] = archive[name]
+    value: NDArray[np.number] = archive[name]
     return value
 
 
@@ -276,16 +276,18 @@ def _read_h5(path: Path, backbone: Backbone, width: float) -> _Loaded:
 
 
 @lru_cache(maxsize=4)
-def _layers(build: Callable[[int, float, BackboneStyle], Any], width: float) -> tuple[Any, ...]:
+def _layers(
+    build: Callable[[int, float, BackboneStyle], keras.Model], width: float
+) -> tuple[keras.Layer, ...]:
     """Return the layers of a backbone, which say what its weights are called and their shapes."""
     return tuple(build(32, width, KERAS_STYLE).layers)
 
 
-def _shapes(layers: Iterable[Any]) -> dict[str, Shape]:
+def _shapes(layers: Iterable[keras.Layer]) -> dict[str, Shape]:
     return {key: tuple(variable.shape) for key, variable in _variables(layers)}
 
 
-def _places(layers: Iterable[Any], groups: Mapping[str, str]) -> dict[str, str]:
+def _places(layers: Iterable[keras.Layer], groups: Mapping[str, str]) -> dict[str, str]:
     """Return where Keras 3 has each variable, given the groups of layers by their names."""
     return {
         f"{layer.name}/{variable.name}": f"{groups[layer.name]}/vars/{index}"

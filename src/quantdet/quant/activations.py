@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
 
 import keras
+
+from quantdet.quant.tensors import Tensor
 
 _RELUS = {None: "relu", 6.0: "relu6", 1.0: "relu1"}
 
@@ -30,7 +32,7 @@ _TENSORFLOW = (
 )
 
 
-def activation_kind(layer: Any) -> str | None:
+def activation_kind(layer: keras.Layer) -> str | None:
     """Return the name of an activation layer's function, e.g. "relu6"; "linear" for none.
 
     None if ``layer`` is no activation or one that is not supported.
@@ -46,16 +48,17 @@ def activation_kind(layer: Any) -> str | None:
     return None
 
 
-def function_kind(function: Any) -> str | None:
+def function_kind(function: Callable[..., Tensor]) -> str | None:
     """Return the name of an activation function; None for one that is not known by itself."""
     function = keras_function(function)
     return next((name for name in _FUNCTIONS if function is getattr(keras.activations, name)), None)
 
 
-def keras_function(function: Any) -> Any:
+def keras_function(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return Keras' activation for the same one of ``tf.nn``; any other as it is."""
     nn = getattr(sys.modules.get("tensorflow"), "nn", None)
     for name in _TENSORFLOW if nn is not None else ():
         if function is getattr(nn, name):
-            return getattr(keras.activations, name)
+            found: Callable[..., Tensor] = getattr(keras.activations, name)
+            return found
     return function

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.quant.graph import Node
+from quantdet.quant.tensors import Shape
 
 Vector = NDArray[np.float64]
-Shape = tuple[int | None, ...]
 
 
-def affine_layer(name: str, shape: Shape, scale: Vector, shift: Vector) -> Any:
+def affine_layer(name: str, shape: Shape, scale: Vector, shift: Vector) -> keras.Layer:
     """Return a 1x1 DepthwiseConv2D that computes ``scale * x + shift`` per channel."""
     channels = int(shape[-1] or 0)
     layer = keras.layers.DepthwiseConv2D(1, name=name)
@@ -29,7 +28,7 @@ def affine_layer(name: str, shape: Shape, scale: Vector, shift: Vector) -> Any:
 
 
 def picture_calls(
-    layers: Sequence[Any], ends: tuple[tuple[int, ...], int], shape: Shape, fresh: int
+    layers: Sequence[keras.Layer], ends: tuple[tuple[int, ...], int], shape: Shape, fresh: int
 ) -> list[Node]:
     """Return calls of layers one after the other, on a picture or on a tensor made one.
 
@@ -50,7 +49,9 @@ def picture_calls(
     return chain(layers, ends, fresh)
 
 
-def chain(layers: Sequence[Any], ends: tuple[tuple[int, ...], int], fresh: int) -> list[Node]:
+def chain(
+    layers: Sequence[keras.Layer], ends: tuple[tuple[int, ...], int], fresh: int
+) -> list[Node]:
     """Return calls of layers one after the other.
 
     Args:
@@ -64,7 +65,7 @@ def chain(layers: Sequence[Any], ends: tuple[tuple[int, ...], int], fresh: int) 
     return [Node(*call) for call in zip(layers, sources, tensors, strict=True)]
 
 
-def scale_and_shift(layer: Any) -> tuple[Vector, Vector]:
+def scale_and_shift(layer: keras.Layer) -> tuple[Vector, Vector]:
     """Return (scale, shift): y = scale * x + shift; numbers, or one for each channel."""
     if type(layer) is keras.layers.BatchNormalization:
         return _batch_norm_affine(layer)
@@ -73,7 +74,7 @@ def scale_and_shift(layer: Any) -> tuple[Vector, Vector]:
     return _normalization_affine(layer)
 
 
-def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
+def _batch_norm_affine(layer: keras.Layer) -> tuple[Vector, Vector]:
     """Return (scale, shift) per channel: y = scale * x + shift."""
     mean = np.asarray(layer.moving_mean, dtype=np.float64)
     variance = np.asarray(layer.moving_variance, dtype=np.float64)
@@ -83,7 +84,7 @@ def _batch_norm_affine(layer: Any) -> tuple[Vector, Vector]:
     return scale, beta - mean * scale
 
 
-def _normalization_affine(layer: Any) -> tuple[Vector, Vector]:
+def _normalization_affine(layer: keras.Layer) -> tuple[Vector, Vector]:
     mean = np.asarray(layer.mean, dtype=np.float64).reshape(-1)
     deviation = np.sqrt(np.asarray(layer.variance, dtype=np.float64).reshape(-1))
     scale = 1.0 / np.maximum(deviation, keras.config.epsilon())

@@ -22,7 +22,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ from quantdet.quant.judge import GivenValues
 from quantdet.quant.layers import ActivationQuantizer
 from quantdet.quant.noise import decibels, energy, numbers, product
 from quantdet.quant.pair import Pair, Point
+from quantdet.quant.tensors import Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 # Range use is told by what lies between these shares of the values.
 _TAILS = (0.001, 0.999)
@@ -106,7 +110,7 @@ class LayerAnalysis:
     shares_range: tuple[str, ...]
     weights: WeightAnalysis | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return everything, JSON-ready."""
         return asdict(self)
 
@@ -124,7 +128,7 @@ class Analysis:
     outputs: dict[str, float]
 
 
-def analyse(pair: Pair, batches: Sequence[Any], progress: Tick = no_tick) -> Analysis:
+def analyse(pair: Pair, batches: Sequence[Tensor], progress: Tick = no_tick) -> Analysis:
     """Run both forms of a net on the same pictures and compare every layer.
 
     Only sums are kept, so memory is that of one batch in both forms.
@@ -152,9 +156,9 @@ class _Forms:
     quantizer is (float again behind the quantizer).
     """
 
-    exact: Any
-    rounded: Any
-    own: Any
+    exact: Tensor
+    rounded: Tensor
+    own: Tensor
 
 
 class _Comparer:
@@ -163,7 +167,7 @@ class _Comparer:
         self._sums = {point.output: _Sums(point) for point in pair.points}
         self._outputs = {name: np.zeros(2) for name in pair.outputs}
 
-    def compare(self, batch: Any) -> None:
+    def compare(self, batch: Tensor) -> None:
         given = self._pair.given(batch)
         starts = [_Forms(tensor, tensor, tensor) for tensor in self._pair.tensors(batch)]
         known = self._pair.graph.run(starts, partial(self._apply, given), forget=True)
@@ -186,7 +190,7 @@ class _Comparer:
         return _Forms(exact, rounded, exact)
 
     def result(self) -> Analysis:
-        sharing: dict[Any, list[str]] = {}
+        sharing: dict[keras.Layer, list[str]] = {}
         for point in self._pair.points:
             sharing.setdefault(point.quantizer, []).append(point.name)
         layers = []
@@ -279,7 +283,7 @@ class _Sums:
         return float((high - low) / self._steps)
 
 
-def _weights(point: Point, original: Any) -> WeightAnalysis | None:
+def _weights(point: Point, original: keras.Layer | None) -> WeightAnalysis | None:
     """Compare a kernel with the float model's, or with itself before rounding."""
     layer = point.weighted
     if layer is None:

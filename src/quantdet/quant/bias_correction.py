@@ -11,7 +11,7 @@ of clipped activations depends on the picture, and correcting its mean made resu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
@@ -22,9 +22,13 @@ from quantdet.quant.graph import Node, call_layer
 from quantdet.quant.layers import QuantizedWeights
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rounding import RoundKernel, keep
+from quantdet.quant.tensors import Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 
-def correct_biases(model: Any, sample: Inputs, round_kernel: RoundKernel = keep) -> None:
+def correct_biases(model: keras.Model, sample: Inputs, round_kernel: RoundKernel = keep) -> None:
     """Round kernels and correct biases of a calibrated fake-quantized model, in place.
 
     Args:
@@ -37,7 +41,7 @@ def correct_biases(model: Any, sample: Inputs, round_kernel: RoundKernel = keep)
     done: set[int] = set()
 
     # A tensor is a list of slices, so that what a call needs besides is small.
-    def apply(node: Node, arguments: list[list[Any]]) -> list[Any]:
+    def apply(node: Node, arguments: list[list[Tensor]]) -> list[Tensor]:
         layer = node.layer
         # A shared layer has one kernel and one bias: its first call decides.
         if isinstance(layer, QuantizedWeights) and id(layer) not in done:
@@ -56,7 +60,9 @@ def correct_biases(model: Any, sample: Inputs, round_kernel: RoundKernel = keep)
     graph.run(map(list, zip(*tensors, strict=True)), apply, forget=True)
 
 
-def _call_in_slices(layer: Any, arguments: list[list[Any]], last: list[bool]) -> list[Any]:
+def _call_in_slices(
+    layer: keras.Layer, arguments: list[list[Tensor]], last: list[bool]
+) -> list[Tensor]:
     """Call a layer on each slice, and drop it at once where this is the ``last`` call to read it.
 
     The largest tensors of a net take hundreds of megabytes; so there is one at a time, not two.
@@ -70,7 +76,7 @@ def _call_in_slices(layer: Any, arguments: list[list[Any]], last: list[bool]) ->
     return results
 
 
-def _mean_output(call: Callable[[Any], Any], slices: Sequence[Any]) -> NDArray[np.float64]:
+def _mean_output(call: Callable[[Tensor], Tensor], slices: Sequence[Tensor]) -> NDArray[np.float64]:
     """Return the mean of a layer's output per channel."""
     total, count = np.float64(0), 0
     for inputs in slices:

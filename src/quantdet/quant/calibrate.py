@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
@@ -14,6 +14,10 @@ from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.observers import OBSERVERS, OBSERVERS_16, Observer
 from quantdet.quant.reader import read_graph
+from quantdet.quant.tensors import Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 # |bias / (scale_in * scale)| stays below this: half of int32, and training may move the bias.
 MAX_INTEGER_BIAS = 2.0**29
@@ -23,7 +27,7 @@ MAX_MULTIPLIER = 2.0**7
 SMALLEST_WEIGHT_SCALE = 1e-8
 
 
-def calibrate(model: Any, calibration: Any, *, observer: str = "mse") -> Inputs:
+def calibrate(model: keras.Model, calibration: object, *, observer: str = "mse") -> Inputs:
     """Set the ranges of a model made by ``insert_fake_quant``, in place.
 
     Args:
@@ -78,7 +82,7 @@ def _observe(
     observers: dict[ActivationQuantizer, Observer] = {}
     makers = {8: OBSERVERS, 16: OBSERVERS_16}
 
-    def apply(node: Node, arguments: list[Any]) -> Any:
+    def apply(node: Node, arguments: list[Tensor]) -> Tensor:
         result = call_float(node, arguments)
         if isinstance(node.layer, ActivationQuantizer):
             values = np.asarray(ops.convert_to_numpy(result), dtype=np.float32)
@@ -97,7 +101,7 @@ def _observe(
     return observers
 
 
-def set_output_ranges(model: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+def set_output_ranges(model: keras.Model, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Set the ranges of named outputs of a fake-quantized model, in place.
 
     For outputs whose extremes carry no meaning, e.g. logits of probability 0. The range reaches
@@ -117,7 +121,7 @@ def set_output_ranges(model: Any, ranges: Mapping[str, tuple[float, float]]) -> 
         quantizer_of(producers, graph.outputs[name]).set_range(minimum, maximum)
 
 
-def call_float(node: Node, arguments: list[Any]) -> Any:
+def call_float(node: Node, arguments: list[Tensor]) -> Tensor:
     """Evaluate a call of a fake-quantized model without rounding anything."""
     if isinstance(node.layer, ActivationQuantizer | QuantizedWeights):
         return node.layer.call_float(arguments[0])

@@ -14,17 +14,19 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
+from quantdet.quant.tensors import Shape, Structure, Tensor
 
 Inputs = list[NDArray[np.float32]]
 """One array (pictures, …) per model input, in the order of ``model.inputs``."""
-Shape = tuple[int | None, ...]
+Batches = Structure | Iterable[Structure]
+"""One batch, or several."""
 InputRange = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 
 # A slice holds so many values of the inputs: 8 pictures of 224 px. Each of the few tensors that
@@ -49,7 +51,7 @@ class CalibrationData:
         QuantizationError: (on iterating, too) what came is no input of the model.
     """
 
-    def __init__(self, model: Any, calibration: Any) -> None:
+    def __init__(self, model: keras.Model, calibration: object) -> None:
         self._form = _Form.of(model)
         self._source = _called(calibration, self._form)
 
@@ -77,14 +79,14 @@ class CalibrationData:
         return _Spool(self) if isinstance(self._source, Iterator) else self
 
 
-def read_calibration(model: Any, calibration: Any) -> Iterable[Inputs]:
+def read_calibration(model: keras.Model, calibration: object) -> Iterable[Inputs]:
     """Return the slices of a calibration argument; of one that was read already, itself."""
     if isinstance(calibration, CalibrationData | _Spool):
         return calibration
     return CalibrationData(model, calibration)
 
 
-def as_given(model: Any, inputs: Inputs) -> Any:
+def as_given(model: keras.Model, inputs: Inputs) -> Structure:
     """Return the arrays of each input nested as the model takes them: one array, list or dict."""
     return keras.tree.pack_sequence_as(_Form.of(model).structure, inputs)
 
@@ -137,14 +139,14 @@ class Reservoir:
 
     def sample(self) -> Inputs:
         """Return the pictures kept so far; of several sizes, those of the most common one."""
-        groups: dict[Any, list[Sequence[NDArray[np.float32]]]] = {}
+        groups: dict[tuple[tuple[int, ...], ...], list[Sequence[NDArray[np.float32]]]] = {}
         for picture in self._kept:
             groups.setdefault(_shapes(picture), []).append(picture)
         largest = max(groups.values(), key=len)
         return _stacked(largest)
 
 
-def sliced(pictures: Iterable[Sequence[NDArray[Any]]]) -> Iterator[Inputs]:
+def sliced(pictures: Iterable[Sequence[NDArray[np.number]]]) -> Iterator[Inputs]:
     """Yield single pictures (one array per input, without batch axis) in slices of one size."""
     for shapes, same in itertools.groupby(pictures, key=_shapes):
         values = max(1, sum(math.prod(shape) for shape in shapes))
@@ -153,15 +155,15 @@ def sliced(pictures: Iterable[Sequence[NDArray[Any]]]) -> Iterator[Inputs]:
             yield inputs
 
 
-def _stacked(pictures: Iterable[Sequence[NDArray[Any]]]) -> Inputs:
+def _stacked(pictures: Iterable[Sequence[NDArray[np.number]]]) -> Inputs:
     return [_float32(np.stack(arrays)) for arrays in zip(*pictures, strict=True)]
 
 
-def _shapes(picture: Sequence[NDArray[Any]]) -> tuple[tuple[int, ...], ...]:
+def _shapes(picture: Sequence[NDArray[np.number]]) -> tuple[tuple[int, ...], ...]:
     return tuple(values.shape for values in picture)
 
 
-def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
+def _float32(values: NDArray[np.number]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # Too large for float32 is infinite, and refused as such.
         return values.astype(np.float32, copy=False)
 
@@ -180,10 +182,10 @@ class _Form:
     names: tuple[str, ...]
     tensor_names: tuple[str, ...]
     shapes: tuple[Shape, ...]
-    structure: Any
+    structure: Structure
 
     @classmethod
-    def of(cls, model: Any) -> _Form:
+    def of(cls, model: keras.Model) -> _Form:
         structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
         tensor_names = tuple(tensor.name.split(":")[0] for tensor in model.inputs)
         flat_dict = isinstance(structure, Mapping) and len(structure) == len(tensor_names)
@@ -206,7 +208,7 @@ class _Form:
         kind = "dicts" if isinstance(self.structure, Mapping) else "lists, tuples or dicts"
         return f"{kind} of arrays for inputs {', '.join(inputs)}, or (x, y) with such an x"
 
-    def arrays_of(self, batch: Any) -> list[Any]:
+    def arrays_of(self, batch: object) -> list[Tensor]:
         """Return the array of each input out of a batch: x, (x,), (x, y) or (x, y, weights)."""
         found = self._arrays_of_x(batch)
         if found is None and isinstance(batch, list | tuple) and 1 <= len(batch) <= 3:
@@ -217,11 +219,11 @@ class _Form:
             )
         return found
 
-    def _arrays_of_x(self, x: Any) -> list[Any] | None:
+    def _arrays_of_x(self, x: Structure) -> list[Tensor] | None:
         flat = self._flat(x)
         return flat if flat is not None and all(map(_is_array, flat)) else None
 
-    def _flat(self, x: Any) -> list[Any] | None:
+    def _flat(self, x: Structure) -> list[Tensor] | None:
         single = len(self.names) == 1
         if single and _is_array(x):
             return [x]
@@ -235,14 +237,14 @@ class _Form:
         is_row = isinstance(x, list | tuple) and len(x) == len(self.names)
         return list(x) if is_row and ordered else None
 
-    def _is_nested_alike(self, x: Any) -> bool:
+    def _is_nested_alike(self, x: object) -> bool:
         try:
             keras.tree.assert_same_structure(self.structure, keras.tree.lists_to_tuples(x))
         except (ValueError, TypeError):
             return False
         return True
 
-    def _check_keys(self, x: Mapping[Any, Any]) -> None:
+    def _check_keys(self, x: Mapping[object, Tensor]) -> None:
         unknown = [key for key in x if key not in self.names]
         missing = [name for name in self.names if name not in x]
         if unknown or missing:
@@ -252,7 +254,7 @@ class _Form:
             )
 
 
-def _called(calibration: Any, form: _Form) -> Any:
+def _called(calibration: object, form: _Form) -> Batches:
     """Return what a function without arguments gives; anything else as it is."""
     calibration = getattr(calibration, "input_gen", calibration)  # tf.lite.RepresentativeDataset
     if callable(calibration) and not isinstance(calibration, Iterable):
@@ -278,7 +280,7 @@ def _called(calibration: Any, form: _Form) -> Any:
     return calibration
 
 
-def _takes_nothing(function: Callable[..., Any]) -> bool:
+def _takes_nothing(function: Callable[..., object]) -> bool:
     try:
         inspect.signature(function).bind()
     except (TypeError, ValueError):
@@ -286,7 +288,7 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _is_endless(source: Any) -> bool:
+def _is_endless(source: Batches) -> bool:
     if isinstance(source, keras.utils.PyDataset):
         try:
             return source.num_batches is None
@@ -296,7 +298,7 @@ def _is_endless(source: Any) -> bool:
     return callable(cardinality) and int(cardinality()) == -1
 
 
-def _pictures(form: _Form, source: Any) -> Iterator[list[NDArray[Any]]]:
+def _pictures(form: _Form, source: Batches) -> Iterator[list[NDArray[np.number]]]:
     """Yield every picture of a calibration argument: one array without batch axis per input."""
     for batch in _batches(form, source):
         arrays = [
@@ -313,18 +315,18 @@ def _pictures(form: _Form, source: Any) -> Iterator[list[NDArray[Any]]]:
         yield from map(list, zip(*arrays, strict=True))
 
 
-def _batches(form: _Form, source: Any) -> Iterable[Any]:
+def _batches(form: _Form, source: Batches) -> Iterable[Structure]:
     if isinstance(source, keras.utils.PyDataset):
         return (source[position] for position in range(source.num_batches))
     several = len(form.names) > 1
     is_x = isinstance(source, list | tuple) and several and bool(source)
     if _is_array(source) or isinstance(source, Mapping) or (is_x and all(map(_is_array, source))):
         return [source]
-    batches: Iterable[Any] = source
+    batches: Iterable[Structure] = source
     return batches
 
 
-def _with_batch_axis(form: _Form, position: int, values: Any) -> NDArray[Any]:
+def _with_batch_axis(form: _Form, position: int, values: Tensor) -> NDArray[np.number]:
     """Return (pictures, …) of one input, as ``model.fit`` adds axes of length 1.
 
     A picture without batch axis becomes a batch of one.
@@ -348,7 +350,7 @@ def _with_batch_axis(form: _Form, position: int, values: Any) -> NDArray[Any]:
     )
 
 
-def _is_own(values: Any) -> bool:
+def _is_own(values: Tensor) -> bool:
     return bool(keras.ops.is_tensor(values))  # on a GPU, perhaps, where numpy cannot read it
 
 
@@ -358,7 +360,7 @@ def _fits(got: Sequence[int], wanted: Shape) -> bool:
     )
 
 
-def _check_numbers(name: str, values: Any) -> None:
+def _check_numbers(name: str, values: Tensor) -> None:
     try:
         dtype = keras.backend.standardize_dtype(values.dtype)
     except ValueError:
@@ -370,11 +372,11 @@ def _check_numbers(name: str, values: Any) -> None:
         )
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: object) -> TypeGuard[Tensor]:
     return all(hasattr(value, name) for name in ("__array__", "shape", "dtype"))
 
 
-def _describe(value: Any) -> str:
+def _describe(value: object) -> str:
     """Return what a value is, in a few words."""
     if _is_array(value):
         return f"an array of shape {tuple(value.shape)}"
@@ -386,7 +388,7 @@ def _describe(value: Any) -> str:
     return "None" if value is None else f"a {kind}"
 
 
-def check_input_range(model: Any, given: InputRange) -> InputRange:
+def check_input_range(model: keras.Model, given: InputRange) -> InputRange:
     """Return the real range of the inputs, a mapping by the names of the model's Inputs.
 
     Args:
@@ -413,7 +415,7 @@ def check_input_range(model: Any, given: InputRange) -> InputRange:
     }
 
 
-def _checked_range(field: str, ends: Any) -> tuple[float, float]:
+def _checked_range(field: str, ends: Iterable[float]) -> tuple[float, float]:
     try:
         low, high = (float(end) for end in ends)
     except (TypeError, ValueError):

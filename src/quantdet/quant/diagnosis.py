@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from quantdet.quant.analysis import LayerAnalysis, WeightAnalysis
 from quantdet.quant.noise import ratio
@@ -41,7 +40,7 @@ class Finding:
     cause: str
     text: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return everything, JSON-ready."""
         return asdict(self)
 

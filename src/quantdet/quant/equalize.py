@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -31,6 +30,7 @@ from quantdet.quant.fold import simplify
 from quantdet.quant.graph import Graph, Node, build_model, call_layer
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import CLIPS
+from quantdet.quant.tensors import Tensor
 
 Vector = NDArray[np.float64]
 _SWEEPS = 20
@@ -39,7 +39,7 @@ _EMPTY = 1e-6
 _KINDS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
 
-def equalize(model: Any, calibration: Any) -> Any:
+def equalize(model: keras.Model, calibration: object) -> keras.Model:
     """Return a float model that computes the same with equalized weights.
 
     Args:
@@ -72,8 +72,8 @@ class _Pair:
         clip: upper end of the ReLU in between, None if it has none.
     """
 
-    first: Any
-    second: Any
+    first: keras.Layer
+    second: keras.Layer
     tensor: int
     clip: float | None
 
@@ -107,7 +107,7 @@ def _largest_outputs(
 ) -> dict[int, Vector]:
     largest: dict[int, Vector] = {}
 
-    def apply(node: Node, arguments: list[Any]) -> Any:
+    def apply(node: Node, arguments: list[Tensor]) -> Tensor:
         result = call_layer(node.layer, arguments)
         if node.output in tensors:
             values = ops.convert_to_numpy(result)
@@ -134,25 +134,25 @@ def _equalize(pair: _Pair, largest: dict[int, Vector]) -> float:
     return float(np.abs(np.log(factor)).max())
 
 
-def _kernel(layer: Any) -> Vector:
+def _kernel(layer: keras.Layer) -> Vector:
     kernel: Vector = np.asarray(layer.kernel, np.float64)
     return kernel
 
 
-def _output_range(layer: Any) -> Vector:
+def _output_range(layer: keras.Layer) -> Vector:
     kernel = np.abs(_kernel(layer))
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     largest: Vector = kernel.max((0, 1) if depthwise else tuple(range(kernel.ndim - 1)))
     return largest.reshape(-1)
 
 
-def _input_range(layer: Any) -> Vector:
+def _input_range(layer: keras.Layer) -> Vector:
     kernel = np.abs(_kernel(layer))
     largest: Vector = kernel.max(axis=(1,) if kernel.ndim == 2 else (0, 1, 3))
     return largest
 
 
-def _divide_output(layer: Any, factor: Vector) -> None:
+def _divide_output(layer: keras.Layer, factor: Vector) -> None:
     kernel = _kernel(layer)
     shape = kernel.shape[-2:] if isinstance(layer, keras.layers.DepthwiseConv2D) else (-1,)
     layer.kernel.assign((kernel / factor.reshape(shape)).astype(np.float32))
@@ -160,5 +160,5 @@ def _divide_output(layer: Any, factor: Vector) -> None:
         layer.bias.assign((np.asarray(layer.bias, np.float64) / factor).astype(np.float32))
 
 
-def _multiply_input(layer: Any, factor: Vector) -> None:
+def _multiply_input(layer: keras.Layer, factor: Vector) -> None:
     layer.kernel.assign((_kernel(layer) * factor[:, None]).astype(np.float32))

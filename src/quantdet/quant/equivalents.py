@@ -6,17 +6,15 @@ A project adds its own from outside: ``EQUIVALENTS[MyBlock] = my_equivalent``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 
 from quantdet.quant.operations.operands import tensor
+from quantdet.quant.tensors import Shape, Tensor
 
-Shape = tuple[int | None, ...]
 
-
-def prelu(layer: Any, shape: Shape) -> Any:
+def prelu(layer: keras.Layer, shape: Shape) -> keras.Model:
     """Return PReLU with one slope per channel (He et al. 2015, arXiv:1502.01852).
 
         max(x, a x)              if 0 <= a <= 1 for every channel
@@ -50,7 +48,7 @@ def prelu(layer: Any, shape: Shape) -> Any:
     return keras.Model(inputs, y, name=layer.name)
 
 
-def _prelu_of_places(layer: Any, shape: Shape, slopes: Any) -> Any:
+def _prelu_of_places(layer: keras.Layer, shape: Shape, slopes: Tensor) -> keras.Model:
     x = keras.Input(shape[1:])
     negative = keras.layers.Rescaling(-1.0, name=f"{layer.name}_negative")(x)
     below = keras.layers.ReLU(name=f"{layer.name}_below")(negative)
@@ -60,6 +58,6 @@ def _prelu_of_places(layer: Any, shape: Shape, slopes: Any) -> Any:
     return keras.Model(x, y, name=layer.name)
 
 
-EQUIVALENTS: dict[type, Callable[[Any, Shape], Any]] = {keras.layers.PReLU: prelu}
+EQUIVALENTS: dict[type, Callable[[keras.Layer, Shape], keras.Model]] = {keras.layers.PReLU: prelu}
 """Layer type → function of (layer, input shape) that returns a functional model of one input,
 made of layers that have a rule, which computes the same. It takes the layer's place at once."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -45,6 +44,7 @@ from quantdet.quant.numerics import QuantParams, dequantize, quantize
 from quantdet.quant.primitives import TABULATED, MatMul, Reduce, Unary
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
+from quantdet.quant.tensors import Tensor
 
 # Of the uint8 view.
 _INT8_ZERO = 128
@@ -62,7 +62,7 @@ class Pending:
     on_grid: Callable[[QuantParams], Integers]
     clips: tuple[tuple[float, float | None], ...] = ()
 
-    def integers(self, params: QuantParams) -> NDArray[Any]:
+    def integers(self, params: QuantParams) -> NDArray[np.number]:
         """Return the operator's output, uint8 view."""
         steps = self.on_grid(params) + params.zero_point
         low, high = params.limits
@@ -97,7 +97,7 @@ class ExactModel:
         QuantizationError: unknown kernels, or 16 bit activations.
     """
 
-    def __init__(self, frozen: Any, kernels: str = "reference") -> None:
+    def __init__(self, frozen: keras.Model, kernels: str = "reference") -> None:
         if kernels not in KERNEL_SETS:
             raise QuantizationError(
                 f"kernels {kernels!r} are unknown; choose one of {sorted(KERNEL_SETS)}"
@@ -113,12 +113,12 @@ class ExactModel:
                 "is modelled"
             )
 
-    def __call__(self, inputs: NDArray[np.float32]) -> Any:
+    def __call__(self, inputs: NDArray[np.float32]) -> Tensor:
         """Return the outputs (real values, float32, structure of the model) for a batch."""
         known = self._graph.run([ops.convert_to_tensor(inputs)], self._apply, forget=True)
         return self._graph.result(known)
 
-    def _apply(self, node: Node, arguments: list[Any]) -> Any:
+    def _apply(self, node: Node, arguments: list[Tensor]) -> Tensor:
         (first, *_) = arguments
         if isinstance(node.layer, ActivationQuantizer):
             if not isinstance(first, Pending):
@@ -140,7 +140,7 @@ class Operators:
         self._graph = graph
         self._producers = graph.producers()
         self._kernels = kernels
-        self._made: Mapping[type, Callable[[Node, list[Any]], Pending]] = {
+        self._made: Mapping[type, Callable[[Node, list[Tensor]], Pending]] = {
             QuantConv2D: self._weighted,
             QuantDepthwiseConv2D: self._weighted,
             QuantConv2DTranspose: self._weighted,
@@ -158,7 +158,7 @@ class Operators:
             keras.layers.Resizing: self._interpolated,
         }
 
-    def find(self, node: Node) -> Callable[[Node, list[Any]], Pending] | None:
+    def find(self, node: Node) -> Callable[[Node, list[Tensor]], Pending] | None:
         """Return the integer form of a call; None where float computes the same."""
         resizing = isinstance(node.layer, keras.layers.UpSampling2D | keras.layers.Resizing)
         if resizing and node.layer.interpolation != "bilinear":
@@ -172,13 +172,13 @@ class Operators:
     def _scale(self, tensor: int) -> float:
         return quantizer_of(self._producers, tensor).params().scale
 
-    def _integers(self, node: Node, arguments: list[Any]) -> list[Integers]:
+    def _integers(self, node: Node, arguments: list[Tensor]) -> list[Integers]:
         return [
             np.rint(np.asarray(values, np.float64) / self._scale(tensor)).astype(np.int64)
             for tensor, values in zip(node.inputs, arguments, strict=True)
         ]
 
-    def _weighted(self, node: Node, arguments: list[Any]) -> Pending:
+    def _weighted(self, node: Node, arguments: list[Tensor]) -> Pending:
         layer: QuantizedWeights = node.layer
         scale = ops.convert_to_numpy(layer.weight_scale()).astype(np.float64).reshape(-1)
         scale_in = self._scale(node.inputs[0])
@@ -197,7 +197,7 @@ class Operators:
             )
         )
 
-    def _sum(self, node: Node, arguments: list[Any]) -> Pending:
+    def _sum(self, node: Node, arguments: list[Tensor]) -> Pending:
         a, b = self._integers(node, arguments)
         add = self._kernels.add
         if isinstance(node.layer, keras.layers.Subtract):
@@ -205,7 +205,7 @@ class Operators:
         scales = [self._scale(tensor) for tensor in node.inputs]
         return Pending(lambda params: add(a, b, *(scale / params.scale for scale in scales)))
 
-    def _product(self, node: Node, arguments: list[Any]) -> Pending:
+    def _product(self, node: Node, arguments: list[Tensor]) -> Pending:
         a, b = self._integers(node, arguments)
         scale_a, scale_b = (self._scale(tensor) for tensor in node.inputs)
         kernels = self._kernels
@@ -215,7 +215,7 @@ class Operators:
             )
         )
 
-    def _global_mean(self, node: Node, arguments: list[Any]) -> Pending:
+    def _global_mean(self, node: Node, arguments: list[Tensor]) -> Pending:
         (integers,) = self._integers(node, arguments)
         kept = self._keeps_positions(node)
         source = quantizer_of(self._producers, node.inputs[0]).params()
@@ -228,7 +228,7 @@ class Operators:
         mean = self._kernels.global_mean
         return Pending(lambda params: mean(sums, source.scale, params.scale))
 
-    def _mean(self, node: Node, arguments: list[Any]) -> Pending:
+    def _mean(self, node: Node, arguments: list[Tensor]) -> Pending:
         (integers,) = self._integers(node, arguments)
         axes = tuple(node.layer.axes)
         source = quantizer_of(self._producers, node.inputs[0]).params()
@@ -241,7 +241,7 @@ class Operators:
         mean = self._kernels.global_mean
         return Pending(lambda params: mean(sums, source.scale, params.scale))
 
-    def _matrix_product(self, node: Node, arguments: list[Any]) -> Pending:
+    def _matrix_product(self, node: Node, arguments: list[Tensor]) -> Pending:
         a, b = self._integers(node, arguments)
         if node.layer.transpose_b:
             b = b.swapaxes(-1, -2)
@@ -255,7 +255,7 @@ class Operators:
             )
         )
 
-    def _unary(self, node: Node, arguments: list[Any]) -> Pending:
+    def _unary(self, node: Node, arguments: list[Tensor]) -> Pending:
         (integers,) = self._integers(node, arguments)
         function = node.layer.function
         source = quantizer_of(self._producers, node.inputs[0]).params()
@@ -282,18 +282,18 @@ class Operators:
             return bool(node.layer.keepdims)
         return self._graph.shapes[after.output][1:-1] == (1, 1)
 
-    def _leaky_relu(self, node: Node, arguments: list[Any]) -> Pending:
+    def _leaky_relu(self, node: Node, arguments: list[Tensor]) -> Pending:
         (integers,) = self._integers(node, arguments)
         slopes = np.where(integers < 0, float(node.layer.negative_slope), 1.0)
         multiplier = slopes * self._scale(node.inputs[0])
         return Pending(lambda params: self._kernels.leaky_relu(integers, multiplier / params.scale))
 
-    def _local_mean(self, node: Node, arguments: list[Any]) -> Pending:
+    def _local_mean(self, node: Node, arguments: list[Tensor]) -> Pending:
         (integers,) = self._integers(node, arguments)
         means = np.asarray(call_layer(node.layer, [integers.astype(np.float32)]), np.float64)
         return Pending(lambda params: mean_away_from_zero(means, params.zero_point))
 
-    def _interpolated(self, node: Node, arguments: list[Any]) -> Pending:
+    def _interpolated(self, node: Node, arguments: list[Tensor]) -> Pending:
         (integers,) = self._integers(node, arguments)
         height, width = (int(size or 1) for size in self._graph.shapes[node.output][1:3])
         return Pending(
@@ -301,5 +301,5 @@ class Operators:
         )
 
 
-def _float64(values: NDArray[Any]) -> Any:
+def _float64(values: NDArray[np.number]) -> Tensor:
     return ops.convert_to_tensor(values, dtype="float64")

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import ops
 
+from quantdet.quant.tensors import Tensor
 
-def _one_program(function: Callable[..., Any]) -> Callable[..., Any]:
+
+def _one_program(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return ``function`` compiled as a whole on JAX; elsewhere as it is.
 
     Outside a training step JAX compiles every operator for every shape: a dozen programs for the
@@ -32,17 +33,17 @@ def _one_program(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     import jax
 
-    compiled: Callable[..., Any] = jax.jit(function)
+    compiled: Callable[..., Tensor] = jax.jit(function)
     return compiled
 
 
 @_one_program
-def round_through(values: Any, step: Any = 1.0) -> Any:
+def round_through(values: Tensor, step: Tensor = 1.0) -> Tensor:
     """Return ``round(values / step) * step`` with the gradient of ``values``."""
     return values + ops.stop_gradient(ops.round(values / step) * step - values)
 
 
-def to_grid(values: Any, minimum: Any, maximum: Any) -> Any:
+def to_grid(values: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
     """Return values on the uint8 grid of a range; gradient 1 inside, 0 outside, none for the range.
 
     On TensorFlow this is one native operator forth and one back, which costs least.
@@ -53,17 +54,17 @@ def to_grid(values: Any, minimum: Any, maximum: Any) -> Any:
 
 
 @_one_program
-def _to_grid_keras(values: Any, minimum: Any, maximum: Any) -> Any:
+def _to_grid_keras(values: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
     return keras.quantizers.fake_quant_with_min_max_vars(values, minimum, maximum, num_bits=8)
 
 
-def _to_grid_tensorflow(values: Any, minimum: Any, maximum: Any) -> Any:
+def _to_grid_tensorflow(values: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
     import tensorflow as tf
 
     low, high = (ops.convert_to_tensor(end) for end in (minimum, maximum))
 
-    def fake_quant(x: Any) -> tuple[Any, Any]:
-        def backward(gradient: Any) -> Any:
+    def fake_quant(x: Tensor) -> tuple[Tensor, Tensor]:
+        def backward(gradient: Tensor) -> Tensor:
             # The gradient of TensorFlow's own fake quantization also sums up the gradients of the
             # range, which takes twice as long: a fifth of a training step.
             return tf.raw_ops.QuantizeAndDequantizeV4Grad(
@@ -75,14 +76,14 @@ def _to_grid_tensorflow(values: Any, minimum: Any, maximum: Any) -> Any:
     return tf.custom_gradient(fake_quant)(values)
 
 
-def to_symmetric_grid(values: Any, largest: Any) -> Any:
+def to_symmetric_grid(values: Tensor, largest: Tensor) -> Tensor:
     """Return values on the int16 grid of [-largest, largest]."""
     return keras.quantizers.fake_quant_with_min_max_vars(
         values, -largest, largest, num_bits=16, narrow_range=True
     )
 
 
-def to_learned_grid(values: Any, minimum: Any, maximum: Any) -> Any:
+def to_learned_grid(values: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
     """Return what :func:`to_grid` does, with the gradients of LSQ+ for the range.
 
     What is added here is 0 and only has gradients; Keras' own for the range differ between
@@ -102,7 +103,7 @@ def to_learned_grid(values: Any, minimum: Any, maximum: Any) -> Any:
     )
 
 
-def weights_to_grid(weights: Any, scale: Any, largest: int) -> Any:
+def weights_to_grid(weights: Tensor, scale: Tensor, largest: int) -> Tensor:
     """Return ``clip(round(weights / scale), -largest, largest) * scale`` with LSQ's gradients.
 
     Args:
@@ -116,7 +117,7 @@ def weights_to_grid(weights: Any, scale: Any, largest: int) -> Any:
     return round_through(ops.clip(weights / scale, -reach, reach)) * scale
 
 
-def scale_gradient(value: Any, factor: float) -> Any:
+def scale_gradient(value: Tensor, factor: float) -> Tensor:
     """Return ``value`` with its gradient times ``factor``.
 
     LSQ divides by sqrt(count of values * largest integer): a scale hears every value of its

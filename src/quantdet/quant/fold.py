@@ -12,9 +12,8 @@ float rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
@@ -61,7 +60,7 @@ def simplify(graph: Graph, *, over_borders: bool = False) -> Graph:
     return graph
 
 
-def fold_batch_norm(model: Any, *, over_borders: bool = False) -> Any:
+def fold_batch_norm(model: keras.Model, *, over_borders: bool = False) -> keras.Model:
     """Return a float model without BatchNorm that computes the same in inference.
 
     Args:
@@ -112,7 +111,7 @@ def merge_repeated_calls(graph: Graph) -> Graph:
     Two layers without weights that do the same to one tensor are the same call, too: the
     converter would merge them and then have two ranges for one result.
     """
-    first: dict[tuple[Any, tuple[int, ...]], int] = {}
+    first: dict[tuple[Hashable, tuple[int, ...]], int] = {}
     renamed: dict[int, int] = {}
     kept: list[Node] = []
     for node in graph.nodes:
@@ -125,7 +124,7 @@ def merge_repeated_calls(graph: Graph) -> Graph:
     return graph.rewrite(kept, renamed)
 
 
-def function_of(layer: Any) -> Any:
+def function_of(layer: keras.Layer) -> Hashable:
     """Return what tells the function of a layer from others; one with weights is like no other."""
     kind = activation_kind(layer)
     if kind is not None:
@@ -140,7 +139,7 @@ def split_separable(graph: Graph) -> Graph:
     """Write SeparableConv2D as DepthwiseConv2D without bias and a 1x1 Conv2D."""
     fresh = graph.new_tensor()
     nodes: list[Node] = []
-    made: dict[int, tuple[Any, Any]] = {}
+    made: dict[int, tuple[keras.Layer, keras.Layer]] = {}
     for node in graph.nodes:
         if not isinstance(node.layer, keras.layers.SeparableConv2D):
             nodes.append(node)
@@ -170,14 +169,14 @@ def merge_affine(graph: Graph) -> Graph:
     return graph.rewrite(nodes[n.output] for n in graph.nodes if n.output in nodes)
 
 
-def _rescaling(name: str, scale: Vector, shift: Vector) -> Any:
+def _rescaling(name: str, scale: Vector, shift: Vector) -> keras.Layer:
     return keras.layers.Rescaling(scale.tolist(), shift.tolist(), name=name)
 
 
 def fold_affine_after(graph: Graph) -> Graph:
     """Fold each BatchNorm or Rescaling into the convolution or dense layer right before it."""
     producers = graph.producers()
-    folded: dict[tuple[int, int], Any] = {}
+    folded: dict[tuple[int, int], keras.Layer] = {}
     replaced: dict[int, Node] = {}
     gone: set[int] = set()
     for node in graph.nodes:
@@ -225,7 +224,7 @@ def fold_affine_before(graph: Graph, *, over_borders: bool = False) -> Graph:
         graph = graph.rewrite(moved)
 
 
-def _without(graph: Graph, node: Node, path: Sequence[Node], scaled: Any) -> list[Node]:
+def _without(graph: Graph, node: Node, path: Sequence[Node], scaled: keras.Layer) -> list[Node]:
     """Return the calls without ``node``; the last layer of the path behind it is ``scaled``."""
     source, fresh, new = node.inputs[0], graph.new_tensor(), {}
     for number, step in enumerate(path[:-1]):
@@ -274,7 +273,7 @@ def replace_affine(graph: Graph) -> Graph:
     """
     nodes: list[Node] = []
     fresh = graph.new_tensor()
-    made: dict[tuple[int, int | None], Any] = {}
+    made: dict[tuple[int, int | None], keras.Layer] = {}
     for node in graph.nodes:
         if type(node.layer) not in AFFINE:
             nodes.append(node)
@@ -303,7 +302,7 @@ def dense_as_convolution(graph: Graph, chosen: Callable[[str], bool]) -> Graph:
     """
     nodes: list[Node] = []
     fresh = graph.new_tensor()
-    made: dict[int, Any] = {}
+    made: dict[int, keras.Layer] = {}
     moved: set[int] = set()
     for node in graph.nodes:
         layer = node.layer
@@ -328,12 +327,12 @@ def dense_as_convolution(graph: Graph, chosen: Callable[[str], bool]) -> Graph:
     return graph.rewrite(_unique_names(nodes))
 
 
-def _is_dense_on_vector(layer: Any) -> bool:
+def _is_dense_on_vector(layer: keras.Layer) -> bool:
     dense = isinstance(layer, keras.layers.Dense)
     return dense and len(layer.get_build_config()["input_shape"]) == 2
 
 
-def _as_convolution(layer: Any) -> Any:
+def _as_convolution(layer: keras.Layer) -> keras.Layer:
     kernel, bias = weights_of(layer)
     convolution = keras.layers.Conv2D(layer.units, 1, name=layer.name)
     convolution.build((None, 1, 1, kernel.shape[0]))
@@ -341,7 +340,7 @@ def _as_convolution(layer: Any) -> Any:
     return convolution
 
 
-def _separate(layer: Any) -> tuple[Any, Any]:
+def _separate(layer: keras.Layer) -> tuple[keras.Layer, keras.Layer]:
     weights = layer.get_weights()
     config = layer.get_config()
     shared = ("strides", "padding", "data_format", "dilation_rate")
@@ -363,7 +362,7 @@ def _separate(layer: Any) -> tuple[Any, Any]:
 
 def _unique_names(nodes: list[Node]) -> list[Node]:
     """Rename layers that were one shared layer before folding gave them different weights."""
-    seen: dict[str, Any] = {}
+    seen: dict[str, keras.Layer] = {}
     for node in nodes:
         name, number = node.layer.name, 1
         while node.layer.name in seen and seen[node.layer.name] is not node.layer:

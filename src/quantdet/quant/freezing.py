@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
@@ -14,8 +14,11 @@ from quantdet.quant.numerics import dequantize, quantize
 from quantdet.quant.primitives import Constant
 from quantdet.quant.reader import read_graph
 
+if TYPE_CHECKING:
+    import keras
 
-def freeze(model: Any) -> Any:
+
+def freeze(model: keras.Model) -> keras.Model:
     """Return a copy whose kernels, biases and constants lie exactly on their integer grids.
 
     kernel = q * scale with q in [-127, 127]; bias = q * scale_in * scale with q int32.

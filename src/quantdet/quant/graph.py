@@ -14,19 +14,22 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import keras
 from keras.ops import convert_to_numpy as to_numpy
 
 from quantdet.errors import QuantizationError
+from quantdet.quant.tensors import Structure, Tensor
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Node:
     """One call of a layer: tensor ``output`` = ``layer(inputs)``."""
 
-    layer: Any
+    layer: keras.Layer
     inputs: tuple[int, ...]
     output: int
 
@@ -46,9 +49,9 @@ class Graph:
     """
 
     inputs: tuple[int, ...]
-    input_templates: tuple[Any, ...]
+    input_templates: tuple[keras.KerasTensor, ...]
     nodes: tuple[Node, ...]
-    outputs: Any
+    outputs: Structure
     shapes: Mapping[int, tuple[int | None, ...]] = field(default_factory=dict)
     origins: Mapping[int, str] = field(default_factory=dict)
 
@@ -104,11 +107,11 @@ class Graph:
 
     def run(
         self,
-        values: Iterable[Any],
-        apply: Callable[[Node, list[Any]], Any],
+        values: Iterable[Value],
+        apply: Callable[[Node, list[Value]], Value],
         *,
         forget: bool = False,
-    ) -> dict[int, Any]:
+    ) -> dict[int, Value]:
         """Evaluate the calls with ``apply(node, arguments)``; return every tensor by id.
 
         Args:
@@ -132,7 +135,7 @@ class Graph:
                 found.setdefault(readers[-1].output, []).append(tensor)
         return found
 
-    def result(self, known: Mapping[int, Any]) -> Any:
+    def result(self, known: Mapping[int, Value]) -> Structure:
         """Pick the model outputs, in their structure, from what :meth:`run` returned."""
         return keras.tree.map_structure(lambda tensor: known[tensor], self.outputs)
 
@@ -148,12 +151,12 @@ def with_shapes(graph: Graph) -> Graph:
     return replace(graph, shapes=shapes)
 
 
-def call_layer(layer: Any, arguments: list[Any]) -> Any:
+def call_layer(layer: keras.Layer, arguments: list[Tensor]) -> Tensor:
     """Call ``layer`` the Keras way: one tensor, or a list of several; always inference mode."""
     return layer(arguments[0] if len(arguments) == 1 else arguments)
 
 
-def clone_layer(layer: Any, **changes: Any) -> Any:
+def clone_layer(layer: keras.Layer, **changes: object) -> keras.Layer:
     """Return an independent copy of a layer in float32, weights included.
 
     Args:
@@ -191,7 +194,7 @@ def clone_layer(layer: Any, **changes: Any) -> Any:
     return copy
 
 
-def build_model(graph: Graph, name: str) -> Any:
+def build_model(graph: Graph, name: str) -> keras.Model:
     """Return a Keras functional model that makes the calls of ``graph`` with its layers."""
     # Pixels of any type are taken as float32: the first quantizer rounds them.
     inputs = [

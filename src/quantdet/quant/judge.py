@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,6 +21,7 @@ from quantdet.quant.graph import Node, call_layer
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.noise import decibels, energy, numbers
 from quantdet.quant.reader import functional_form, labelled_tensors, read_graph
+from quantdet.quant.tensors import Structure, Tensor
 
 # All tensors of the float model are in memory for some pictures at once: so many numbers (64 MB).
 _NUMBERS_AT_ONCE = 1 << 24
@@ -92,7 +92,9 @@ class FloatComparison:
         )
 
 
-def compare_with_float(model: Any, quantized: Any, pictures: Any) -> FloatComparison:
+def compare_with_float(
+    model: keras.Model, quantized: keras.Model, pictures: object
+) -> FloatComparison:
     """Compare a quantized model with the given float model on the same pictures.
 
     Args:
@@ -130,8 +132,8 @@ def _call_and_compare(
     exact: Mapping[str, NDArray[np.float32]],
     sums: Mapping[str, NDArray[np.float64]],
     node: Node,
-    arguments: list[Any],
-) -> Any:
+    arguments: list[Tensor],
+) -> Tensor:
     """Call a layer, and add the energies of its output and of its error to ``sums``."""
     result = call_layer(node.layer, arguments)
     label = getattr(node.layer, "stands_for", None) or ""
@@ -140,7 +142,7 @@ def _call_and_compare(
     return result
 
 
-def band_of(quantized: Any) -> Band:
+def band_of(quantized: keras.Model) -> Band:
     """Return what quantization of a model's widths should cost."""
     layers = functional_form(quantized)._flatten_layers()
     weights = [layer.bits for layer in layers if isinstance(layer, QuantizedWeights)]
@@ -163,7 +165,7 @@ class GivenModel:
         model: functional or sequential; it is run in inference mode and not changed.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: keras.Model) -> None:
         functional = functional_form(model)
         self.labels = labelled_tensors(functional)
         inputs = functional.inputs
@@ -187,7 +189,7 @@ class GivenModel:
         return GivenValues(values, outputs)
 
 
-def named_outputs(outputs: Any) -> dict[str, Any]:
+def named_outputs(outputs: Structure) -> dict[str, Tensor]:
     """Return output name → output: dict keys, "output_0", … of a list, "output" of a single one."""
     if isinstance(outputs, dict):
         return dict(outputs)
@@ -197,7 +199,7 @@ def named_outputs(outputs: Any) -> dict[str, Any]:
     return {f"output_{number}": value for number, value in enumerate(flat)}
 
 
-def file_outputs(outputs: Any) -> dict[str, Any]:
+def file_outputs(outputs: Structure) -> dict[str, Tensor]:
     """Return output name in an exported file → output: dict keys, otherwise output_0, output_1."""
     if isinstance(outputs, dict):
         return dict(outputs)
@@ -210,5 +212,5 @@ def _parts(slices: Iterable[Inputs], size: int) -> Iterable[Inputs]:
             yield [values[start : start + size] for values in inputs]
 
 
-def _energies(exact: NDArray[np.float32], rounded: Any) -> NDArray[np.float64]:
+def _energies(exact: NDArray[np.float32], rounded: Tensor) -> NDArray[np.float64]:
     return np.array([energy(exact), energy(numbers(rounded) - exact)])

@@ -28,15 +28,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
-Requantize = Callable[[Integers, Any], Integers]
+Scales = NDArray[np.floating] | np.floating | float
+Requantize = Callable[[Integers, Scales], Integers]
 """(accumulators, real multiplier: scalar or per channel) → rounded product."""
-Multiplier = Callable[[Any, Any, float], Any]
+Multiplier = Callable[[Scales, Scales, float], Scales]
 """(scale of a: scalar or per channel, scale of b, scale of the result) → real multiplier."""
 
 
@@ -68,19 +68,19 @@ ResizeIntegers = Callable[[Integers, tuple[int, int], int], Integers]
 """(integers relative to the zero point, new size, zero point of the uint8 view) → the same."""
 
 
-def round_twice(accumulators: Integers, multiplier: Any) -> Integers:
+def round_twice(accumulators: Integers, multiplier: Scales) -> Integers:
     """Return what gemmlowp's two rounding steps make of ``accumulators * multiplier``."""
     return _round_twice(accumulators, *_fixed_point(multiplier))
 
 
-def round_twice_up(accumulators: Integers, multiplier: Any) -> Integers:
+def round_twice_up(accumulators: Integers, multiplier: Scales) -> Integers:
     """Return the same with halves rounded up in both steps."""
     high, bits = _high_product(accumulators, *_fixed_point(multiplier))
     rounded: Integers = (high + _half(bits)) >> bits
     return rounded
 
 
-def round_once(accumulators: Integers, multiplier: Any) -> Integers:
+def round_once(accumulators: Integers, multiplier: Scales) -> Integers:
     """Return the product rounded at its last bit only, halves up."""
     mantissa, exponent = _fixed_point(multiplier)
     total = 31 - exponent
@@ -88,12 +88,12 @@ def round_once(accumulators: Integers, multiplier: Any) -> Integers:
     return product
 
 
-def round_twice_by_8(accumulators: Integers, multiplier: Any) -> Integers:
+def round_twice_by_8(accumulators: Integers, multiplier: Scales) -> Integers:
     """Return the product rounded twice, with halves up in whole groups of 8 channels."""
     return _round_by(8, accumulators, multiplier)
 
 
-def round_float32(accumulators: Integers, multiplier: Any) -> Integers:
+def round_float32(accumulators: Integers, multiplier: Scales) -> Integers:
     """Return ``lrint`` of the product of two float32, halves to even."""
     product = accumulators.astype(np.float32) * np.asarray(multiplier, np.float32)
     return np.rint(product).astype(np.int64)
@@ -174,17 +174,17 @@ def squared_difference(a: Integers, b: Integers, scales: tuple[float, float, flo
     return round_twice(difference * difference, largest * largest / ((1 << 14) * out))
 
 
-def multiply_scales(a: Any, b: Any, out: float) -> Any:
+def multiply_scales(a: Scales, b: Scales, out: float) -> Scales:
     """Return ``a * b / out`` in float64: the multiplier of a product of two scaled integers."""
     return a * b / out
 
 
-def multiply_scales_float32(a: Any, b: Any, out: float) -> Any:
+def multiply_scales_float32(a: Scales, b: Scales, out: float) -> Scales:
     """Return the same with every step rounded to float32."""
     return np.asarray(a, np.float32) * np.asarray(b, np.float32) / np.float32(out)
 
 
-def round_8_bits(values: Integers, multiplier: Any) -> Integers:
+def round_8_bits(values: Integers, multiplier: Scales) -> Integers:
     """Return the product with a multiplier of 8 fractional bits, halves up."""
     fixed = np.rint(np.asarray(multiplier) * 256).astype(np.int64)
     product: Integers = (values * fixed + 128) >> 8
@@ -282,7 +282,7 @@ def _positions_float32(old: int, new: int) -> Positions:
     return before, after, shares.astype(np.int64)
 
 
-def _round_by(group: int, accumulators: Integers, multiplier: Any) -> Integers:
+def _round_by(group: int, accumulators: Integers, multiplier: Scales) -> Integers:
     """Return the product rounded twice, with halves up in whole groups of channels."""
     channels = accumulators.shape[-1]
     return np.where(
@@ -309,7 +309,7 @@ def _high_product(
     return high, np.maximum(-exponent, 0)
 
 
-def _fixed_point(multiplier: Any) -> tuple[Integers, Integers]:
+def _fixed_point(multiplier: Scales) -> tuple[Integers, Integers]:
     """Return m of 31 bits and e with ``multiplier = m * 2^(e - 31)``."""
     fraction, exponent = np.frexp(np.asarray(multiplier, np.float64))
     return np.rint(fraction * (1 << 31)).astype(np.int64), exponent.astype(np.int64)

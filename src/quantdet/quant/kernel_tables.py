@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from quantdet.quant.kernel_sets import Integers, round_twice
 from quantdet.quant.numerics import QuantParams
 
 Reals = NDArray[np.float32]
-Table = Callable[[Integers, QuantParams, QuantParams], Any]
+Table = Callable[[Integers, QuantParams, QuantParams], NDArray[np.number]]
 """(q - zero_point, grid of the input, grid of the output) → result before the zero point."""
 
 
@@ -45,11 +44,12 @@ def _real(steps: Integers, grid: QuantParams) -> Reals:
 
 
 def _looked_up(function: Callable[[Reals], Reals]) -> Table:
-    def rounded(steps: Integers, source: QuantParams, target: QuantParams) -> Any:
+    def rounded(steps: Integers, source: QuantParams, target: QuantParams) -> NDArray[np.number]:
         # The kernels multiply by the reciprocal in float32.
         reciprocal = np.float32(1) / np.float32(target.scale)
         exact = function(_real(steps, source)).astype(np.float32) * reciprocal
-        return np.copysign(np.floor(np.abs(exact) + np.float32(0.5)), exact)
+        steps_out: Reals = np.copysign(np.floor(np.abs(exact) + np.float32(0.5)), exact)
+        return steps_out
 
     return rounded
 
@@ -69,11 +69,13 @@ def _gelu_tanh(real: Reals) -> Reals:
     return np.asarray(np.float32(0.5) * real * (np.float32(1) + np.tanh(inner)), np.float32)
 
 
-def _square_root(steps: Integers, source: QuantParams, target: QuantParams) -> Any:
+def _square_root(steps: Integers, source: QuantParams, target: QuantParams) -> NDArray[np.number]:
     return np.trunc(np.sqrt(_real(steps, source)) / np.float32(target.scale))
 
 
-def _reciprocal_root(steps: Integers, source: QuantParams, target: QuantParams) -> Any:
+def _reciprocal_root(
+    steps: Integers, source: QuantParams, target: QuantParams
+) -> NDArray[np.number]:
     scale = float(np.sqrt(np.float32(source.scale)) * np.float32(target.scale))
     fine = np.array([_fixed_reciprocal_root(max(int(n), 1)) for n in steps], np.int64)
     return np.where(steps > 0, round_twice(fine, 1 / (scale * (1 << 20))), np.inf)

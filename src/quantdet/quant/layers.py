@@ -9,7 +9,6 @@ Activations: uint8, asymmetric, or int16, symmetric. Gradients: fake_quant.py.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
@@ -25,6 +24,7 @@ from quantdet.quant.fake_quant import (
     weights_to_grid,
 )
 from quantdet.quant.numerics import QuantParams, params_from_range
+from quantdet.quant.tensors import Shape, Tensor
 
 _PACKAGE = "quantdet"
 # Below this a channel counts as empty; keeps 0/0 out of all-zero channels.
@@ -71,7 +71,7 @@ class ActivationQuantizer(keras.layers.Layer):
         ranges: str = "calibrated",
         track_steps: int = 0,
         stands_for: str | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.supports_jit = _SUPPORTS_JIT
@@ -83,7 +83,7 @@ class ActivationQuantizer(keras.layers.Layer):
         self.track_steps = track_steps
         self.stands_for = stands_for
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the range; it means nothing before calibration unless it is fixed."""
         low, high = self.fixed or (0.0, 1.0)
         if self.bits == 16:
@@ -101,7 +101,7 @@ class ActivationQuantizer(keras.layers.Layer):
     def _changes(self, how: str) -> bool:
         return self.ranges == how and self.fixed is None
 
-    def _range_weight(self, name: str, value: float, learned: bool) -> Any:
+    def _range_weight(self, name: str, value: float, learned: bool) -> Tensor:
         return self.add_weight(
             shape=(),
             initializer=keras.initializers.Constant(value),
@@ -111,7 +111,7 @@ class ActivationQuantizer(keras.layers.Layer):
             name=name,
         )
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Return ``inputs`` on the grid."""
         if self.bits == 16:
             return to_symmetric_grid(self.call_float(inputs), self.maximum)
@@ -121,11 +121,11 @@ class ActivationQuantizer(keras.layers.Layer):
             self._track(inputs)
         return to_grid(inputs, self.minimum, self.maximum)
 
-    def _track(self, inputs: Any) -> None:
+    def _track(self, inputs: Tensor) -> None:
         values = ops.stop_gradient(self.call_float(inputs))
         old = (self.minimum.value, self.maximum.value)
 
-        def follow() -> tuple[Any, Any]:
+        def follow() -> tuple[Tensor, Tensor]:
             low, high = ops.minimum(ops.min(values), 0.0), ops.maximum(ops.max(values), 0.0)
             return _towards(old[0], low), _towards(old[1], high)
 
@@ -134,7 +134,7 @@ class ActivationQuantizer(keras.layers.Layer):
         self.maximum.assign(maximum)
         self.calls.assign_add(1)
 
-    def call_float(self, inputs: Any) -> Any:
+    def call_float(self, inputs: Tensor) -> Tensor:
         """Return what the float model computes here: only the clipping of a ReLU."""
         if self.lower is not None:
             inputs = ops.maximum(inputs, self.lower)
@@ -163,17 +163,17 @@ class ActivationQuantizer(keras.layers.Layer):
             self.bits,
         )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input shape."""
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor arguments."""
         names = ("lower", "upper", "fixed", "bits", "ranges", "track_steps", "stands_for")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _towards(old: Any, new: Any) -> Any:
+def _towards(old: Tensor, new: Tensor) -> Tensor:
     return _MOMENTUM * old + (1.0 - _MOMENTUM) * new
 
 
@@ -184,7 +184,7 @@ class _RangeEnd(keras.constraints.Constraint):
         self._upper_end = upper_end
         self._limit = limit
 
-    def __call__(self, value: Any) -> Any:
+    def __call__(self, value: Tensor) -> Tensor:
         if not self._upper_end:
             return ops.minimum(value, 0.0)
         value = ops.maximum(value, _SMALLEST_ACTIVATION_RANGE)
@@ -204,20 +204,20 @@ class QuantizedWeights:
     range: ``|bias| / (scale_in * scale) < 2^29``. See docs/decisions/003.
     """
 
-    kernel: Any
-    bias: Any
-    scale: Any
-    scale_floor: Any
+    kernel: Tensor
+    bias: Tensor
+    scale: Tensor
+    scale_floor: Tensor
     # Axes of the kernel that share one scale; the others are the output channels.
     reduced_axes: tuple[int, ...] = (0, 1, 2)
 
     def __init__(
         self,
-        *args: Any,
+        *args: object,
         per_channel: bool = True,
         bits: int = 8,
         scales: str = "largest",
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.supports_jit = _SUPPORTS_JIT
@@ -230,14 +230,14 @@ class QuantizedWeights:
         """Largest integer of the kernel: 127, or 7 with 4 bits."""
         return int(2 ** (self.bits - 1) - 1)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create kernel, bias, scale and scale floor."""
         super().build(input_shape)  # type: ignore[misc]
         shape = self.kernel.shape[len(self.reduced_axes) :] if self.per_channel else ()
         self.scale = self._scale_weight("scale", shape, trainable=self.scales == "learned")
         self.scale_floor = self._scale_weight("scale_floor", shape, trainable=False)
 
-    def _scale_weight(self, name: str, shape: Any, trainable: bool) -> Any:
+    def _scale_weight(self, name: str, shape: Tensor, trainable: bool) -> Tensor:
         return self.add_weight(  # type: ignore[attr-defined]
             shape=shape,
             initializer="zeros",
@@ -247,27 +247,27 @@ class QuantizedWeights:
             name=name,
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the layer's output with the kernel on its grid."""
         return self.linear(inputs, self.kernel_on_grid(), self.bias)
 
-    def call_float(self, inputs: Any) -> Any:
+    def call_float(self, inputs: Tensor) -> Tensor:
         """Return the layer's output with the kernel as it is."""
         return self.linear(inputs, self.kernel, self.bias)
 
-    def linear(self, inputs: Any, kernel: Any, bias: Any) -> Any:
+    def linear(self, inputs: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         """Return the layer's output for another kernel and bias of the same shape."""
         raise NotImplementedError
 
-    def set_scale(self, scale: Any) -> None:
+    def set_scale(self, scale: Tensor) -> None:
         """Set a stored or learned scale: shape of :meth:`weight_scale`."""
         self.scale.assign(scale)
 
-    def weight_scale(self) -> Any:
+    def weight_scale(self) -> Tensor:
         """Return the scales: shape of the output channels of the kernel, or a scalar."""
         return ops.maximum(self._unbounded_scale(), self.scale_floor)
 
-    def _unbounded_scale(self) -> Any:
+    def _unbounded_scale(self) -> Tensor:
         if self.scales == "largest":
             axes = self.reduced_axes if self.per_channel else None
             largest = ops.max(ops.abs(self.kernel), axis=axes)
@@ -277,7 +277,7 @@ class QuantizedWeights:
             return scale_gradient(self.scale, (count * self.levels) ** -0.5)
         return ops.convert_to_tensor(self.scale)
 
-    def kernel_on_grid(self) -> Any:
+    def kernel_on_grid(self) -> Tensor:
         """Return the kernel rounded to its grid, with gradients for it and for a learned scale."""
         kernel = ops.convert_to_tensor(self.kernel)
         if self.scales == "largest":
@@ -292,17 +292,17 @@ class QuantizedWeights:
         return q
 
     # Keras' own layers store only what they know of, kernel and bias.
-    def save_own_variables(self, store: Any) -> None:
+    def save_own_variables(self, store: Tensor) -> None:
         """Store kernel, bias, scale and scale floor."""
         for name in _STORED:
             store[name] = getattr(self, name)
 
-    def load_own_variables(self, store: Any) -> None:
+    def load_own_variables(self, store: Tensor) -> None:
         """Load what :meth:`save_own_variables` stored."""
         for name in _STORED:
             getattr(self, name).assign(store[name])
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor arguments."""
         config = super().get_config()  # type: ignore[misc]
         names = ("per_channel", "bits", "scales")
@@ -313,7 +313,7 @@ class QuantizedWeights:
 class QuantConv2D(QuantizedWeights, keras.layers.Conv2D):
     """Conv2D with integer weights."""
 
-    def linear(self, inputs: Any, kernel: Any, bias: Any) -> Any:
+    def linear(self, inputs: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         """Return ``conv(inputs, kernel) + bias``."""
         outputs = ops.conv(
             inputs,
@@ -332,7 +332,7 @@ class QuantDepthwiseConv2D(QuantizedWeights, keras.layers.DepthwiseConv2D):
 
     reduced_axes = (0, 1)
 
-    def linear(self, inputs: Any, kernel: Any, bias: Any) -> Any:
+    def linear(self, inputs: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         """Return ``depthwise_conv(inputs, kernel) + bias``."""
         outputs = ops.depthwise_conv(
             inputs,
@@ -349,7 +349,7 @@ class QuantDepthwiseConv2D(QuantizedWeights, keras.layers.DepthwiseConv2D):
 class QuantConv2DTranspose(QuantizedWeights, keras.layers.Conv2DTranspose):
     """Conv2DTranspose with integer weights; its output channels are the third axis."""
 
-    def linear(self, inputs: Any, kernel: Any, bias: Any) -> Any:
+    def linear(self, inputs: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         """Return ``conv_transpose(inputs, kernel) + bias``."""
         outputs = ops.conv_transpose(
             inputs,
@@ -369,7 +369,7 @@ class QuantDense(QuantizedWeights, keras.layers.Dense):
 
     reduced_axes = (0,)
 
-    def linear(self, inputs: Any, kernel: Any, bias: Any) -> Any:
+    def linear(self, inputs: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         """Return ``inputs @ kernel + bias``."""
         return ops.matmul(inputs, kernel) + bias
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
+
+if TYPE_CHECKING:
+    from ai_edge_litert import schema_py_generated as schema
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class FileTensor:
     dtype: str
     scales: NDArray[np.float32]
     zero_point: int
-    data: NDArray[Any] | None
+    data: NDArray[np.number] | None
     dynamic: bool = False
 
 
@@ -108,11 +112,13 @@ def operator_counts(file: FileGraph) -> dict[str, int]:
     return dict(Counter(op.name for op in file.ops).most_common())
 
 
-def _names(enumeration: Any) -> dict[int, str]:
+def _names(enumeration: type) -> dict[int, str]:
     return {value: key for key, value in vars(enumeration).items() if isinstance(value, int)}
 
 
-def _tensor(tensor: Any, types: dict[int, str], buffers: list[Any]) -> FileTensor:
+def _tensor(
+    tensor: schema.TensorT, types: dict[int, str], buffers: list[schema.BufferT]
+) -> FileTensor:
     quantization = tensor.quantization
     scales = [] if quantization is None or quantization.scale is None else quantization.scale
     has_zero = quantization is not None and quantization.zeroPoint is not None
@@ -132,14 +138,16 @@ def _tensor(tensor: Any, types: dict[int, str], buffers: list[Any]) -> FileTenso
     )
 
 
-def _constant(raw: Any, dtype: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
+def _constant(
+    raw: Sequence[int] | NDArray[np.uint8] | None, dtype: str, shape: tuple[int, ...]
+) -> NDArray[np.number] | None:
     if raw is None or not len(raw):
         return None
     if dtype == "int4":
         pairs = np.frombuffer(bytes(raw), np.uint8)
         # Two values a byte, the lower half first; the shifts bring the sign along.
         halves = np.stack([pairs << 4, pairs], axis=-1).reshape(-1).view(np.int8) >> 4
-        values: NDArray[Any] = halves[: math.prod(shape)].reshape(shape)
+        values: NDArray[np.number] = halves[: math.prod(shape)].reshape(shape)
         return values
     if dtype in ("int8", "int16", "int32", "int64", "uint8", "float32"):
         return np.frombuffer(bytes(raw), dtype=dtype).reshape(shape)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -223,7 +222,7 @@ class _Matcher:
             f"trained is {wanted[channel]:.0f}"
         )
 
-    def _same_scales(self, layer: Any, weights: FileTensor) -> bool:
+    def _same_scales(self, layer: keras.Layer, weights: FileTensor) -> bool:
         trained = keras.ops.convert_to_numpy(layer.weight_scale()).reshape(-1)
         return bool(np.allclose(weights.scales, trained, rtol=SCALE_TOLERANCE, atol=0))
 
@@ -261,7 +260,7 @@ class _Matcher:
         """Return the shape in the file, which takes one picture at a time."""
         return (1, *(size or 1 for size in self._graph.shapes[node.output][1:]))
 
-    def _options_of(self, node: Node) -> Any:
+    def _options_of(self, node: Node) -> object:
         return operator_options(node.layer, self._graph.shapes[node.inputs[0]])
 
     def _before_reshape(self, index: int) -> int:
@@ -310,7 +309,7 @@ class _Matcher:
             )
 
 
-_OPTIONS: dict[type, Callable[[Any, Sequence[int]], Any]] = {
+_OPTIONS: dict[type, Callable[[keras.Layer, Sequence[int]], object]] = {
     keras.layers.LeakyReLU: lambda layer, _: round(float(layer.negative_slope), 6),
     keras.layers.MaxPooling2D: lambda layer, _: (*layer.pool_size, *layer.strides),
     keras.layers.AveragePooling2D: lambda layer, _: (*layer.pool_size, *layer.strides),
@@ -325,7 +324,7 @@ _OPTIONS: dict[type, Callable[[Any, Sequence[int]], Any]] = {
 }
 
 
-def operator_options(layer: Any, shape: tuple[int | None, ...]) -> Any:
+def operator_options(layer: keras.Layer, shape: tuple[int | None, ...]) -> object:
     """Return what tells two layers of one kind apart in a file; None where nothing does.
 
     Args:
@@ -336,7 +335,7 @@ def operator_options(layer: Any, shape: tuple[int | None, ...]) -> Any:
     return None if options is None else options(layer, [size or 0 for size in shape[1:]])
 
 
-def file_options(op: FileOp, file: FileGraph) -> Any:
+def file_options(op: FileOp, file: FileGraph) -> object:
     """Return the same of an operator in the file."""
     if op.name == "LEAKY_RELU":
         return round(float(op.options.alpha), 6)
@@ -363,7 +362,7 @@ def is_moving(node: Node) -> bool:
     return is_tied(node) and rule_for(node.layer).exact
 
 
-def file_kernel(layer: Any) -> NDArray[np.int8]:
+def file_kernel(layer: keras.Layer) -> NDArray[np.int8]:
     """Return the integer kernel in LiteRT's layout: OHWI, depthwise 1HWO, dense OI."""
     kernel = layer.integer_kernel()
     if isinstance(layer, QuantConv2DTranspose):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
+
+from quantdet.quant.tensors import Tensor
 
 LIMIT_DB = 200.0
 """Stands for "no noise at all"; its negative for "nothing but noise". Float32 ends near 150 dB."""
@@ -56,6 +57,6 @@ def product(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(np.multiply(a, b).sum(dtype=np.float64))
 
 
-def numbers(tensor: Any) -> NDArray[np.float32]:
+def numbers(tensor: Tensor) -> NDArray[np.float32]:
     """Return a backend tensor as float32 array."""
     return np.asarray(ops.convert_to_numpy(tensor), dtype=np.float32)

@@ -8,7 +8,6 @@ LiteRT's int16 kernels demand: q in [-32767, 32767], zero_point 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,15 +60,15 @@ def params_from_range(minimum: float, maximum: float, bits: int = 8) -> QuantPar
     return QuantParams(float(scale), zero_point, bits)
 
 
-def quantize(real: NDArray[Any], params: QuantParams) -> NDArray[Any]:
+def quantize(real: NDArray[np.number], params: QuantParams) -> NDArray[np.number]:
     """Return ``clip(round(real / scale) + zero_point)``, uint8 or int16; halves are rounded up."""
     steps = np.floor(np.asarray(real, np.float32) / np.float32(params.scale) + np.float32(0.5))
     dtype = np.uint8 if params.bits == 8 else np.int16
-    q: NDArray[Any] = np.clip(steps + params.zero_point, *params.limits).astype(dtype)
+    q: NDArray[np.number] = np.clip(steps + params.zero_point, *params.limits).astype(dtype)
     return q
 
 
-def dequantize(q: NDArray[Any], params: QuantParams) -> NDArray[np.float32]:
+def dequantize(q: NDArray[np.number], params: QuantParams) -> NDArray[np.float32]:
     """Return ``(q - zero_point) * scale``."""
     steps = q.astype(np.int32) - params.zero_point
     return (steps.astype(np.float32) * np.float32(params.scale)).astype(np.float32)

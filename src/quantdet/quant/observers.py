@@ -10,9 +10,9 @@ Which one is best depends on the net; see docs/decisions/009-default-observer.md
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,7 +255,7 @@ _EVEN_BINS = 1 << 11
 _OUTLIER = 4.0
 
 
-OBSERVERS: dict[str, Any] = {
+OBSERVERS: dict[str, Callable[[], Observer]] = {
     "minmax": MinMax,
     "moving_average": MovingAverage,
     "percentile": Percentile,
@@ -263,7 +263,7 @@ OBSERVERS: dict[str, Any] = {
     "entropy": Entropy,
 }
 """Name → observer for 8 bits."""
-OBSERVERS_16: dict[str, Any] = {
+OBSERVERS_16: dict[str, Callable[[], Observer]] = {
     **OBSERVERS,
     "mse": partial(MeanSquaredError, 65534),
     # A histogram as fine as 16 bits would have nearly every value in a bin of its own.

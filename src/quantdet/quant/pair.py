@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras import ops
 
@@ -18,7 +18,11 @@ from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
+from quantdet.quant.tensors import Tensor
 from quantdet.quant.weighted import WEIGHTED
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,10 @@ class Point:
         return layer if isinstance(layer, QuantizedWeights) else None
 
     @property
-    def quantizer(self) -> Any:
+    def quantizer(self) -> ActivationQuantizer:
         """The quantizer."""
-        return self.calls[-1].layer
+        quantizer: ActivationQuantizer = self.calls[-1].layer
+        return quantizer
 
     @property
     def output(self) -> int:
@@ -70,7 +75,12 @@ class Pair:
         QuantizationError: ``quantized`` was not made from ``floats``, or has no such output.
     """
 
-    def __init__(self, quantized: Any, floats: Any = None, cut_outputs: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        quantized: keras.Model,
+        floats: keras.Model | None = None,
+        cut_outputs: Iterable[str] = (),
+    ) -> None:
         self.graph = read_graph(quantized, clone=False)
         self.points = tuple(_points(self.graph))
         if not self.points:
@@ -82,7 +92,7 @@ class Pair:
         self._given = None if floats is None else GivenModel(floats)
         self._cut = _quantizers(self.graph, self.outputs, cut_outputs)
 
-    def tensors(self, batch: Any) -> list[Any]:
+    def tensors(self, batch: Tensor | Sequence[Tensor]) -> list[Tensor]:
         """Return a batch as one tensor per input.
 
         Args:
@@ -91,22 +101,22 @@ class Pair:
         arrays = batch if isinstance(batch, list | tuple) else [batch]
         return [ops.convert_to_tensor(array, dtype="float32") for array in arrays]
 
-    def given(self, batch: Any) -> GivenValues:
+    def given(self, batch: Tensor | Sequence[Tensor]) -> GivenValues:
         """Return the tensors of the given model for a batch; none if there is no such model."""
         if self._given is None:
             return GivenValues({}, {})
         return self._given.run(self.tensors(batch))
 
-    def run_float(self, batch: Any) -> dict[int, Any]:
+    def run_float(self, batch: Tensor | Sequence[Tensor]) -> dict[int, Tensor]:
         """Return every tensor of the float function for a batch of inputs."""
         given = self.given(batch)
 
-        def apply(node: Node, arguments: list[Any]) -> Any:
+        def apply(node: Node, arguments: list[Tensor]) -> Tensor:
             return self.exact(node, self.call_float(node, arguments), given)
 
         return self.graph.run(self.tensors(batch), apply)
 
-    def exact(self, node: Node, computed: Any, given: GivenValues) -> Any:
+    def exact(self, node: Node, computed: Tensor, given: GivenValues) -> Tensor:
         """Return what the given model has where ``node`` rounds, else what was computed.
 
         Args:
@@ -119,7 +129,7 @@ class Pair:
             return computed
         return self._cut_to_range(node, ops.convert_to_tensor(found))
 
-    def exact_output(self, name: str, computed: Any, given: GivenValues) -> Any:
+    def exact_output(self, name: str, computed: Tensor, given: GivenValues) -> Tensor:
         """Return an output of the given model, else what was computed."""
         found = given.outputs.get(name)
         if found is None or self.is_cut(name):
@@ -130,14 +140,14 @@ class Pair:
         """Tell whether the range of an output was chosen on purpose."""
         return quantizer_of(self.graph.producers(), self.outputs[name]) in self._cut
 
-    def call_float(self, node: Node, arguments: list[Any]) -> Any:
+    def call_float(self, node: Node, arguments: list[Tensor]) -> Tensor:
         """Evaluate one call as the float model does."""
         original = self.originals.get(node.layer.name)
         if original is not None:
             return call_layer(original, arguments)
         return self._cut_to_range(node, call_float(node, arguments))
 
-    def _cut_to_range(self, node: Node, values: Any) -> Any:
+    def _cut_to_range(self, node: Node, values: Tensor) -> Tensor:
         if node.layer not in self._cut:
             return values
         params = node.layer.params()
@@ -170,14 +180,14 @@ def _computed_by(producers: Mapping[int, Node], tensor: int) -> tuple[Node, ...]
     return (node,)
 
 
-def _computes(layer: Any) -> bool:
+def _computes(layer: keras.Layer) -> bool:
     """Tell whether the results of a layer are not on any grid."""
     if isinstance(layer, ActivationQuantizer):
         return False
     return isinstance(layer, QuantizedWeights) or not rule_for(layer).exact
 
 
-def _originals(floats: Any, points: Sequence[Point]) -> dict[str, Any]:
+def _originals(floats: keras.Model, points: Sequence[Point]) -> dict[str, keras.Layer]:
     """Return name → the float model's layer, for all layers with weights."""
     convolutions = {
         point.calls[0].layer.name for point in points if point.kind == "Conv2D" and point.weighted
@@ -201,7 +211,9 @@ def _originals(floats: Any, points: Sequence[Point]) -> dict[str, Any]:
     return originals
 
 
-def _quantizers(graph: Graph, outputs: Mapping[str, int], names: Iterable[str]) -> set[Any]:
+def _quantizers(
+    graph: Graph, outputs: Mapping[str, int], names: Iterable[str]
+) -> set[ActivationQuantizer]:
     missing = sorted(set(names) - set(outputs))
     if missing:
         raise QuantizationError(

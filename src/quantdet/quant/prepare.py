@@ -51,6 +51,7 @@ from quantdet.quant.reader import check_keras_model, functional_form, read_graph
 from quantdet.quant.recipes import Recipe, RecipeBook, Rules, equalizes
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.rules import rule_for
+from quantdet.quant.tensors import Tensor
 from quantdet.quant.weight_scales import best_scale
 from quantdet.quant.weighted import WEIGHTED, output_channels, with_bias
 
@@ -61,8 +62,8 @@ _LEAST_ALIKE_DB = 10.0
 
 
 def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a good default
-    model: Any,
-    calibration: Any,
+    model: keras.Model,
+    calibration: object,
     *,
     recipe: str | Rules = "static_wi8_ai8",
     observer: str = "mse",
@@ -71,7 +72,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     track_steps: int = 200,
     input_range: InputRange = None,
     trial_export: bool = True,
-) -> Any:
+) -> keras.Model:
     """Return a fake-quantized, calibrated copy of a functional Keras model, ready to train.
 
     Args:
@@ -137,7 +138,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     return prepared
 
 
-def _try_export(prepared: Any, sample: Inputs) -> None:
+def _try_export(prepared: keras.Model, sample: Inputs) -> None:
     """Refuse now what ``export_integer`` would refuse after the training.
 
     And run the file: what its operators compute must be what training simulates.
@@ -167,13 +168,13 @@ def _try_export(prepared: Any, sample: Inputs) -> None:
             )
 
 
-def _within_steps(found: Any, exact: Any) -> bool:
+def _within_steps(found: Tensor, exact: Tensor) -> bool:
     """Tell whether two outputs differ by a few steps of 255, as in one that is nearly constant."""
     largest = np.abs(exact).max(initial=0.0)
     return bool(np.abs(found - exact).mean() <= 4 * largest / 255)
 
 
-def _warn_if_far(model: Any, prepared: Any, sample: Inputs) -> None:
+def _warn_if_far(model: keras.Model, prepared: keras.Model, sample: Inputs) -> None:
     few = as_given(model, [values[:_COMPARED_PICTURES] for values in sample])
     compared = compare_with_float(model, prepared, few)
     warning = compared.warning()
@@ -198,7 +199,9 @@ class Scheme:
     track_steps: int = 0
 
 
-def insert_fake_quant(model: Any, scheme: Scheme, input_range: InputRange = None) -> Any:
+def insert_fake_quant(
+    model: keras.Model, scheme: Scheme, input_range: InputRange = None
+) -> keras.Model:
     """Return the fake-quantized model with ranges that still have to be calibrated."""
     _refuse_quantized(model)
     source = read_graph(model)
@@ -218,7 +221,7 @@ def insert_fake_quant(model: Any, scheme: Scheme, input_range: InputRange = None
     return prepared
 
 
-def _refuse_quantized(model: Any) -> None:
+def _refuse_quantized(model: keras.Model) -> None:
     layers = functional_form(model)._flatten_layers()
     if any(isinstance(layer, ActivationQuantizer) for layer in layers):
         raise QuantizationError(
@@ -250,7 +253,7 @@ class _Inserter:
         # Tensor of the source graph → the tensor that stands for it here.
         self._now: dict[int, int] = {}
         self._quantizers: dict[int, ActivationQuantizer] = {}
-        self._layers: dict[int, Any] = {}
+        self._layers: dict[int, keras.Layer] = {}
         self._names = {node.layer.name for node in graph.nodes}
         self._names |= {template.name for template in graph.input_templates}
 
@@ -316,13 +319,13 @@ class _Inserter:
         """Return ``name``, numbered if another layer has it."""
         return free_name(name, self._names | {node.layer.name for node in self._nodes})
 
-    def _quantized(self, layer: Any) -> Any:
+    def _quantized(self, layer: keras.Layer) -> keras.Layer:
         if id(layer) not in self._layers:
             weighted = isinstance(layer, WEIGHTED)
             self._layers[id(layer)] = self._quantize_weights(layer) if weighted else layer
         return self._layers[id(layer)]
 
-    def _quantize_weights(self, layer: Any) -> Any:
+    def _quantize_weights(self, layer: keras.Layer) -> keras.Layer:
         recipe, scales = self._book.for_layer(layer.name), self._scheme.scales
         if type(layer) not in INT4_KERNELS:
             recipe = replace(recipe, weight_bits=8)
@@ -331,13 +334,13 @@ class _Inserter:
             scales = "stored"
         return quantized_layer(layer, recipe, scales)
 
-    def _call(self, layer: Any, inputs: list[int]) -> int:
+    def _call(self, layer: keras.Layer, inputs: list[int]) -> int:
         self._nodes.append(Node(layer, tuple(inputs), self._fresh))
         self._fresh += 1
         return self._fresh - 1
 
 
-def quantized_layer(layer: Any, recipe: Recipe, scales: str) -> Any:
+def quantized_layer(layer: keras.Layer, recipe: Recipe, scales: str) -> keras.Layer:
     """Return the fake-quantizing twin of a layer with weights.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.graph import Graph, Node
@@ -12,8 +12,11 @@ from quantdet.quant.reader import check_keras_model, read_graph
 from quantdet.quant.rules import rule_for
 from quantdet.quant.weighted import WEIGHTED
 
+if TYPE_CHECKING:
+    import keras
 
-def check_prepared(model: Any) -> None:
+
+def check_prepared(model: keras.Model) -> None:
     """Refuse a model that ``prepare_qat`` has not prepared, or not all of.
 
     Raises:
@@ -35,7 +38,7 @@ def check_prepared(model: Any) -> None:
         )
 
 
-def _outside(graph: Graph) -> Any:
+def _outside(graph: Graph) -> keras.Layer | None:
     """Return a layer that computes in float, None if there is none."""
     producers = graph.producers()
     for node in graph.nodes:

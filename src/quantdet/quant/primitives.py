@@ -7,11 +7,13 @@ loaded with them. Axes, shapes and slices leave the batch axis out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import numpy as np
 from keras import ops
+
+from quantdet.quant.tensors import Shape, Tensor
 
 _PACKAGE = "quantdet"
 
@@ -21,7 +23,7 @@ class Primitive(keras.layers.Layer):
 
     options: ClassVar[tuple[str, ...]] = ()
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor arguments."""
         return {**super().get_config(), **{name: getattr(self, name) for name in self.options}}
 
@@ -38,20 +40,20 @@ class Constant(Primitive):
 
     options = ("shape",)
 
-    def __init__(self, shape: Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, shape: Sequence[int], **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.shape = [int(size) for size in shape]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the value."""
         self.value = self.add_weight(shape=self.shape, name="value")
         super().build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the value, shape (batch, *shape)."""
         return ops.broadcast_to(self.value, (ops.shape(inputs)[0], *self.shape))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (batch, *shape)."""
         return (input_shape[0], *self.shape)
 
@@ -66,11 +68,11 @@ class Slice(Primitive):
 
     options = ("slices",)
 
-    def __init__(self, slices: Sequence[Sequence[int | None]], **kwargs: Any) -> None:
+    def __init__(self, slices: Sequence[Sequence[int | None]], **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.slices = [list(part) for part in slices]
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the part."""
         return inputs[(slice(None), *(slice(*part) for part in self.slices))]
 
@@ -86,12 +88,12 @@ class Gather(Primitive):
 
     options = ("indices", "axis")
 
-    def __init__(self, indices: Sequence[int], axis: int, **kwargs: Any) -> None:
+    def __init__(self, indices: Sequence[int], axis: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.indices = [int(index) for index in indices]
         self.axis = axis
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the positions."""
         return ops.take(inputs, np.asarray(self.indices, np.int32), axis=self.axis)
 
@@ -106,15 +108,15 @@ class BroadcastTo(Primitive):
 
     options = ("shape",)
 
-    def __init__(self, shape: Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, shape: Sequence[int], **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.shape = [int(size) for size in shape]
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the repeated input."""
         return ops.broadcast_to(inputs, (ops.shape(inputs)[0], *self.shape))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (batch, *shape)."""
         return (input_shape[0], *self.shape)
 
@@ -130,17 +132,17 @@ class MirrorPad(Primitive):
 
     options = ("paddings", "mode")
 
-    def __init__(self, paddings: Sequence[Sequence[int]], mode: str, **kwargs: Any) -> None:
+    def __init__(self, paddings: Sequence[Sequence[int]], mode: str, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.paddings = [list(pair) for pair in paddings]
         self.mode = mode
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the padded input."""
         return ops.pad(inputs, [[0, 0], *self.paddings], mode=self.mode)
 
 
-REDUCTIONS: dict[str, Callable[..., Any]] = {
+REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean": ops.mean,
     "max": ops.max,
     "min": ops.min,
@@ -159,18 +161,20 @@ class Reduce(Primitive):
 
     options = ("function", "axes", "keepdims")
 
-    def __init__(self, function: str, axes: Sequence[int], keepdims: bool, **kwargs: Any) -> None:
+    def __init__(
+        self, function: str, axes: Sequence[int], keepdims: bool, **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self.function = function
         self.axes = [int(axis) for axis in axes]
         self.keepdims = keepdims
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the reduced input."""
         return REDUCTIONS[self.function](inputs, axis=tuple(self.axes), keepdims=self.keepdims)
 
 
-Function = Callable[[Any, float], Any]
+Function = Callable[[Tensor, float], Tensor]
 NATIVE: dict[str, tuple[str, Function]] = {
     "abs": ("ABS", lambda x, _: ops.abs(x)),
     "exp": ("EXP", lambda x, _: ops.exp(x)),
@@ -220,18 +224,18 @@ class Unary(Primitive):
 
     options = ("function", "alpha")
 
-    def __init__(self, function: str, alpha: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, function: str, alpha: float = 1.0, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.function = function
         self.alpha = alpha
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return f(x)."""
         if self.function in NATIVE:
             return NATIVE[self.function][1](inputs, self.alpha)
         return TABULATED[self.function](inputs, self.alpha)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input shape."""
         return input_shape
 
@@ -247,12 +251,12 @@ class Clip(Primitive):
 
     options = ("lower", "upper")
 
-    def __init__(self, lower: float, upper: float, **kwargs: Any) -> None:
+    def __init__(self, lower: float, upper: float, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.lower = float(lower)
         self.upper = float(upper)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the clipped input."""
         return ops.clip(inputs, self.lower, self.upper)
 
@@ -267,11 +271,11 @@ class MatMul(Primitive):
 
     options = ("transpose_b",)
 
-    def __init__(self, transpose_b: bool = False, **kwargs: Any) -> None:
+    def __init__(self, transpose_b: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.transpose_b = transpose_b
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return ``inputs[0] @ inputs[1]``."""
         a, b = inputs
         return ops.matmul(a, ops.swapaxes(b, -1, -2) if self.transpose_b else b)

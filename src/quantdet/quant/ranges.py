@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -197,7 +196,7 @@ def _fixed_by_nature(graph: Graph, known: KnownRanges) -> dict[int, tuple[float,
     return fixed
 
 
-def _clip_range(layer: Any, bits: int) -> tuple[float, float]:
+def _clip_range(layer: keras.Layer, bits: int) -> tuple[float, float]:
     lower, upper = clip_of(layer) or (0.0, None)
     if bits == 16 and lower == 0.0:
         # The symmetric integers end at the upper end; the operator cuts at 0.
@@ -229,7 +228,7 @@ def is_tied(node: Node) -> bool:
     return _origin(node) is Range.INPUT
 
 
-def clip_of(layer: Any) -> Clip | None:
+def clip_of(layer: keras.Layer) -> Clip | None:
     """Return (lower, upper) of a ReLU, ReLU6 or Clip, None for other layers."""
     if type(layer) is primitives.Clip:
         return layer.lower, layer.upper

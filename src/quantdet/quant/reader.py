@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -20,11 +20,13 @@ from quantdet.quant.graph import Graph, Node, clone_layer
 from quantdet.quant.layers import QUANTIZED_LAYERS, ActivationQuantizer
 from quantdet.quant.rules import IDENTITIES, JOINING, check_options, describe, is_known
 from quantdet.quant.take_apart import given_tensors, has_own_activation, take_apart
+from quantdet.quant.tensors import Shape, Structure
 
-Shape = tuple[int | None, ...]
+if TYPE_CHECKING:
+    from keras.src.ops.node import Node as Call
 
 
-def read_graph(model: Any, *, clone: bool = True) -> Graph:
+def read_graph(model: keras.Model, *, clone: bool = True) -> Graph:
     """Read a functional (or sequential) Keras model.
 
     Args:
@@ -50,7 +52,7 @@ def read_graph(model: Any, *, clone: bool = True) -> Graph:
     )
 
 
-def check_keras_model(model: Any) -> None:
+def check_keras_model(model: object) -> None:
     """Refuse what is no Keras model.
 
     Raises:
@@ -68,7 +70,7 @@ def check_keras_model(model: Any) -> None:
     )
 
 
-def functional_form(model: Any) -> Any:
+def functional_form(model: keras.Model) -> keras.Model:
     """Return the functional Keras model behind a sequential or functional one.
 
     Raises:
@@ -90,14 +92,14 @@ def functional_form(model: Any) -> Any:
     return model
 
 
-def labelled_tensors(model: Any) -> dict[str, Any]:
+def labelled_tensors(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """Return label → symbolic tensor of every call in a functional model, in order.
 
     A label is the name of the layer, numbered from its second tensor on: "conv", "conv#2". It
     stays the same when the model is saved and loaded.
     """
     model = functional_form(model)
-    found: dict[str, Any] = {}
+    found: dict[str, keras.KerasTensor] = {}
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for call in model._nodes_by_depth[depth]:
             for symbol in call.outputs:
@@ -113,7 +115,7 @@ def labelled_tensors(model: Any) -> dict[str, Any]:
 class _Reader:
     """Walks a model, the models nested in it, and what layers are made of."""
 
-    def __init__(self, clone: bool, labels: dict[str, Any]) -> None:
+    def __init__(self, clone: bool, labels: dict[str, keras.KerasTensor]) -> None:
         self.nodes: list[Node] = []
         self.shapes: dict[int, Shape] = {}
         self.origins: dict[int, str] = {}
@@ -121,21 +123,21 @@ class _Reader:
         self._labels = {id(symbol): label for label, symbol in labels.items()}
         # (operation, shapes of its inputs) → the model that takes its place; the values also keep
         # the operations alive: an id would be used again.
-        self._parts: dict[Any, tuple[Any, Any]] = {}
-        self._layers: dict[Any, Any] = {}
+        self._parts: dict[tuple[int, tuple[Shape, ...]], tuple[Call, keras.Model]] = {}
+        self._layers: dict[keras.Layer, keras.Layer] = {}
         self._depth = 0
 
-    def new_tensor(self, symbol: Any, shape: Shape | None = None) -> int:
+    def new_tensor(self, symbol: keras.KerasTensor, shape: Shape | None = None) -> int:
         tensor = len(self.shapes)
         self.shapes[tensor] = tuple(symbol.shape if shape is None else shape)
         self._label(symbol, tensor)
         return tensor
 
-    def _label(self, symbol: Any, tensor: int) -> None:
+    def _label(self, symbol: keras.KerasTensor, tensor: int) -> None:
         if id(symbol) in self._labels:
             self.origins.setdefault(tensor, self._labels[id(symbol)])
 
-    def read(self, model: Any, inputs: Sequence[int]) -> Any:
+    def read(self, model: keras.Model, inputs: Sequence[int]) -> Structure:
         known = {id(symbol): tensor for symbol, tensor in zip(model.inputs, inputs, strict=True)}
         for depth in sorted(model._nodes_by_depth, reverse=True):
             for call in model._nodes_by_depth[depth]:
@@ -143,7 +145,7 @@ class _Reader:
                     self._read_call(call, known)
         return keras.tree.map_structure(lambda symbol: known[id(symbol)], model._outputs_struct)
 
-    def _read_call(self, call: Any, known: dict[int, int]) -> None:
+    def _read_call(self, call: Call, known: dict[int, int]) -> None:
         operator = not self._clone or self._is_operator(call)
         symbols = call.arguments.keras_tensors if operator else given_tensors(call)
         arguments = [known[id(symbol)] for symbol in symbols]
@@ -159,7 +161,7 @@ class _Reader:
             known[id(symbol)] = tensor
             self._label(symbol, tensor)
 
-    def _is_operator(self, call: Any) -> bool:
+    def _is_operator(self, call: Call) -> bool:
         """Tell layers that are taken as they are from those that are taken apart."""
         layer = call.operation
         if type(layer) in EQUIVALENTS or has_own_activation(layer):
@@ -168,7 +170,7 @@ class _Reader:
             return False
         return is_known(layer) or type(layer) in (ActivationQuantizer, *QUANTIZED_LAYERS.values())
 
-    def _call(self, call: Any, arguments: list[int]) -> int:
+    def _call(self, call: Call, arguments: list[int]) -> int:
         layer, (symbol, *more) = call.operation, call.outputs
         if more:
             raise QuantizationError(f"{describe(layer)} has {1 + len(more)} outputs")
@@ -184,7 +186,7 @@ class _Reader:
         self.nodes.append(Node(self._own(layer), tuple(arguments), output))
         return output
 
-    def _own(self, layer: Any) -> Any:
+    def _own(self, layer: keras.Layer) -> keras.Layer:
         if not self._clone or not isinstance(layer, keras.layers.Layer):
             return layer
         if layer not in self._layers:
@@ -194,7 +196,7 @@ class _Reader:
             self._layers[layer] = copy
         return self._layers[layer]
 
-    def _read_parts(self, call: Any, arguments: list[int]) -> Any:
+    def _read_parts(self, call: Call, arguments: list[int]) -> Structure:
         operation = call.operation
         shapes = tuple(self.shapes[tensor] for tensor in arguments)
         key = (id(operation) if isinstance(operation, keras.layers.Layer) else id(call), shapes)
@@ -210,7 +212,7 @@ class _Reader:
             self._name_parts(call, self.nodes[start:])
         return outputs
 
-    def _name_parts(self, call: Any, nodes: Sequence[Node]) -> None:
+    def _name_parts(self, call: Call, nodes: Sequence[Node]) -> None:
         """Name the last part after the operation, the others after it and what they are."""
         owner = call.operation.name
         if self._depth and not isinstance(call.operation, keras.layers.Layer):
@@ -226,7 +228,7 @@ class _Reader:
                 layer.trainable = False
 
 
-def _plain_name(layer: Any) -> str:
+def _plain_name(layer: keras.Layer) -> str:
     kind = _snake(type(layer).__name__)
     return kind if re.fullmatch(rf"{kind}(_\d+)?", layer.name) else str(layer.name)
 
@@ -235,16 +237,16 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def _shapes_when_built(call: Any) -> list[Shape]:
+def _shapes_when_built(call: Call) -> list[Shape]:
     return [tuple(symbol.shape) for symbol in call.arguments.keras_tensors]
 
 
-def _joins_two(call: Any) -> bool:
+def _joins_two(call: Call) -> bool:
     tensors = call.arguments.keras_tensors
     return len(tensors) == 2 and len({len(tensor.shape) for tensor in tensors}) == 1
 
 
-def _refuse_options(call: Any) -> None:
+def _refuse_options(call: Call) -> None:
     """A layer that is taken as it is may be given tensors only."""
     if not isinstance(call.operation, keras.layers.Layer):
         return
@@ -260,7 +262,7 @@ def _refuse_options(call: Any) -> None:
 
 
 @contextmanager
-def _owner_named(operation: Any) -> Iterator[None]:
+def _owner_named(operation: keras.Operation) -> Iterator[None]:
     """Say of a refused part which layer of the given model it belongs to."""
     try:
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 
@@ -43,7 +42,7 @@ def moves_one(node: Node) -> bool:
     return rule.exact and not _takes_smallest(layer)
 
 
-def _takes_smallest(layer: Any) -> bool:
+def _takes_smallest(layer: keras.Layer) -> bool:
     return isinstance(layer, Reduce) and layer.function == "min"
 
 
@@ -62,10 +61,10 @@ def merge_relus(graph: Graph) -> Graph:
     return graph
 
 
-def _is_relu(layer: Any) -> bool:
+def _is_relu(layer: keras.Layer) -> bool:
     return activation_kind(layer) in CLIPS
 
 
-def _upper_end(layer: Any) -> float:
+def _upper_end(layer: keras.Layer) -> float:
     upper = CLIPS[activation_kind(layer) or ""][1]
     return math.inf if upper is None else upper

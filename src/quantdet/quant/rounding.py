@@ -14,16 +14,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from quantdet.quant.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D, QuantizedWeights
+from quantdet.quant.tensors import Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 Floats = NDArray[np.float64]
-RoundKernel = Callable[[QuantizedWeights, Sequence[Any]], None]
+RoundKernel = Callable[[QuantizedWeights, Sequence[Tensor]], None]
 """(layer, slices of its inputs) → sets ``layer.kernel`` to values on its grid, or leaves it."""
 
 # Rows that H is estimated from; more change nothing that rounding would notice.
@@ -32,11 +36,11 @@ _ROWS_PER_PICTURE = 200
 _DAMPING = 0.01
 
 
-def keep(layer: QuantizedWeights, slices: Sequence[Any]) -> None:
+def keep(layer: QuantizedWeights, slices: Sequence[Tensor]) -> None:
     """Leave the kernel: the layer rounds every weight to nearest by itself."""
 
 
-def second_order(layer: QuantizedWeights, slices: Sequence[Any]) -> None:
+def second_order(layer: QuantizedWeights, slices: Sequence[Tensor]) -> None:
     """Round the kernel of a layer with a stored scale in place.
 
     Args:
@@ -62,7 +66,7 @@ ROUNDINGS: dict[str, RoundKernel] = {"nearest": keep, "second_order": second_ord
 """Name → how weights are rounded to their grid."""
 
 
-def _numpy(values: Any) -> Floats:
+def _numpy(values: Tensor) -> Floats:
     array: Floats = np.asarray(ops.convert_to_numpy(values), np.float64)
     return array
 
@@ -73,11 +77,11 @@ def _per_output(layer: QuantizedWeights) -> Floats:
     return scale if scale.ndim == 2 else scale.reshape(1, -1)
 
 
-def _rows(layer: Any, inputs: Any) -> Floats:
+def _rows(layer: keras.Layer, inputs: Tensor) -> Floats:
     return _numpy(inputs) if isinstance(layer, QuantDense) else patches(layer, inputs)
 
 
-def patches(layer: Any, inputs: Any) -> Floats:
+def patches(layer: keras.Layer, inputs: Tensor) -> Floats:
     """Return a sample of what the kernel is multiplied with: (rows, kernel height * width * C)."""
     pixels = ops.convert_to_numpy(inputs)
     if layer.padding == "same":
@@ -104,7 +108,7 @@ def _positions(pictures: int, positions: int) -> NDArray[np.int64]:
     return ((np.arange(rows) + within) * (positions / rows)).astype(np.int64)
 
 
-def _margins(layer: Any, size: tuple[int, ...]) -> list[tuple[int, int]]:
+def _margins(layer: keras.Layer, size: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return the zeros before and behind on both axes that padding "same" adds."""
     margins = []
     for length, k, s, d in zip(

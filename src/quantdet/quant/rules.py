@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import keras
 import numpy as np
@@ -150,7 +149,7 @@ JOINING = (
 )
 """Layers whose operator takes two tensors."""
 
-_REFUSED_OPTIONS: dict[type, dict[str, tuple[Any, ...]]] = {
+_REFUSED_OPTIONS: dict[type, dict[str, tuple[object, ...]]] = {
     keras.layers.Conv2DTranspose: {"dilation_rate": ((1, 1), 1)},
     keras.layers.UpSampling2D: {"interpolation": ("nearest", "bilinear")},
     keras.layers.Resizing: {
@@ -163,7 +162,7 @@ _REFUSED_OPTIONS: dict[type, dict[str, tuple[Any, ...]]] = {
 """Layer type → option → values that have an integer kernel."""
 
 
-def is_known(layer: Any) -> bool:
+def is_known(layer: keras.Layer) -> bool:
     """Tell whether a layer is taken as it is; others are taken apart (reader.py)."""
     if type(layer) in AFFINE:
         return _is_per_channel(layer)
@@ -175,7 +174,7 @@ def is_known(layer: Any) -> bool:
     )
 
 
-def _is_per_channel(layer: Any) -> bool:
+def _is_per_channel(layer: keras.Layer) -> bool:
     """Tell an affine layer with a number, or one for each position of the last axis."""
     if type(layer) is keras.layers.Rescaling:
         return all(np.ndim(value) <= 1 for value in (layer.scale, layer.offset))
@@ -187,7 +186,7 @@ def _is_per_channel(layer: Any) -> bool:
     return bool(axis % rank == rank - 1)
 
 
-def rule_for(layer: Any) -> Rule:
+def rule_for(layer: keras.Layer) -> Rule:
     """Return the rule of a layer.
 
     Raises:
@@ -211,7 +210,7 @@ def rule_for(layer: Any) -> Rule:
     return rule
 
 
-def _by_configuration(layer: Any) -> Rule | None:
+def _by_configuration(layer: keras.Layer) -> Rule | None:
     if type(layer) in _RESIZING:
         return _INTERPOLATIONS.get(layer.interpolation)
     if type(layer) is primitives.Reduce:
@@ -219,7 +218,7 @@ def _by_configuration(layer: Any) -> Rule | None:
     return _UNARY[layer.function] if type(layer) is primitives.Unary else None
 
 
-def describe(layer: Any) -> str:
+def describe(layer: keras.Layer) -> str:
     """Return "layer 'name' (Type)", or "operation ..." for a bare call of keras.ops."""
     kind = type(layer).__name__
     if not isinstance(layer, keras.layers.Layer):
@@ -229,7 +228,7 @@ def describe(layer: Any) -> str:
     return f"layer {layer.name!r} ({kind})"
 
 
-def check_options(layer: Any) -> None:
+def check_options(layer: keras.Layer) -> None:
     """Refuse what no integer kernel does.
 
     Raises:

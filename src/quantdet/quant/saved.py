@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -12,7 +11,7 @@ import quantdet.quant.layers  # noqa: F401
 from quantdet.errors import ModelError
 
 
-def load_keras(path: Path | str, made_by: str = "") -> Any:
+def load_keras(path: Path | str, made_by: str = "") -> keras.Model:
     """Load a ``.keras`` file, not compiled.
 
     Args:

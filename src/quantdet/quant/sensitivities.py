@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from quantdet.progress import Tick, no_tick
 from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.noise import decibels, energy, numbers
 from quantdet.quant.pair import Pair, Point
+from quantdet.quant.tensors import Tensor
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class LayerSensitivity:
     output_sqnr_db: float
     share: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return everything, JSON-ready."""
         return asdict(self)
 
 
 def sensitivity(
-    pair: Pair, batches: Sequence[Any], progress: Tick = no_tick
+    pair: Pair, batches: Sequence[Tensor], progress: Tick = no_tick
 ) -> list[LayerSensitivity]:
     """Quantize one layer at a time (weights and output) and look at the outputs.
 
@@ -78,12 +78,12 @@ def _downstream(graph: Graph, point: Point) -> list[Node]:
 
 
 def _quantize_one(
-    pair: Pair, point: Point, later: Sequence[Node], exact: dict[int, Any]
-) -> dict[int, Any]:
+    pair: Pair, point: Point, later: Sequence[Node], exact: dict[int, Tensor]
+) -> dict[int, Tensor]:
     """Return the tensors that change if only ``point`` is quantized."""
-    moved: dict[int, Any] = {}
+    moved: dict[int, Tensor] = {}
 
-    def arguments(node: Node) -> list[Any]:
+    def arguments(node: Node) -> list[Tensor]:
         return [moved.get(tensor, exact[tensor]) for tensor in node.inputs]
 
     for node in point.calls:

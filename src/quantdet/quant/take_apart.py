@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -25,8 +25,11 @@ from quantdet.quant.operations import (
 from quantdet.quant.operations.operands import is_tensor
 from quantdet.quant.primitives import Unary
 from quantdet.quant.rules import describe
+from quantdet.quant.tensors import Shape, Tensor
 
-Shape = tuple[int | None, ...]
+if TYPE_CHECKING:
+    from keras.src.ops.node import Node as Call
+
 _ACTIVATED = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -37,9 +40,10 @@ _ACTIVATED = (
 # Python's, where a variable may stand on the left of a symbolic tensor.
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
 _COMPARISONS = ("lt", "le", "gt", "ge")
+_Method = Callable[[keras.Variable, Tensor], Tensor]
 
 
-def take_apart(call: Any, shapes: Sequence[Shape]) -> Any:
+def take_apart(call: Call, shapes: Sequence[Shape]) -> keras.Model:
     """Return a functional model of known layers that computes what a call computes.
 
     Args:
@@ -61,12 +65,12 @@ def take_apart(call: Any, shapes: Sequence[Shape]) -> Any:
         raise
 
 
-def has_own_activation(layer: Any) -> bool:
+def has_own_activation(layer: keras.Layer) -> bool:
     """Tell layers whose activation becomes a layer of its own."""
     return type(layer) in _ACTIVATED and function_kind(layer.activation) != "linear"
 
 
-def _called_on(call: Any, shapes: Sequence[Shape]) -> Any:
+def _called_on(call: Call, shapes: Sequence[Shape]) -> keras.Model:
     operation = call.operation
     inputs = {
         id(symbol): keras.Input(batch_shape=shape, dtype=_number_type(symbol.dtype))
@@ -90,12 +94,12 @@ def _number_type(dtype: str) -> str:
     return "float32" if dtype == "bool" else dtype
 
 
-def given_tensors(call: Any) -> list[Any]:
+def given_tensors(call: Call) -> list[keras.KerasTensor]:
     """Return the tensors that a call is given, each once."""
     return list({id(symbol): symbol for symbol in call.arguments.keras_tensors}.values())
 
 
-def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _apply(operation: keras.Operation, args: Sequence[Tensor], kwargs: dict[str, Tensor]) -> Tensor:
     key = operation_name(operation)
     if key is not None:
         if key not in OPERATIONS:
@@ -113,19 +117,19 @@ def _apply(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return _trace(operation, args, kwargs)
 
 
-def _split_activation(layer: Any, x: Any) -> Any:
+def _split_activation(layer: keras.Layer, x: Tensor) -> Tensor:
     linear = clone_layer(layer, activation="linear")
     activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
     return activation(linear(x))
 
 
-def _activation(layer: Any, x: Any) -> Any:
+def _activation(layer: keras.Layer, x: Tensor) -> Tensor:
     function = keras_function(layer.activation)
     # Keras' mish does not run on symbolic tensors.
     return Unary("mish")(x) if function is keras.activations.mish else function(x)
 
 
-def _trace(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _trace(operation: keras.Operation, args: Sequence[Tensor], kwargs: dict[str, Tensor]) -> Tensor:
     """Run the call of a layer on symbolic tensors."""
     options = _without_training(kwargs)
     if getattr(operation, "_call_has_training_arg", False):
@@ -153,19 +157,19 @@ def _variables_beside_symbols() -> Iterator[None]:
             setattr(kind, name, method)
 
 
-def _declining_symbols(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def compute(variable: Any, other: Any) -> Any:
+def _declining_symbols(method: _Method) -> _Method:
+    def compute(variable: keras.Variable, other: Tensor) -> Tensor:
         return NotImplemented if is_tensor(other) else method(variable, other)
 
     return compute
 
 
-def _without_training(options: dict[str, Any]) -> dict[str, Any]:
+def _without_training(options: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in options.items() if name != "training"}
 
 
 @contextmanager
-def _nodes_forgotten(operation: Any) -> Iterator[None]:
+def _nodes_forgotten(operation: keras.Operation) -> Iterator[None]:
     """Let the layers inside forget that they were called: the given model is not changed."""
     inner = operation._flatten_layers() if isinstance(operation, keras.layers.Layer) else []
     counts = [(layer, len(layer._inbound_nodes)) for layer in inner]
@@ -177,7 +181,7 @@ def _nodes_forgotten(operation: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _refusals_named(operation: Any) -> Iterator[None]:
+def _refusals_named(operation: keras.Operation) -> Iterator[None]:
     try:
         yield
     except UnsupportedError as error:

@@ -7,17 +7,20 @@ off makes all others finer: the scale with the smallest squared error is searche
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import keras
+
 _SHRINK = np.linspace(1.0, 0.3, 36)
 _SMALLEST = 1e-9
 
 
-def best_scale(layer: Any) -> NDArray[np.float32]:
+def best_scale(layer: keras.Layer) -> NDArray[np.float32]:
     """Return the scales to start with, in the shape of ``layer.scale``.
 
     Args:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +16,9 @@ WEIGHTED = (
 )
 
 
-def with_bias(layer: Any, kernel: NDArray[Any], bias: NDArray[Any], name: str) -> Any:
+def with_bias(
+    layer: keras.Layer, kernel: NDArray[np.number], bias: NDArray[np.number], name: str
+) -> keras.Layer:
     """Return a copy of a weighted layer that has a bias, with new weight values."""
     copy = type(layer).from_config({**layer.get_config(), "use_bias": True, "name": name})
     copy.build_from_config(layer.get_build_config())
@@ -26,7 +26,7 @@ def with_bias(layer: Any, kernel: NDArray[Any], bias: NDArray[Any], name: str) -
     return copy
 
 
-def weights_of(layer: Any) -> tuple[Vector, Vector]:
+def weights_of(layer: keras.Layer) -> tuple[Vector, Vector]:
     """Return kernel and bias, zeros where the layer has none."""
     values = [value.astype(np.float64) for value in layer.get_weights()]
     if layer.use_bias:
@@ -34,7 +34,7 @@ def weights_of(layer: Any) -> tuple[Vector, Vector]:
     return values[0], np.zeros(output_channels(layer))
 
 
-def output_channels(layer: Any) -> int:
+def output_channels(layer: keras.Layer) -> int:
     """Return the number of output channels of a weighted layer."""
     shape = layer.kernel.shape
     if isinstance(layer, keras.layers.DepthwiseConv2D):
@@ -44,7 +44,7 @@ def output_channels(layer: Any) -> int:
     return int(shape[-1])
 
 
-def scale_output(layer: Any, scale: Vector, shift: Vector) -> Any:
+def scale_output(layer: keras.Layer, scale: Vector, shift: Vector) -> keras.Layer:
     """Return the layer for which new(x) = scale * old(x) + shift."""
     kernel, bias = weights_of(layer)
     factor = scale
@@ -56,7 +56,7 @@ def scale_output(layer: Any, scale: Vector, shift: Vector) -> Any:
     return with_bias(layer, kernel * factor, bias * scale + shift, layer.name)
 
 
-def scale_input(layer: Any, scale: Vector, shift: Vector) -> Any:
+def scale_input(layer: keras.Layer, scale: Vector, shift: Vector) -> keras.Layer:
     """Return the layer for which new(x) = old(scale * x + shift) away from padding."""
     kernel, bias = weights_of(layer)
     factor, offset = (_per_input(layer, kernel, values) for values in (scale, shift))
@@ -68,7 +68,7 @@ def scale_input(layer: Any, scale: Vector, shift: Vector) -> Any:
     return with_bias(layer, kernel * factor, bias + spread, layer.name)
 
 
-def _per_input(layer: Any, kernel: Vector, values: Vector) -> Vector:
+def _per_input(layer: keras.Layer, kernel: Vector, values: Vector) -> Vector:
     """Return a number per input channel, broadcasting against the kernel."""
     if isinstance(layer, keras.layers.Conv2DTranspose):
         return np.broadcast_to(values, kernel.shape[-1])

@@ -14,9 +14,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from quantdet.system.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # As in report.css.
 TEXT, SOFT, GRID, HURTS, BAND = "#1b2330", "#566173", "#d8dee8", "#b3261e", "#c3d8f5"
@@ -63,6 +66,16 @@ _NUMBERS = itertools.count()
 _PER_INCH = 72
 
 
+class Look(TypedDict, total=False):
+    """Arguments of matplotlib's ``plot``."""
+
+    color: str
+    linestyle: str | tuple[float, tuple[float, ...]]
+    marker: str
+    markersize: float
+    markeredgewidth: float
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What to draw.
@@ -77,7 +90,7 @@ class Drawing:
     title: str
     text: str
     size: tuple[int, int]
-    paint: Callable[[Any], None]
+    paint: Callable[[Axes], None]
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ def save_picture(drawing: Drawing, path: Path) -> None:
         _save(drawing, temporary, format="png", dpi=2 * _PER_INCH, facecolor="white")
 
 
-def _save(drawing: Drawing, target: Any, **options: Any) -> None:
+def _save(drawing: Drawing, target: TextIO | Path, **options: Any) -> None:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from quantdet.report.charts import BAND, MARKERS, SERIES, SOFT, TEXT, Chart, Drawing, draw_chart
+from quantdet.report.charts import (
+    BAND,
+    MARKERS,
+    SERIES,
+    SOFT,
+    TEXT,
+    Chart,
+    Drawing,
+    Look,
+    draw_chart,
+)
 from quantdet.report.plots import SMALL, difference_axis, line_style
 from quantdet.report.tables import Table
 from quantdet.results.metrics import ClassDifference, DetectionVariant
 from quantdet.results.numbers import difference, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Models = Sequence[tuple[str, DetectionVariant]]
 """Name and figures of each; at least one."""
@@ -17,7 +30,7 @@ Models = Sequence[tuple[str, DetectionVariant]]
 
 def class_section(
     models: Models, table: Table, changes: Mapping[str, ClassDifference] | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what the section shows: ``table``, and charts of the same figures.
 
     Args:
@@ -49,7 +62,7 @@ def _dots(models: Models) -> Chart | None:
     if not labels:
         return None
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         for place, label in enumerate(labels):
             values = [100 * item[label] for _, item in known if label in item]
             panel.plot([min(values), max(values)], [place] * 2, color=SOFT, linewidth=1.2)
@@ -71,7 +84,7 @@ def _dots(models: Models) -> Chart | None:
     return draw_chart(Drawing("AP of each class", text, (430, 90 + 22 * len(labels)), paint))
 
 
-def _dot(number: int) -> dict[str, Any]:
+def _dot(number: int) -> Look:
     number %= len(SERIES)
     return {"color": SERIES[number], "marker": MARKERS[number], "markersize": 7}
 
@@ -94,7 +107,7 @@ def _changes(
     if not changes:
         return None
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         values = [value for value, _ in reversed(changes)]
         labels = [label for _, label in reversed(changes)]
         ends = {place: paired[label] for place, label in enumerate(labels) if label in paired}
@@ -113,7 +126,7 @@ def _changes(
     return draw_chart(Drawing("Change of each class", text, size, paint))
 
 
-def _class_axis(panel: Any, labels: Sequence[str]) -> None:
+def _class_axis(panel: Axes, labels: Sequence[str]) -> None:
     panel.set_yticks(range(len(labels)), labels)
     panel.tick_params(axis="y", labelcolor=TEXT, length=0)
     panel.grid(axis="y", visible=False)
@@ -153,7 +166,7 @@ def _curves(models: Models) -> list[Chart]:
 def _curve_chart(
     title: str, names: Sequence[str], curves: Sequence[Sequence[float]], values: Sequence[float]
 ) -> Chart:
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         for number, curve in enumerate(curves):
             last = max(len(curve) - 1, 1)
             recall = [place / last for place in range(len(curve))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -182,8 +181,8 @@ def _times(item: Compared) -> dict[str, Latency]:
     return {setting(found): found for found in rows if found.variant == "uint8_tflite"}
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(values: Mapping[str, object], before: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             found |= _flat(value, f"{before}{key}.")

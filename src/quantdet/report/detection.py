@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from quantdet.config import Config
 from quantdet.report.classes import class_section
 from quantdet.report.found import found_checks, shown_cells, shown_tile, shown_titles, told_first
 from quantdet.report.plots import difference_chart
-from quantdet.report.tables import Cell, Table, row
+from quantdet.report.tables import Cell, Row, Table, row
 from quantdet.report.verdict import (
     EVALUATE_AGAIN,
     FLOATS,
@@ -85,7 +84,7 @@ class DetectionView:
             _kernel_check(whole),
         ]
 
-    def sections(self, metrics: DetectionMetrics) -> dict[str, Any]:
+    def sections(self, metrics: DetectionMetrics) -> dict[str, object]:
         """Return what the template of the accuracy section shows."""
         return {
             "table": accuracy_table(metrics),
@@ -97,7 +96,7 @@ class DetectionView:
             "difficult": metrics.difficult,
         }
 
-    def classes(self, metrics: DetectionMetrics) -> dict[str, Any]:
+    def classes(self, metrics: DetectionMetrics) -> dict[str, object]:
         """Return what the template of the classes shows: float and uint8, or what there is."""
         before, after = metrics.variant(*FLOATS), metrics.variant("uint8_tflite")
         shown = [item for item in (before, after) if item is not None] or [metrics.variants[-1]]
@@ -153,7 +152,7 @@ def coco_table(metrics: DetectionMetrics) -> Table:
 def difference_table(metrics: DetectionMetrics) -> Table:
     """Return the differences of pairs of models on the same pictures."""
     names = {item.variant: item.name for item in metrics.variants}
-    rows: list[Any] = []
+    rows: list[Row] = []
     for number, item in enumerate(metrics.differences):
         group = number and metrics.differences[number - 1].against == item.against
         rows.append(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from quantdet.report.tables import Cell, Table, row
 from quantdet.report.verdict import FLOATS
@@ -42,7 +41,7 @@ class Matrix:
     rows: tuple[tuple[str, tuple[HeatCell, ...]], ...]
 
 
-def error_section(details: Details, metrics: AnyMetrics) -> dict[str, Any] | None:
+def error_section(details: Details, metrics: AnyMetrics) -> dict[str, object] | None:
     """Return what the section shows, None if neither float nor uint8 is in the details."""
     keys = [next((k for k in FLOATS if k in details.variants), ""), "uint8_tflite"]
     names = {item.variant: item.name for item in metrics.variants}

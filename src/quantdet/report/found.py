@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from quantdet.report.verdict import (
     EVALUATE_AGAIN,
@@ -17,7 +16,7 @@ from quantdet.report.verdict import (
     figure_tile,
 )
 from quantdet.results.figures import F1, PRECISION, RECALL, SHOWN, Figure
-from quantdet.results.metrics import Counts, Metrics, Variant
+from quantdet.results.metrics import AnyMetrics, Counts, Variant
 from quantdet.results.numbers import percent
 
 LEAST_OBJECTS, LEAST_PICTURES = 100, 30
@@ -30,7 +29,7 @@ CLASS_OBJECTS, CLASS_RECALL = 20, 0.2
 _NAMED = 3
 
 
-def found_checks(metrics: Metrics[Any, Any]) -> Iterator[Check]:
+def found_checks(metrics: AnyMetrics) -> Iterator[Check]:
     """Yield what must hold of what people see of the uint8 file."""
     row: Variant | None = metrics.variant("uint8_tflite")
     if row is None:
@@ -71,7 +70,7 @@ def _tested(row: Variant) -> str:
     return f"{row.objects or 0:,} objects in {row.pictures:,} pictures"
 
 
-def shown_tile(metrics: Metrics[Any, Any], before: Variant | None, after: Variant) -> Tile:
+def shown_tile(metrics: AnyMetrics, before: Variant | None, after: Variant) -> Tile:
     """Return F1 of float beside that of uint8, with precision and recall of uint8."""
     tile = figure_tile(F1, before, after)
     score = f", score ≥ {metrics.thresholds.scores()}" if metrics.thresholds else ""

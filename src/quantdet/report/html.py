@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from quantdet.config import Config
 from quantdet.report import tables
@@ -52,7 +51,7 @@ def run_name(run: Run) -> str:
     return "/".join(run.root.resolve().parts[-2:])
 
 
-def collect(run: Run) -> dict[str, Any]:
+def collect(run: Run) -> dict[str, object]:
     """Return everything that the template shows.
 
     Raises:

@@ -6,11 +6,14 @@ A net has a hundred layers; a page has room for the names of twenty. The others 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from quantdet.report.charts import HURTS, SERIES, SOFT, TEXT, Drawing
+from quantdet.report.charts import HURTS, SERIES, SOFT, TEXT, Drawing, Look
 from quantdet.results.analysis import Analysis, LayerNoise
 from quantdet.results.numbers import percent, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_LAYERS = 20
 # Quantizing nothing but pixels is exact; the axis ends here.
@@ -33,7 +36,7 @@ def noise_drawing(analysis: Analysis) -> Drawing:
     layers = worst_layers(analysis)
     hurts = {finding.layer for finding in analysis.findings}
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         accumulated = [min(item.sqnr_db, _TOP_DB) for item in layers]
         panel.plot(accumulated, range(len(layers)), **_mark(SOFT, "|"), label="all noise up to it")
         own = [min(item.sqnr_own_db, _TOP_DB) for item in layers]
@@ -57,7 +60,7 @@ def range_drawing(analysis: Analysis) -> Drawing:
     """Return the range of each layer's integers beside the values seen."""
     layers = worst_layers(analysis)
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         places = range(len(layers))
         low, high = [item.minimum for item in layers], [item.maximum for item in layers]
         bar = {"color": SERIES[0], "alpha": 0.4, "linewidth": 7}
@@ -86,7 +89,7 @@ def weight_drawing(analysis: Analysis) -> Drawing | None:
         return None
     layers = [item for item, _ in known]
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         most = [found.largest or 0.0 for _, found in known]
         least = [found.smallest or 0.0 for _, found in known]
         panel.hlines(range(len(known)), least, most, color=SERIES[0], linewidth=2)
@@ -110,7 +113,7 @@ def _which(analysis: Analysis) -> str:
 
 
 def _mark_hurts(
-    panel: Any, layers: Sequence[LayerNoise], own: Sequence[float], hurts: set[str]
+    panel: Axes, layers: Sequence[LayerNoise], own: Sequence[float], hurts: set[str]
 ) -> None:
     places = [place for place, item in enumerate(layers) if item.layer in hurts]
     if places:
@@ -118,7 +121,7 @@ def _mark_hurts(
         panel.plot(values, places, **_mark(HURTS, "X"), label="layers that hurt")
 
 
-def _shares(panel: Any, layers: Sequence[LayerNoise]) -> None:
+def _shares(panel: Axes, layers: Sequence[LayerNoise]) -> None:
     """Write each layer's share of the noise at the outputs at the right edge."""
     for place, item in enumerate(layers):
         if item.sensitivity is not None:
@@ -127,7 +130,7 @@ def _shares(panel: Any, layers: Sequence[LayerNoise]) -> None:
             panel.text(1.02, place, text, transform=at, va="center", fontsize=10.5, color=SOFT)
 
 
-def _layer_axis(panel: Any, layers: Sequence[LayerNoise], hurts: set[str]) -> None:
+def _layer_axis(panel: Axes, layers: Sequence[LayerNoise], hurts: set[str]) -> None:
     panel.set_yticks(range(len(layers)), [_short(item.layer) for item in layers], fontsize=10.5)
     panel.set_ylim(len(layers) - 0.4, -0.6)
     panel.tick_params(axis="y", labelcolor=TEXT, length=0)
@@ -142,8 +145,8 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
-def _mark(color: str, marker: str) -> dict[str, Any]:
-    wide = {"markersize": 9, "markeredgewidth": 2} if marker == "|" else {"markersize": 5}
+def _mark(color: str, marker: str) -> Look:
+    wide: Look = {"markersize": 9, "markeredgewidth": 2} if marker == "|" else {"markersize": 5}
     return {"color": color, "marker": marker, "linestyle": "", **wide}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantdet.report.charts import draw_chart
 from quantdet.report.layer_plots import noise_drawing, range_drawing, weight_drawing
 from quantdet.report.tables import Table, row
@@ -11,7 +9,7 @@ from quantdet.results.analysis import Analysis, LayerNoise
 from quantdet.results.numbers import EXACT_DB, NOTHING, percent, plain
 
 
-def layer_section(analysis: Analysis) -> dict[str, Any]:
+def layer_section(analysis: Analysis) -> dict[str, object]:
     """Return what the section shows."""
     weights = weight_drawing(analysis)
     return {

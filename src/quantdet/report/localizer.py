@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from quantdet.config import Config
 from quantdet.kinds import LOCALIZER
@@ -87,7 +86,7 @@ class LocalizerView:
             *_kernel_checks(whole),
         ]
 
-    def sections(self, metrics: LocalizerMetrics) -> dict[str, Any]:
+    def sections(self, metrics: LocalizerMetrics) -> dict[str, object]:
         """Return what the template of the accuracy section shows."""
         base = metrics.variant(*FLOATS) or metrics.variants[0]
         return {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from quantdet.errors import DependencyError
 from quantdet.system.atomic import write_text
@@ -24,7 +24,7 @@ def require_libraries() -> None:
         ) from None
 
 
-def write_page(template: str, values: dict[str, Any], path: Path) -> None:
+def write_page(template: str, values: Mapping[str, object], path: Path) -> None:
     """Write a page in one step.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantdet.report.charts import (
     MARKERS,
@@ -13,12 +13,16 @@ from quantdet.report.charts import (
     TEXT,
     Chart,
     Drawing,
+    Look,
     draw_chart,
 )
 from quantdet.report.verdict import Change
 from quantdet.results.data import DataFacts
 from quantdet.results.history import Epochs
 from quantdet.results.numbers import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _NOT_CURVES = ("epoch", "seconds", "learning_rate")
 SMALL = (250, 200)
@@ -48,14 +52,17 @@ def learning_curves(epochs: Epochs) -> list[Chart]:
 def _learning_curve(epochs: Epochs, name: str) -> Chart:
     title = name.replace("sparse_categorical_", "").replace("_", " ")
     lines = [("validation", f"val_{name}", 0), ("training", name, 1)]
-    shown = [(word, [row.get(key) for row in epochs.rows], style) for word, key, style in lines]
-    shown = [item for item in shown if None not in item[1]]
+    shown = [
+        (word, [row[key] for row in epochs.rows], style)
+        for word, key, style in lines
+        if all(key in row for row in epochs.rows)
+    ]
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         numbers = [int(row.get("epoch", place)) for place, row in enumerate(epochs.rows, start=1)]
         marked = len(numbers) <= _FEW_EPOCHS
         for _, values, style in shown:
-            mark = {"marker": MARKERS[style], "markersize": 3.5} if marked else {}
+            mark: Look = {"marker": MARKERS[style], "markersize": 3.5} if marked else {}
             panel.plot(numbers, values, color=SERIES[style], linestyle=STYLES[style], **mark)
         panel.axvline(epochs.best_epoch, color=SOFT, linestyle=":", linewidth=1.2, zorder=0)
         _epoch_axis(panel, len(numbers))
@@ -64,13 +71,15 @@ def _learning_curve(epochs: Epochs, name: str) -> Chart:
     return draw_chart(Drawing(title, text, SMALL, paint))
 
 
-def _epoch_axis(panel: Any, epochs: int) -> None:
+def _epoch_axis(panel: Axes, epochs: int) -> None:
     panel.set_xlabel("epoch")
     panel.set_xlim(1 - 0.02 * epochs, epochs + 0.02 * epochs)
-    panel.xaxis.get_major_locator().set_params(integer=True, nbins=6, min_n_ticks=1)
+    panel.xaxis.get_major_locator().set_params(  # type: ignore[call-arg]
+        integer=True, nbins=6, min_n_ticks=1
+    )
 
 
-def _from_to(values: Sequence[Any]) -> str:
+def _from_to(values: Sequence[float]) -> str:
     if len(values) == 1:
         return plain(values[0], 4)
     return f"{plain(values[0], 4)} → {plain(values[-1], 4)}"
@@ -90,7 +99,7 @@ def overlaid_losses(title: str, runs: Sequence[tuple[str, Epochs | None]]) -> Ch
         for name, epochs in runs
     ]
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         for number, (_, values) in enumerate(lines):
             panel.plot(range(1, len(values) + 1), values, **line_style(number))
         panel.set_ylabel("validation loss")
@@ -100,7 +109,7 @@ def overlaid_losses(title: str, runs: Sequence[tuple[str, Epochs | None]]) -> Ch
     return draw_chart(Drawing(title, text, SMALL, paint))
 
 
-def difference_axis(panel: Any, ends: Sequence[float]) -> None:
+def difference_axis(panel: Axes, ends: Sequence[float]) -> None:
     """Scale the x axis of differences in points: 0 in the middle, and not too small a range."""
     most = max(LEAST_POINTS, 1.08 * max(map(abs, ends), default=0.0))
     panel.set_xlim(-most, most)
@@ -119,7 +128,7 @@ def difference_chart(changes: Sequence[tuple[str, Change]], keeps: float) -> Cha
         return None
     figure = known[0][1].figure
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         ends = [100 * end for _, item in known for end in (*(item.bounds or ()), item.value)]
         difference_axis(panel, ends)
         panel.axvspan(-keeps, keeps, color=SERIES[2], alpha=0.15, linewidth=0)
@@ -144,7 +153,7 @@ def box_sizes(data: DataFacts, input_size: int) -> Chart | None:
     if not splits:
         return None
 
-    def paint(panel: Any) -> None:
+    def paint(panel: Axes) -> None:
         for number, (name, item) in enumerate(splits):
             bins, total = len(item.sides), sum(item.sides)
             middles = [(place + 0.5) * input_size / bins for place in range(bins)]
@@ -162,8 +171,8 @@ def box_sizes(data: DataFacts, input_size: int) -> Chart | None:
     return draw_chart(Drawing("Box sizes", text, (430, 240), paint))
 
 
-def line_style(number: int, *, marked: bool = True) -> dict[str, Any]:
+def line_style(number: int, *, marked: bool = True) -> Look:
     """Return colour, dashes and marker of a line: the same number, the same model everywhere."""
     number %= len(SERIES)
-    mark = {"marker": MARKERS[number], "markersize": 4} if marked else {}
+    mark: Look = {"marker": MARKERS[number], "markersize": 4} if marked else {}
     return {"color": SERIES[number], "linestyle": STYLES[number], **mark}

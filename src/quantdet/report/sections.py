@@ -5,9 +5,8 @@ A section is in the table of contents exactly if it is in the page.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from quantdet.config import Config
 from quantdet.kinds import find_family
@@ -55,7 +54,7 @@ class Section:
 
     id: str
     title: str
-    data: dict[str, Any] = field(default_factory=dict)
+    data: Mapping[str, object] = field(default_factory=dict)
     missing: Missing | None = None
     template: str = ""
     gist: str = ""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from quantdet.manifest import StageRecord
 from quantdet.report.verdict import faster, setting
 from quantdet.results.figures import Figure
 from quantdet.results.folder import Results
 from quantdet.results.history import Epochs
-from quantdet.results.metrics import EndToEnd, LayerFigures, LayerParity, Metrics
+from quantdet.results.metrics import AnyMetrics, EndToEnd, LayerFigures, LayerParity
 from quantdet.results.numbers import NOTHING, percent, plain
 from quantdet.runtime.contract import Contract, TensorSpec
 
@@ -64,7 +63,7 @@ def row(*cells: str | Cell, main: bool = False, first: bool = False) -> Row:
     return Row(made, main, first)
 
 
-def latency_table(metrics: Metrics[Any, Any]) -> Table:
+def latency_table(metrics: AnyMetrics) -> Table:
     """Return times grouped by setting, so that models are compared like with like."""
     names = {row.variant: row.name for row in metrics.variants}
     slowest = max((row.median_ms for row in metrics.latency), default=1.0)
@@ -145,7 +144,7 @@ def kernel_table(whole: EndToEnd, agreement: Sequence[Figure]) -> Table:
     return Table(f"End to end on {whole.pictures} pictures", header, tuple(rows), texts=2)
 
 
-def operator_table(metrics: Metrics[Any, Any]) -> Table:
+def operator_table(metrics: AnyMetrics) -> Table:
     """Return how often each operator is in the integer file."""
     most = max(metrics.operators.values(), default=1)
     ordered = sorted(metrics.operators.items(), key=lambda item: -item[1])

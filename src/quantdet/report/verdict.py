@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from quantdet.results.figures import Figure
-from quantdet.results.metrics import Latency, LayerParity, Metrics, Variant
+from quantdet.results.metrics import AnyMetrics, Latency, LayerParity, Variant
 from quantdet.results.numbers import megabytes, percent, plain, times
 from quantdet.results.part import Bounds
 
@@ -195,13 +195,13 @@ FLOATS = ("float_keras", "float_tflite")
 """The float model that the others are compared with: the first that was measured."""
 
 
-def size_and_speed(metrics: Metrics[Any, Any], after: Variant) -> list[Tile]:
+def size_and_speed(metrics: AnyMetrics, after: Variant) -> list[Tile]:
     """Return the tiles of file size and latency, as far as they were measured."""
     speed = _speed(metrics)
     return [_size(metrics, after), speed] if speed else [_size(metrics, after)]
 
 
-def _size(metrics: Metrics[Any, Any], after: Variant) -> Tile:
+def _size(metrics: AnyMetrics, after: Variant) -> Tile:
     before = metrics.variant("float_tflite")
     if before is None:
         return Tile("file size", "", f"{megabytes(after.bytes)} MB", "")
@@ -211,7 +211,7 @@ def _size(metrics: Metrics[Any, Any], after: Variant) -> Tile:
     )
 
 
-def _speed(metrics: Metrics[Any, Any]) -> Tile | None:
+def _speed(metrics: AnyMetrics) -> Tile | None:
     """Compare in one setting: XNNPACK on one thread where it was measured."""
     rows = {(row.variant, row.kernels, row.threads): row for row in metrics.latency}
     ours = [row for row in metrics.latency if row.variant == "uint8_tflite"]
@@ -244,7 +244,7 @@ def setting(row: Latency) -> str:
     return f"{kernels}, {row.threads} thread{'s' if row.threads != 1 else ''}"
 
 
-def file_checks(metrics: Metrics[Any, Any]) -> Iterator[Check]:
+def file_checks(metrics: AnyMetrics) -> Iterator[Check]:
     """Yield what must hold of the integer file, whatever it finds."""
     count = metrics.float_tensors
     yield Check(

@@ -38,10 +38,10 @@ class View(Protocol):
     def checks(self, metrics: Any) -> list[Check]:
         """Return what must hold before a model is shipped, as far as it was measured."""
 
-    def sections(self, metrics: Any) -> dict[str, Any]:
+    def sections(self, metrics: Any) -> dict[str, object]:
         """Return what the template shows."""
 
-    def classes(self, metrics: Any) -> dict[str, Any] | None:
+    def classes(self, metrics: Any) -> dict[str, object] | None:
         """Return what the template of the classes shows, None if nothing is known of them."""
 
 

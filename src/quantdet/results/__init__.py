@@ -14,7 +14,9 @@ _PUBLIC = {
     "LocalizerMetrics": "quantdet.results.metrics",
     "Manifest": "quantdet.manifest",
     "Predictions": "quantdet.runtime.predictions",
+    "QatSummary": "quantdet.results.training",
     "Results": "quantdet.results.folder",
+    "TrainSummary": "quantdet.results.training",
     "Verification": "quantdet.results.verification",
     "read_results": "quantdet.results.folder",
 }

@@ -7,6 +7,7 @@ from quantdet.results.figures import FIGURES
 from quantdet.results.folder import Results, read_results
 from quantdet.results.history import Epochs
 from quantdet.results.metrics import DetectionMetrics, LocalizerMetrics
+from quantdet.results.training import QatSummary, TrainSummary
 from quantdet.results.verification import Verification
 from quantdet.runtime.predictions import Predictions
 
@@ -20,7 +21,9 @@ __all__ = [
     "LocalizerMetrics",
     "Manifest",
     "Predictions",
+    "QatSummary",
     "Results",
+    "TrainSummary",
     "Verification",
     "read_results",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -141,7 +141,7 @@ class Contract(_Part):
     background_index: Annotated[int, Field(ge=0)] | None = 0
     sha256: str = ""
     data_fingerprint: str = ""
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, object] = {}
 
     @property
     def column_labels(self) -> tuple[str, ...]:

@@ -83,7 +83,9 @@ def contract_anchors(maps: Sequence[AnchorMap]) -> Boxes:
     return anchors
 
 
-def _rows(outputs: Outputs, contract: Contract, anchors: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _rows(
+    outputs: Outputs, contract: Contract, anchors: int
+) -> tuple[NDArray[np.number], NDArray[np.number]]:
     """Return boxes (N, 4) and scores (N, C) without the batch axis."""
     boxes, scores = outputs["boxes"], outputs["scores"]
     columns = len(contract.column_labels)
@@ -96,7 +98,9 @@ def _rows(outputs: Outputs, contract: Contract, anchors: int) -> tuple[NDArray[A
     return boxes.reshape(anchors, 4), scores.reshape(anchors, columns)
 
 
-def _candidates(scores: NDArray[Any], contract: Contract) -> tuple[Indices, NDArray[Any]]:
+def _candidates(
+    scores: NDArray[np.number], contract: Contract
+) -> tuple[Indices, NDArray[np.number]]:
     """Return flat indices of the scores that may reach ``min_score``, and those scores."""
     flat = scores.reshape(-1)
     limit = _lowest(contract.decoder.min_score, scores.dtype, contract.scores)
@@ -117,10 +121,10 @@ def _lowest(min_score: float, dtype: np.dtype[Any], spec: TensorSpec) -> float:
     return int(np.clip(np.ceil(logit / spec.scale + spec.zero_point), limits.min, limits.max))
 
 
-def _best(found: Indices, values: NDArray[Any]) -> tuple[Indices, NDArray[Any]]:
+def _best(found: Indices, values: NDArray[np.number]) -> tuple[Indices, NDArray[np.number]]:
     """Return the :data:`MAX_CANDIDATES` highest, best first; equal ones in index order."""
     # ~q falls as q rises, never overflows, and 8-bit integers are sorted in linear time.
-    falling = -values if np.issubdtype(values.dtype, np.floating) else ~values
+    falling = -values if np.issubdtype(values.dtype, np.floating) else np.invert(values)
     order = np.argsort(falling, kind="stable")[:MAX_CANDIDATES]
     return found[order], values[order]
 

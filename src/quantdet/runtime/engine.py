@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from quantdet.errors import ModelError
 from quantdet.runtime.contract import TensorSpec
 from quantdet.runtime.cores import usable_cores
 from quantdet.system.quiet import quiet_stderr
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 # Name → member of ai_edge_litert.interpreter.OpResolverType.
 KERNELS: dict[str, str] = {
@@ -89,7 +92,7 @@ class Engine:
         self.outputs = {name: self._spec(name, item) for name, item in output_details.items()}
         self._output_indices = {name: item["index"] for name, item in output_details.items()}
 
-    def run(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(self, tensor: NDArray[np.number]) -> dict[str, NDArray[np.number]]:
         """Run the model once.
 
         Args:
@@ -115,7 +118,7 @@ class Engine:
             ) from None
         return {name: self.tensor(index) for name, index in self._output_indices.items()}
 
-    def tensor(self, index: int) -> NDArray[Any]:
+    def tensor(self, index: int) -> NDArray[np.number]:
         """Return a copy of a tensor by its index in the file.
 
         Inner tensors hold what the last run put there only with ``preserve_all_tensors``.
@@ -159,7 +162,9 @@ class Engine:
             ) from None
 
 
-def _load(model_file: Path, num_threads: int, resolver: str, preserve_all_tensors: bool) -> Any:
+def _load(
+    model_file: Path, num_threads: int, resolver: str, preserve_all_tensors: bool
+) -> Interpreter:
     if not model_file.is_file():
         raise ModelError(
             f"{model_file}: no such model file; check the path, or make it with `quantdet export`"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import (
@@ -106,7 +105,7 @@ def _input(model_file: Path, tensor: TensorSpec, pixels: tuple[float, float] | N
     )
 
 
-def _outputs(model_file: Path, engine: Engine, names: Mapping[str, str]) -> dict[str, Any]:
+def _outputs(model_file: Path, engine: Engine, names: Mapping[str, str]) -> dict[str, TensorSpec]:
     unknown = sorted(set(names) - set(_PARTS))
     missing = [part for part in ("boxes", "scores") if part not in names]
     if unknown or missing:

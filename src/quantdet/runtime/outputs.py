@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from quantdet.errors import QuantdetError
 from quantdet.runtime.predictions import PREDICTIONS_FILE, Predictions
 from quantdet.runtime.sources import Source, frames_per_second, load_opencv
 from quantdet.system.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from cv2 import VideoWriter
 
 _JPEG_QUALITY = 92
 _TABLE_SUFFIX = ".csv"
@@ -117,7 +120,7 @@ class _Video:
         self._file = file
         self._shown_as = shown_as
         self._speed = speed
-        self._writer: Any = None
+        self._writer: VideoWriter | None = None
 
     def add(self, picture: NDArray[np.uint8]) -> None:
         if self._writer is None:
@@ -128,10 +131,11 @@ class _Video:
         if self._writer is not None:
             self._writer.release()
 
-    def _open(self, width: int, height: int) -> Any:
+    def _open(self, width: int, height: int) -> VideoWriter:
         cv2 = load_opencv()
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(self._file), code, self._speed, (width, height))
+        size = (width, height)
+        writer: VideoWriter = cv2.VideoWriter(str(self._file), code, self._speed, size)
         if not writer.isOpened():
             raise QuantdetError(
                 f"{self._shown_as}: OpenCV cannot write MP4 here; install "

@@ -5,8 +5,6 @@ Scale 1/127.5 and zero point 128 make the raw uint8 pixels the quantized input.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +14,6 @@ PIXEL_RANGE = ((0 - PIXEL_OFFSET) / PIXEL_SCALE, (255 - PIXEL_OFFSET) / PIXEL_SC
 """Real values of pixels 0 and 255."""
 
 
-def to_real(pixels: NDArray[Any]) -> NDArray[np.float32]:
+def to_real(pixels: NDArray[np.number]) -> NDArray[np.float32]:
     """Return model inputs, float32, for pixels of 0 to 255 in any shape."""
     return (pixels.astype(np.float32) - np.float32(PIXEL_OFFSET)) / np.float32(PIXEL_SCALE)

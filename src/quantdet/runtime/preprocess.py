@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +148,7 @@ def resize(image_rgb: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np
     return np.array(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
-def quantize_input(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[Any]:
+def quantize_input(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.number]:
     """Turn pixels into the values of the model's input tensor.
 
     ``real = (p - pixel_offset) / pixel_scale``, then ``q = round(real / scale) + zero_point``
@@ -168,12 +168,12 @@ def quantize_input(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[Any]:
     table = _input_table(spec)
     if table.dtype == np.uint8 and np.array_equal(table, np.arange(256)):
         return pixels
-    values: NDArray[Any] = table[pixels]
+    values: NDArray[np.number] = table[pixels]
     return values
 
 
 @lru_cache(maxsize=16)
-def _input_table(spec: InputSpec) -> NDArray[Any]:
+def _input_table(spec: InputSpec) -> NDArray[np.number]:
     """Return the input value of each of the 256 pixel values."""
     real = (np.arange(256, dtype=np.float64) - spec.pixel_offset) / spec.pixel_scale
     tensor = spec.tensor

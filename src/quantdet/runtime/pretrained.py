@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import contract_path, load_contract
@@ -36,13 +37,25 @@ def pretrained_file(name: str = DEFAULT_MODEL, folder: Path | str | None = None)
     return (FOLDER if folder is None else Path(folder)) / f"{name}.tflite"
 
 
-def describe_pretrained(folder: Path | None = None) -> list[dict[str, Any]]:
+class Pretrained(TypedDict):
+    """What users want to know of a model in the package, JSON-ready."""
+
+    name: str
+    file: str
+    bytes: int
+    input: str
+    size_hw: list[int]
+    labels: list[str]
+    metrics: Mapping[str, object]
+
+
+def describe_pretrained(folder: Path | None = None) -> list[Pretrained]:
     """Return what users want to know of each model in the package (or in ``folder``), JSON-ready.
 
     Raises:
         ModelError: a contract is not readable.
     """
-    found = []
+    found: list[Pretrained] = []
     for name in pretrained_names(folder):
         file = pretrained_file(name, folder)
         contract = load_contract(file)

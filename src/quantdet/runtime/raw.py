@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from quantdet.runtime.contract import Contract, TensorSpec
 
 Floats = NDArray[np.float32]
-Outputs = Mapping[str, NDArray[Any]]
+Outputs = Mapping[str, NDArray[np.number]]
 """Part of the contract ("boxes", "scores"; "classes", "count" where there are) → array.
 
 Integer arrays are raw and mean what the contract says; float arrays are real values, be they
@@ -19,7 +18,7 @@ from a float file or from Keras.
 """
 
 
-def dequantize(values: NDArray[Any], spec: TensorSpec) -> Floats:
+def dequantize(values: NDArray[np.number], spec: TensorSpec) -> Floats:
     """Return ``(q - zero_point) * scale`` of integers; floats are real already."""
     if np.issubdtype(values.dtype, np.floating):
         return values.astype(np.float32)

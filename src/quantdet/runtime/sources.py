@@ -7,13 +7,18 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import DataError, DependencyError
 from quantdet.runtime.preprocess import PICTURE_SUFFIXES, read_image
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from cv2 import VideoCapture
 
 PICTURE_FILES = frozenset(chain.from_iterable(PICTURE_SUFFIXES.values()))
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
@@ -109,7 +114,7 @@ def frames_per_second(source: Source) -> float:
     return speed if 0 < speed < 1000 else _USUAL_FPS
 
 
-def load_opencv() -> Any:
+def load_opencv() -> ModuleType:
     """Return the module ``cv2``.
 
     Raises:
@@ -172,9 +177,11 @@ def _is_picture(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in PICTURE_FILES
 
 
-def _open_capture(source: Source) -> Any:
+def _open_capture(source: Source) -> VideoCapture:
     cv2 = load_opencv()
-    capture = cv2.VideoCapture(source.camera if source.path is None else str(source.path))
+    capture: VideoCapture = cv2.VideoCapture(
+        source.camera if source.path is None else str(source.path)
+    )
     if not capture.isOpened():
         capture.release()
         remedy = (

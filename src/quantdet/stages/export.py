@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantdet.config import Config
 from quantdet.errors import ConfigError
@@ -19,6 +19,8 @@ from quantdet.stages.dataset import load_data
 from quantdet.stages.record import recorded
 
 if TYPE_CHECKING:
+    import keras
+
     from quantdet.results.thresholds import Thresholds
 
 FORMATS = ("uint8", "int8", "int16", "int8-ptq", "float32", "float16")
@@ -117,7 +119,7 @@ def _thresholds(
     return choose_thresholds(decides, contract, config, load_data(config, run), progress)
 
 
-def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], Any]) -> Path:
+def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], keras.Model]) -> Path:
     from quantdet.export.baselines import export_float, export_ptq
     from quantdet.export.integer import export_integer
     from quantdet.train.float_stage import build_task

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from quantdet.config import Config, load_config
 from quantdet.data.contents import describe_contents, require_same
@@ -18,7 +17,7 @@ def update_config(
     overrides: Sequence[str] = (),
     data: Path | str | None = None,
     splits: Sequence[str] | None = None,
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> None:
     """Change sections of a run's configuration that later stages read, and save it.
 

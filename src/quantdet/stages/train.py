@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantdet.config import Config
 from quantdet.data.configured import judge_training
@@ -25,6 +25,7 @@ from quantdet.system.atomic import write_text
 from quantdet.system.log import written_log
 
 if TYPE_CHECKING:
+    import keras
     from keras.callbacks import Callback
 
     from quantdet.train.task import Watch
@@ -70,7 +71,7 @@ def run_train(
         watch = _watch(config, dataset, progress, callbacks)
         trained = stage(config, dataset, run.float_dir, watch)
         _write_summary(trained.model, run.float_dir)
-        found = {**trained.summary, "data_fingerprint": contents.fingerprint}
+        found = {**trained.summary.content(), "data_fingerprint": contents.fingerprint}
         note(TrainRecord.model_validate(found))
     return run
 
@@ -88,7 +89,7 @@ def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callba
         source = run.float_dir / "model.keras"
         quantized = stage(config, dataset, source, run.qat_dir, watch)
         _write_summary(quantized.model, run.qat_dir)
-        note(QatRecord.model_validate(quantized.summary))
+        note(QatRecord.model_validate(quantized.summary.content()))
     return run
 
 
@@ -111,7 +112,7 @@ def _watch(
     return Watch(progress, partial(find_validator, config, dataset.labels), tuple(callbacks))
 
 
-def _write_summary(model: Any, folder: Path) -> None:
+def _write_summary(model: keras.Model, folder: Path) -> None:
     """Write the layers of a model as a text file, as Keras shows them."""
     lines: list[str] = []
     # Wide enough for names of quantizers; what does not fit would be broken into several lines.

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from quantdet.errors import QuantdetError
 
@@ -110,7 +109,7 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(target: Path, value: Any) -> None:
+def write_json(target: Path, value: object) -> None:
     """Write ``value`` as indented JSON to ``target`` in one step; lists of numbers are one line."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     flat = _NUMBERS.sub(lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)

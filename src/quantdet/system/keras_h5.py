@@ -14,12 +14,15 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
+
+if TYPE_CHECKING:
+    import h5py
 
 Shape = tuple[int, ...]
 
@@ -32,7 +35,7 @@ _REFUSED = 2
 
 def read_keras_h5(
     path: Path, places: Mapping[str, str], shapes: Mapping[str, Shape]
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[np.number]]:
     """Return weights by "layer/variable".
 
     Args:
@@ -83,10 +86,10 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}
 
 
-def _read_datasets(request: str) -> dict[str, NDArray[Any]]:
+def _read_datasets(request: str) -> dict[str, NDArray[np.number]]:
     """Return the arrays that a request names."""
     path, places, shapes = json.loads(request)
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     with h5py.File(_source(Path(path)), "r") as file:
         if "layer_names" in file.attrs:
@@ -100,7 +103,7 @@ def _read_datasets(request: str) -> dict[str, NDArray[Any]]:
         return {key: np.asarray(dataset[()], np.float32) for key, dataset in datasets.items()}
 
 
-def _source(path: Path) -> Any:
+def _source(path: Path) -> Path | BinaryIO:
     if path.suffix != ".keras":
         return path
     with zipfile.ZipFile(path) as archive:
@@ -110,7 +113,7 @@ def _source(path: Path) -> Any:
         return io.BytesIO(archive.read(info))
 
 
-def _legacy_places(file: Any) -> Iterator[tuple[str, str]]:
+def _legacy_places(file: h5py.File) -> Iterator[tuple[str, str]]:
     """Yield key and dataset in the layout of Keras 2, which keras.applications still ships."""
     for layer in map(_text, file.attrs["layer_names"]):
         for name in map(_text, file[layer].attrs["weight_names"]):
@@ -118,11 +121,11 @@ def _legacy_places(file: Any) -> Iterator[tuple[str, str]]:
             yield f"{layer}/{variable.replace('depthwise_kernel', 'kernel')}", f"{layer}/{name}"
 
 
-def _text(name: Any) -> str:
-    return name if isinstance(name, str) else bytes(name).decode()
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode()
 
 
-def _check(key: str, dataset: Any, wanted: Shape, file: Any) -> None:
+def _check(key: str, dataset: h5py.Dataset | h5py.Group, wanted: Shape, file: h5py.File) -> None:
     import h5py
 
     # A link to another file, or values in one: they would be read as weights.
@@ -146,7 +149,7 @@ def _limit() -> None:
         return
 
 
-def answer(request: str) -> dict[str, NDArray[Any]]:
+def answer(request: str) -> dict[str, NDArray[np.number]]:
     """Return the arrays that are asked for.
 
     Raises:

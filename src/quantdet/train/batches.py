@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
-Targets = dict[str, NDArray[Any]]
+Targets = dict[str, NDArray[np.number]]
 
 # No batch has this number, so the order's random stream is none of the batches'.
 _ORDER_STREAM = 1 << 32
@@ -28,7 +28,9 @@ class BatchSource(Protocol):
         """Return the number of examples."""
         ...
 
-    def batch(self, indices: Indices, rng: np.random.Generator) -> tuple[NDArray[Any], Targets]:
+    def batch(
+        self, indices: Indices, rng: np.random.Generator
+    ) -> tuple[NDArray[np.number], Targets]:
         """Return model inputs and, by output name, targets of the examples ``indices``.
 
         ``rng`` is for augmentation; a source without augmentation ignores it.
@@ -45,13 +47,15 @@ class ArraySource:
         targets: output name → (N, …).
     """
 
-    inputs: NDArray[Any]
+    inputs: NDArray[np.number]
     targets: Targets
 
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batch(self, indices: Indices, rng: np.random.Generator) -> tuple[NDArray[Any], Targets]:
+    def batch(
+        self, indices: Indices, rng: np.random.Generator
+    ) -> tuple[NDArray[np.number], Targets]:
         """Return the rows ``indices``."""
         rows = {name: values[indices] for name, values in self.targets.items()}
         return np.asarray(self.inputs[indices]), rows
@@ -77,7 +81,7 @@ class EpochBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], Targets]:
+    def __getitem__(self, index: int) -> tuple[NDArray[np.number], Targets]:
         indices = np.array_split(self._order(), self._count)[index]
         rng = np.random.default_rng((self._seed, self.epoch, index))
         return self._source.batch(indices, rng)

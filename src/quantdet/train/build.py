@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from quantdet.train.batches import Targets
 
 
 def jit_compile() -> bool | str:
@@ -16,7 +18,7 @@ def jit_compile() -> bool | str:
     return False if keras.backend.backend() == "tensorflow" else "auto"
 
 
-def build_losses(model: Any, batch: Any) -> None:
+def build_losses(model: keras.Model, batch: tuple[NDArray[np.number], Targets]) -> None:
     """Make the variables of a compiled model's losses and metrics.
 
     TensorFlow traces a step twice if the step itself makes variables, which for a detector takes

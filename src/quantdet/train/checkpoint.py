@@ -40,16 +40,16 @@ class Checkpoints:
             of another training and is not continued.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
         self.folder = folder
         self._identity = json.loads(json.dumps(dict(identity)))
 
-    def save_best(self, model: Any, history: History) -> None:
+    def save_best(self, model: keras.Model, history: History) -> None:
         """Write the variables of ``model`` if the last epoch of ``history`` is the best."""
         if history.best_epoch == len(history.rows):
             _write(self._best_path(history), _arrays(model.variables, "v"))
 
-    def save_last(self, model: Any, history: History) -> None:
+    def save_last(self, model: keras.Model, history: History) -> None:
         """Write the whole state after the last epoch of ``history``; after :meth:`save_best`."""
         best = self._best_path(history)
         arrays = {**_arrays(model.variables, "v"), **_arrays(model.optimizer.variables, "o")}
@@ -85,7 +85,7 @@ class Checkpoints:
             )
         return History.from_dict(meta["history"])
 
-    def restore_last(self, model: Any) -> None:
+    def restore_last(self, model: keras.Model) -> None:
         """Set variables and optimizer of a compiled model to the state after the last epoch."""
         path = self.folder / "last.npz"
         arrays = _read(path)
@@ -93,7 +93,7 @@ class Checkpoints:
         _assign(path, model.variables, arrays, "v")
         _assign(path, model.optimizer.variables, arrays, "o")
 
-    def restore_best(self, model: Any, history: History) -> None:
+    def restore_best(self, model: keras.Model, history: History) -> None:
         """Set the variables of ``model`` to those after the best epoch."""
         if history.rows:
             path = self._best_path(history)
@@ -103,17 +103,17 @@ class Checkpoints:
         return self.folder / f"best-{history.best_epoch:04d}.npz"
 
 
-def _arrays(variables: Sequence[Any], kind: str) -> dict[str, NDArray[Any]]:
+def _arrays(variables: Sequence[keras.Variable], kind: str) -> dict[str, NDArray[np.number]]:
     return {f"{kind}{i:04d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
 
 
-def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _write(path: Path, arrays: Mapping[str, NDArray[np.number]]) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         values: dict[str, Any] = dict(arrays)
         np.savez(stream, **values)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(path: Path) -> dict[str, NDArray[np.number]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
@@ -125,7 +125,10 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _assign(
-    path: Path, variables: Sequence[Any], arrays: Mapping[str, NDArray[Any]], kind: str
+    path: Path,
+    variables: Sequence[keras.Variable],
+    arrays: Mapping[str, NDArray[np.number]],
+    kind: str,
 ) -> None:
     stored = [arrays[name] for name in sorted(arrays) if name[0] == kind and name != _META]
     if [tuple(v.shape) for v in variables] != [value.shape for value in stored]:

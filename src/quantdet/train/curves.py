@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantdet.system.atomic import atomic_path
 from quantdet.train.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _TRAIN = "#1f5fa8"
 _VALIDATION = "#d1582a"
@@ -39,10 +42,10 @@ def draw_curves(history: History, path: Path) -> None:
         figure.savefig(temporary, dpi=130)
 
 
-def _draw_panel(panel: Any, history: History, name: str) -> None:
+def _draw_panel(panel: Axes, history: History, name: str) -> None:
     epochs = [row["epoch"] for row in history.rows]
     marker = "o" if len(epochs) <= 40 else ""
-    style = {"linewidth": 1.8, "marker": marker, "markersize": 3.5}
+    style: dict[str, Any] = {"linewidth": 1.8, "marker": marker, "markersize": 3.5}
     panel.plot(epochs, [row[name] for row in history.rows], color=_TRAIN, label="training", **style)
     held_out = f"val_{name}"
     if held_out in history.rows[0]:
@@ -55,7 +58,7 @@ def _draw_panel(panel: Any, history: History, name: str) -> None:
     panel.set_title(_readable(name), loc="left", fontsize=11)
     panel.set_xlabel("epoch")
     panel.set_ylabel("value" if "loss" not in name else "loss")
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     panel.grid(color="0.9", linewidth=0.8)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)

@@ -7,21 +7,21 @@ float self does only learns to make up for rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import keras
 from keras import ops
 
 from quantdet.errors import ConfigError
 from quantdet.quant.fold import fold_batch_norm
+from quantdet.quant.tensors import Tensor
 
-Agreement = Callable[[Any, Any, Any], Any]
+Agreement = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(targets, student's answer, teacher's answer) → scalar, 0 where both agree."""
 
 
 def with_teacher(
-    student: Any, teacher: Any, features: Sequence[str] = (), weight: float = 1.0
-) -> Any:
+    student: keras.Model, teacher: keras.Model, features: Sequence[str] = (), weight: float = 1.0
+) -> keras.Model:
     """Return a model whose outputs are the student's, with the teacher's appended on the last axis.
 
     Args:
@@ -51,7 +51,7 @@ def with_teacher(
     return keras.Model(picture, joined, name="student_and_teacher")
 
 
-def _frozen_copy(model: Any, features: Sequence[str]) -> Any:
+def _frozen_copy(model: keras.Model, features: Sequence[str]) -> keras.Model:
     if features:
         # Without BatchNorm its layers are those of the student.
         copy = fold_batch_norm(model)
@@ -64,7 +64,9 @@ def _frozen_copy(model: Any, features: Sequence[str]) -> Any:
     return frozen
 
 
-def _with_features(model: Any, features: Sequence[str], ending: str, name: str) -> Any:
+def _with_features(
+    model: keras.Model, features: Sequence[str], ending: str, name: str
+) -> keras.Model:
     known = {
         layer.name.removesuffix(ending): layer.output
         for layer in model.layers
@@ -86,11 +88,11 @@ class FeatureLoss(keras.layers.Layer):
     magnitude count the same.
     """
 
-    def __init__(self, weight: float, **kwargs: Any) -> None:
+    def __init__(self, weight: float, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self._weight = weight
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return the first input."""
         passed, student, teacher = inputs
         power = ops.mean(ops.square(teacher)) + keras.config.epsilon()
@@ -110,13 +112,13 @@ class FollowTeacher(keras.losses.Loss):
         share: of the teacher, 0 to 1.
     """
 
-    def __init__(self, labels_loss: Any, agreement: Agreement, share: float) -> None:
+    def __init__(self, labels_loss: keras.losses.Loss, agreement: Agreement, share: float) -> None:
         super().__init__()
         self._labels_loss = labels_loss
         self._agreement = agreement
         self._share = share
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the scalar loss of a batch."""
         student, teacher = ops.split(y_pred, 2, axis=-1)
         labels = ops.mean(self._labels_loss.call(y_true, student))
@@ -125,7 +127,9 @@ class FollowTeacher(keras.losses.Loss):
         )
 
 
-def follow(losses: Mapping[str, Any], agreements: Mapping[str, Agreement], share: float) -> Any:
+def follow(
+    losses: Mapping[str, keras.losses.Loss], agreements: Mapping[str, Agreement], share: float
+) -> dict[str, keras.losses.Loss]:
     """Return output name → :class:`FollowTeacher`; mean squared error by default."""
     return {
         name: FollowTeacher(loss, agreements.get(name, squared_difference), share)
@@ -133,12 +137,12 @@ def follow(losses: Mapping[str, Any], agreements: Mapping[str, Agreement], share
     }
 
 
-def squared_difference(targets: Any, student: Any, teacher: Any) -> Any:
+def squared_difference(targets: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean squared difference of the answers."""
     return ops.mean(ops.square(student - teacher))
 
 
-def logit_agreement(targets: Any, student: Any, teacher: Any) -> Any:
+def logit_agreement(targets: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence of the sigmoids, summed, per positive anchor.
 
     Args:
@@ -152,7 +156,7 @@ def logit_agreement(targets: Any, student: Any, teacher: Any) -> Any:
     return ops.sum(cross - own) / ops.maximum(ops.sum(targets[..., :-1]), 1.0)
 
 
-def offset_agreement(targets: Any, student: Any, teacher: Any) -> Any:
+def offset_agreement(targets: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
     """Return the squared difference of encoded boxes, mean over the positive anchors.
 
     Args:

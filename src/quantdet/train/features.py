@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +21,7 @@ _IN_MEMORY_BYTES = 1 << 30
 _BATCH = 32
 
 
-def split_model(model: Any, head_input: str) -> tuple[Any, Any]:
+def split_model(model: keras.Model, head_input: str) -> tuple[keras.Model, keras.Model]:
     """Cut a functional model in two that share its layers.
 
     Args:
@@ -38,7 +37,7 @@ def split_model(model: Any, head_input: str) -> tuple[Any, Any]:
 
 
 def extract_features(
-    backbone: Any,
+    backbone: keras.Model,
     source: PictureSource,
     folder: Path,
     progress: Tick = no_tick,

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -26,11 +25,13 @@ from quantdet.config import Config, TrainConfig
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
+from quantdet.manifest import Identity, Phase
 from quantdet.models import WeightSet, build_model, resolve_start
 from quantdet.progress import Progress, silent
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.saved import load_keras
-from quantdet.system.atomic import atomic_path, write_json
+from quantdet.results.training import TrainSummary
+from quantdet.system.atomic import atomic_path
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
 from quantdet.train.identity import same_training
@@ -63,9 +64,9 @@ class TrainedModel:
             epochs, seconds, skipped pictures.
     """
 
-    model: Any
+    model: keras.Model
     phases: Mapping[str, History]
-    summary: Mapping[str, Any]
+    summary: TrainSummary
 
 
 def build_task(config: Config, dataset: Dataset, progress: Progress = silent) -> PictureTask:
@@ -114,7 +115,7 @@ def train_float(
 
 
 def _train_head(
-    model: Any,
+    model: keras.Model,
     task: PictureTask,
     train: TrainConfig,
     out_dir: Path,
@@ -146,12 +147,12 @@ def _train_head(
 
 
 def _train_all(
-    model: Any,
+    model: keras.Model,
     task: PictureTask,
     train: TrainConfig,
     out_dir: Path,
     progress: Progress,
-) -> tuple[Any, History]:
+) -> tuple[keras.Model, History]:
     """Return a fine-tuned copy of ``model`` and its history.
 
     BatchNorm keeps its ImageNet statistics, so it is folded into the convolutions: the same
@@ -191,13 +192,15 @@ def _train_all(
     return folded, history
 
 
-def _mix(variables: Sequence[Any], start: Sequence[NDArray[Any]], share: float) -> None:
+def _mix(
+    variables: Sequence[keras.Variable], start: Sequence[NDArray[np.float32]], share: float
+) -> None:
     """Put a share of the start into trained variables: WiSE-FT, Wortsman 2022, arXiv:2109.01903."""
     for variable, before in zip(variables, start, strict=True):
         variable.assign((1 - share) * variable + share * before)
 
 
-def freeze_before(model: Any, layer_name: str) -> None:
+def freeze_before(model: keras.Model, layer_name: str) -> None:
     """Make the layers before ``layer_name`` untrainable, in place; "" freezes none.
 
     Raises:
@@ -217,7 +220,7 @@ def freeze_before(model: Any, layer_name: str) -> None:
 
 
 def _finish(
-    model: Any, phases: Mapping[str, History], identity: Mapping[str, Any], out_dir: Path
+    model: keras.Model, phases: Mapping[str, History], identity: Identity, out_dir: Path
 ) -> TrainedModel:
     # A fresh model on the same layers is not compiled: losses and optimizer stay out of the file.
     model = keras.Model(model.input, model.output, name=model.name)
@@ -225,46 +228,45 @@ def _finish(
         layer.trainable = True
     with atomic_path(out_dir / "model.keras") as temporary:
         model.save(temporary)
-    summary = {
-        "identity": dict(identity),
-        "phases": {name: _phase_summary(history) for name, history in phases.items()},
-    }
-    write_json(out_dir / "summary.json", summary)
+    found = {name: _phase(history) for name, history in phases.items()}
+    summary = TrainSummary(identity=identity, phases=found)
+    summary.save(out_dir / "summary.json")
     return TrainedModel(model, phases, summary)
 
 
-def _phase_summary(history: History) -> dict[str, Any]:
-    return {
-        "epochs": len(history.rows),
-        "best_epoch": history.best_epoch,
-        "best": dict(history.best),
-        "seconds": round(history.seconds, 3),
-    }
+def _phase(history: History) -> Phase:
+    return Phase(
+        epochs=len(history.rows),
+        best_epoch=history.best_epoch,
+        best=history.best,
+        seconds=round(history.seconds, 3),
+    )
 
 
 def _identity(
     config: Config, dataset: Dataset, task: PictureTask, weights: WeightSet | None
-) -> dict[str, Any]:
-    sections = {"model": config.model, "train": config.train, "target": config.target}
-    return {
-        **{name: section.model_dump(mode="json") for name, section in sections.items()},
-        "labels": list(dataset.labels),
-        "data": task.fingerprint,
-        "pictures": [task.train.distinct, len(task.validation or ())],
-        "skipped": list(task.skipped),
-        "weights": {"source": "none"} if weights is None else weights.provenance(),
-    }
+) -> Identity:
+    return Identity(
+        model=config.model.model_dump(mode="json"),
+        train=config.train.model_dump(mode="json"),
+        target=config.target.model_dump(mode="json"),
+        labels=dataset.labels,
+        data=task.fingerprint,
+        pictures=(task.train.distinct, len(task.validation or ())),
+        skipped=task.skipped,
+        weights={"source": "none"} if weights is None else weights.provenance(),
+    )
 
 
-def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> TrainedModel | None:
+def _load_finished(out_dir: Path, identity: Identity) -> TrainedModel | None:
     """Return the result in ``out_dir`` if it is complete and of this very training."""
+    summary = TrainSummary.read(out_dir / "summary.json")
     try:
-        summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
-        if not same_training(summary["identity"], identity):
+        if summary is None or not same_training(summary.identity, identity):
             return None
         phases = {
             name: History.from_dict(json.loads((out_dir / name / "history.json").read_text()))
-            for name in summary["phases"]
+            for name in summary.phases
         }
         return TrainedModel(load_keras(out_dir / "model.keras"), phases, summary)
     except (OSError, ValueError, KeyError, TypeError, ModelError):

@@ -8,13 +8,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from typing_extensions import NotRequired
 
 from quantdet.system.atomic import write_json, write_text
 
 Row = Mapping[str, float]
 MAP = "val_map"
 """Key of the mean AP on the validation split; only in the rows of epochs that measured it."""
+
+
+class HistoryRecord(TypedDict):
+    """``history.json``; ``objects`` came later than the rest."""
+
+    monitor: str
+    objects: NotRequired[int]
+    best_epoch: int
+    seconds: float
+    rows: list[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class History:
         """Time spent in epochs."""
         return sum(row["seconds"] for row in self.rows)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> HistoryRecord:
         """Return JSON-ready values."""
         return {
             "monitor": self.monitor,
@@ -92,7 +104,7 @@ class History:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> History:
+    def from_dict(cls, values: HistoryRecord) -> History:
         """Inverse of :meth:`to_dict`."""
         return cls(tuple(values["rows"]), values["monitor"], values.get("objects", 0))
 

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 from quantdet.config import Config
+from quantdet.system.result_file import Part
 
 
-def same_training(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def same_training(stored: Part, wanted: Part) -> bool:
     """Return whether two identities are of the same training.
 
     Keys of the configuration that came later than a stored identity count as their defaults. How
     many pictures there were is for people; the fingerprint of the data says it better.
 
     Args:
-        stored: as read from summary.json.
+        stored: ``manifest.Identity`` or ``QatIdentity`` as read from summary.json.
         wanted: of this training.
 
     Raises:
         ValueError: ``stored`` holds settings that are none.
     """
-    return _complete(stored) == _complete(json.loads(json.dumps(wanted)))
+    return _complete(stored) == _complete(wanted)
 
 
-def _complete(identity: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: value for name, value in identity.items() if name != "pictures"}
+def _complete(identity: Part) -> dict[str, object]:
+    found = identity.model_dump(mode="json", exclude={"pictures"})
     for name, field in Config.model_fields.items():
         if isinstance(found.get(name), dict) and field.annotation is not None:
             found[name] = field.annotation.model_validate(found[name]).model_dump(mode="json")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.config import Config
 from quantdet.data.augment import AUGMENTATIONS
@@ -87,7 +87,7 @@ def _grid_source(config: Config, cache: ImageCache, labels: Sequence[str]) -> Pi
     return PictureSource(cache.images, np.arange(len(objects)), objects, encode)
 
 
-def encode_single(objects: PictureObjects) -> dict[str, Any]:
+def encode_single(objects: PictureObjects) -> dict[str, NDArray[np.number]]:
     """Return the targets of head "global": ymin, xmin, ymax, xmax and class_id + 1."""
     return {
         "boxes": objects.boxes_xyxy_norm[0, [1, 0, 3, 2]],
@@ -98,7 +98,7 @@ def encode_single(objects: PictureObjects) -> dict[str, Any]:
 def grid_encoder(side: int, num_classes: int) -> Encode:
     """Return the function that makes the targets of head "grid"."""
 
-    def encode(objects: PictureObjects) -> dict[str, Any]:
+    def encode(objects: PictureObjects) -> dict[str, NDArray[np.number]]:
         boxes, scores = grid_targets(objects, side, num_classes)
         return {"boxes": boxes, "scores": scores}
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -37,7 +36,7 @@ _WATCHING = ("validate_every", "patience")
 
 
 def fit(
-    model: Any,
+    model: keras.Model,
     task: TrainingTask,
     settings: FitSettings,
     folder: Path | str,
@@ -79,7 +78,9 @@ def fit(
     return history
 
 
-def remaining_epochs(model: Any, task: TrainingTask, settings: FitSettings, folder: Path) -> int:
+def remaining_epochs(
+    model: keras.Model, task: TrainingTask, settings: FitSettings, folder: Path
+) -> int:
     """Return how many epochs :func:`fit` would train with the same arguments.
 
     Only the lengths and the fingerprint of the examples count, so a caller may ask before it
@@ -105,7 +106,7 @@ def _new_history(task: TrainingTask, settings: FitSettings) -> History:
 
 
 def _checkpoints(
-    model: Any, task: TrainingTask, settings: FitSettings, folder: Path
+    model: keras.Model, task: TrainingTask, settings: FitSettings, folder: Path
 ) -> Checkpoints:
     shaping = {key: value for key, value in asdict(settings).items() if key not in _WATCHING}
     identity = {
@@ -118,7 +119,7 @@ def _checkpoints(
 
 
 def _session(
-    model: Any, task: TrainingTask, settings: FitSettings, checkpoints: Checkpoints
+    model: keras.Model, task: TrainingTask, settings: FitSettings, checkpoints: Checkpoints
 ) -> Session:
     size, seed = settings.batch_size, settings.seed
     batches = EpochBatches(task.train, size, seed, shuffle=True)
@@ -153,7 +154,7 @@ def _train(session: Session, history: History, progress: Tick) -> History:
     return recorder.history
 
 
-def _digest(model: Any) -> str:
+def _digest(model: keras.Model) -> str:
     """Return a digest of structure and values that training starts from."""
     digest = hashlib.blake2b(digest_size=16)
     for variable in model.variables:

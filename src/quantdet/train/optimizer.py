@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import keras
 from keras import ops
 
+from quantdet.quant.tensors import Tensor
 from quantdet.train.settings import FitSettings
 
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 # Trainable variables of fake quantization (quant/layers.py).
 _RANGES = ("minimum", "maximum", "scale")
 
@@ -37,22 +39,24 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
 
     def __init__(
         self,
-        learning_rate: Any,
+        learning_rate: Rate,
         layer_rates: Sequence[tuple[str, float]] = (),
         range_rate: float = 1.0,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self._layer_rates = tuple(layer_rates)
         self._range_rate = range_rate
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Rate) -> None:
         """Update one variable at its layer's rate."""
         # TensorFlow passes its own kind of variable, which has no path.
         path = self._trainable_variables[self._get_variable_index(variable)].path
         super().update_step(gradient, variable, learning_rate * self._factor(path))
 
-    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+    def _update_model_variables_moving_average(
+        self, trainable_variables: Sequence[keras.Variable]
+    ) -> None:
         steps = ops.cast(self.iterations, "float32")
         momentum = ops.minimum(steps / (steps + _AVERAGE_WARMUP), self.ema_momentum)
         averages = self._model_variables_moving_average
@@ -70,7 +74,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         return 1.0
 
 
-def make_optimizer(settings: FitSettings, steps_per_epoch: int) -> Any:
+def make_optimizer(settings: FitSettings, steps_per_epoch: int) -> LayerwiseAdamW:
     """Return the optimizer that ``settings`` describe."""
     optimizer = LayerwiseAdamW(
         _learning_rate(settings, steps_per_epoch),
@@ -87,16 +91,17 @@ def make_optimizer(settings: FitSettings, steps_per_epoch: int) -> Any:
     return optimizer
 
 
-def _learning_rate(settings: FitSettings, steps_per_epoch: int) -> Any:
+def _learning_rate(settings: FitSettings, steps_per_epoch: int) -> Rate:
     warmup = round(settings.warmup_epochs * steps_per_epoch)
     steps = settings.epochs * steps_per_epoch
     if settings.schedule == "constant" and not warmup:
         return settings.learning_rate
     # A cosine that never falls (alpha 1) is a constant rate with warm-up.
-    return keras.optimizers.schedules.CosineDecay(
+    rate: Rate = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else settings.learning_rate,
         decay_steps=max(steps - warmup, 1),
         alpha=1.0 if settings.schedule == "constant" else 0.0,
         warmup_target=settings.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
+    return rate

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from quantdet.models.targets import PictureObjects
 from quantdet.runtime.pixels import to_real
 from quantdet.train.batches import Indices, Targets
 
-Encode = Callable[[PictureObjects], Mapping[str, NDArray[Any]]]
+Encode = Callable[[PictureObjects], Mapping[str, NDArray[np.number]]]
 Augment = Callable[
     [NDArray[np.uint8], Sequence[PictureObjects], np.random.Generator, tuple[int, int]],
     tuple[NDArray[np.uint8], Sequence[PictureObjects]],
@@ -53,7 +52,9 @@ class PictureSource:
         """How many different pictures there are; ``train.balance`` shows some several times."""
         return len(np.unique(self.rows))
 
-    def batch(self, indices: Indices, rng: np.random.Generator) -> tuple[NDArray[Any], Targets]:
+    def batch(
+        self, indices: Indices, rng: np.random.Generator
+    ) -> tuple[NDArray[np.number], Targets]:
         """Return float32 pictures, real = (pixel - 128) / 127.5, and their targets."""
         objects: Sequence[PictureObjects] = [self.objects[i] for i in indices]
         if self.augment is None:

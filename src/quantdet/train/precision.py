@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 # Types whose arithmetic gains from bfloat16. Others, e.g. fake quantization, keep theirs.
@@ -21,7 +19,7 @@ _LIGHT = (
 )
 
 
-def mixed_precision_twin(model: Any, policy: str = "mixed_bfloat16") -> Any:
+def mixed_precision_twin(model: keras.Model, policy: str = "mixed_bfloat16") -> keras.Model:
     """Return a copy of a functional model that computes in bfloat16; variables stay float32.
 
     The last layer of each output stays float32, so that losses see full precision. Subclasses
@@ -29,7 +27,7 @@ def mixed_precision_twin(model: Any, policy: str = "mixed_bfloat16") -> Any:
     """
     last = {tensor._keras_history[0].name for tensor in model.outputs}
 
-    def clone(layer: Any) -> Any:
+    def clone(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
         if type(layer) in _LIGHT and layer.name not in last:
             config["dtype"] = policy
@@ -44,7 +42,7 @@ def mixed_precision_twin(model: Any, policy: str = "mixed_bfloat16") -> Any:
     return twin
 
 
-def copy_variables(source: Any, target: Any) -> None:
+def copy_variables(source: keras.Model, target: keras.Model) -> None:
     """Copy all variables from one model to another of the same structure."""
     for old, new in zip(target.variables, source.variables, strict=True):
         old.assign(new)

@@ -10,13 +10,11 @@ calibrated model competes as epoch 0: what has the lower validation loss is kept
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -25,15 +23,17 @@ from numpy.typing import NDArray
 from quantdet.config import Config, QatConfig
 from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
+from quantdet.manifest import QatIdentity
 from quantdet.progress import Progress, Tick
 from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.freezing import freeze
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import equalizes
 from quantdet.quant.saved import load_keras
+from quantdet.results.training import QatSummary
 from quantdet.runtime.contract import file_sha256
 from quantdet.runtime.pixels import PIXEL_RANGE
-from quantdet.system.atomic import atomic_path, write_json
+from quantdet.system.atomic import atomic_path
 from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses, jit_compile
 from quantdet.train.distill import follow, with_teacher
@@ -58,8 +58,8 @@ class QuantizedModel:
         summary: calibration and training figures for the manifest.
     """
 
-    model: Any
-    summary: Mapping[str, Any]
+    model: keras.Model
+    summary: QatSummary
 
 
 def train_qat(
@@ -82,12 +82,12 @@ def train_qat(
         QuantdetError: model, data or recipe do not fit; the message says which.
     """
     task = watch.over(build_task(config, dataset, watch.progress))
-    identity = {
-        "qat": config.qat.model_dump(mode="json"),
-        "train": config.train.model_dump(mode="json"),
-        "float_sha256": file_sha256(float_file) if float_file.is_file() else "",
-        "data": task.fingerprint,
-    }
+    identity = QatIdentity(
+        qat=config.qat.model_dump(mode="json"),
+        train=config.train.model_dump(mode="json"),
+        float_sha256=file_sha256(float_file) if float_file.is_file() else "",
+        data=task.fingerprint,
+    )
     finished = _load_finished(out_dir, identity)
     if finished is not None:
         _log.info("quantized already: %s", out_dir / "model.keras")
@@ -105,12 +105,12 @@ def train_qat(
         input_range=PIXEL_RANGE,
     )
     set_output_ranges(prepared, task.output_ranges)
-    training = (
-        _fine_tune(config, prepared, floats, _Stage(task, out_dir, watch.progress))
+    summary = (
+        _fine_tune(config, prepared, floats, _Stage(task, identity, out_dir, watch.progress))
         if config.qat.epochs
-        else {}
+        else QatSummary(identity=identity)
     )
-    return _finish(prepared, {"identity": identity, **training}, out_dir)
+    return _finish(prepared, summary, out_dir)
 
 
 def calibration_pictures(config: Config, task: PictureTask) -> NDArray[np.float32]:
@@ -135,6 +135,7 @@ class _Stage:
     """What training of this stage works with."""
 
     task: PictureTask
+    identity: QatIdentity
     folder: Path
     progress: Progress
 
@@ -142,7 +143,9 @@ class _Stage:
         return partial(self.progress, phase)
 
 
-def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dict[str, Any]:
+def _fine_tune(
+    config: Config, prepared: keras.Model, floats: keras.Model, stage: _Stage
+) -> QatSummary:
     """Train ``prepared`` in place; keep the calibrated state if training does not beat it."""
     trained, teacher, training = _what_to_train(config, prepared, floats, stage)
     # Accuracy of a few pictures cannot tell an 8 bit net from its neighbour: the loss decides.
@@ -154,17 +157,7 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
         judge = training.validator and StudentOnly(training.validator)
         training = replace(training, losses=losses, metrics={}, validator=judge)
         trained = with_teacher(trained, teacher, config.qat.distill_features, config.qat.distill)
-    settings = FitSettings(
-        epochs=config.qat.epochs,
-        batch_size=config.qat.batch_size or config.train.batch_size,
-        optimizer=config.train.optimizer,
-        learning_rate=config.qat.learning_rate,
-        range_rate=config.qat.range_learning_rate / config.qat.learning_rate,
-        schedule=config.train.schedule,
-        clip_norm=5.0,
-        seed=config.qat.seed,
-        validate_every=config.train.validate_every,
-    )
+    settings = _fit_settings(config)
     calibrated = [np.array(variable) for variable in trained.variables]
     loss_calibrated = _validation_loss(trained, training, settings)
     history = fit(
@@ -182,14 +175,29 @@ def _fine_tune(config: Config, prepared: Any, floats: Any, stage: _Stage) -> dic
     if kept == "calibrated":
         for variable, value in zip(trained.variables, calibrated, strict=True):
             variable.assign(value)
-    return {
-        "kept": kept,
-        "loss_calibrated": loss_calibrated,
-        "loss_trained": loss_trained,
-        "monitor": history.monitor,
-        "best_epoch": history.best_epoch,
-        "seconds": round(history.seconds, 3),
-    }
+    return QatSummary(
+        identity=stage.identity,
+        kept=kept,
+        loss_calibrated=loss_calibrated,
+        loss_trained=loss_trained,
+        monitor=history.monitor,
+        best_epoch=history.best_epoch,
+        seconds=round(history.seconds, 3),
+    )
+
+
+def _fit_settings(config: Config) -> FitSettings:
+    return FitSettings(
+        epochs=config.qat.epochs,
+        batch_size=config.qat.batch_size or config.train.batch_size,
+        optimizer=config.train.optimizer,
+        learning_rate=config.qat.learning_rate,
+        range_rate=config.qat.range_learning_rate / config.qat.learning_rate,
+        schedule=config.train.schedule,
+        clip_norm=5.0,
+        seed=config.qat.seed,
+        validate_every=config.train.validate_every,
+    )
 
 
 def check_features(qat: QatConfig) -> None:
@@ -206,8 +214,8 @@ def check_features(qat: QatConfig) -> None:
 
 
 def _what_to_train(
-    config: Config, prepared: Any, floats: Any, stage: _Stage
-) -> tuple[Any, Any, TrainingTask]:
+    config: Config, prepared: keras.Model, floats: keras.Model, stage: _Stage
+) -> tuple[keras.Model, keras.Model | None, TrainingTask]:
     """Return the part to train, the same part of the float model, and the examples."""
     if config.qat.train_backbone:
         return prepared, floats, stage.task.training()
@@ -225,7 +233,7 @@ def _what_to_train(
     return head, teacher, stage.task.training(*sources)
 
 
-def _validation_loss(model: Any, task: TrainingTask, settings: FitSettings) -> float:
+def _validation_loss(model: keras.Model, task: TrainingTask, settings: FitSettings) -> float:
     source = task.validation or task.train
     model.compile(loss=dict(task.losses), jit_compile=jit_compile())
     batches = EpochBatches(source, settings.batch_size, settings.seed, shuffle=False)
@@ -233,18 +241,18 @@ def _validation_loss(model: Any, task: TrainingTask, settings: FitSettings) -> f
     return float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
 
 
-def _finish(prepared: Any, summary: Mapping[str, Any], out_dir: Path) -> QuantizedModel:
+def _finish(prepared: keras.Model, summary: QatSummary, out_dir: Path) -> QuantizedModel:
     frozen = freeze(prepared)
     with atomic_path(out_dir / "model.keras") as temporary:
         frozen.save(temporary)
-    write_json(out_dir / "summary.json", summary)
+    summary.save(out_dir / "summary.json")
     return QuantizedModel(frozen, summary)
 
 
-def _load_finished(out_dir: Path, identity: Mapping[str, Any]) -> QuantizedModel | None:
+def _load_finished(out_dir: Path, identity: QatIdentity) -> QuantizedModel | None:
+    summary = QatSummary.read(out_dir / "summary.json")
     try:
-        summary = json.loads((out_dir / "summary.json").read_text("utf-8"))
-        if not same_training(summary["identity"], identity):
+        if summary is None or not same_training(summary.identity, identity):
             return None
         return QuantizedModel(load_keras(out_dir / "model.keras"), summary)
     except (OSError, ValueError, KeyError, TypeError, ModelError):

@@ -7,12 +7,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.errors import QuantdetError
+from quantdet.models.losses import Metric
 from quantdet.progress import Tick
 from quantdet.train.batches import BatchSource, EpochBatches
 from quantdet.train.board import Board
@@ -22,6 +23,8 @@ from quantdet.train.history import MAP, History
 from quantdet.train.settings import FitSettings
 from quantdet.train.validation import Validator, predicted
 
+Logs = dict[str, float] | None
+"""What Keras tells its callbacks."""
 _log = logging.getLogger(__name__)
 # Epochs of few steps are not saved one by one: a checkpoint takes as long as a step.
 _STEPS_BETWEEN_CHECKPOINTS = 10
@@ -44,8 +47,8 @@ class TrainingTask:
 
     train: BatchSource
     validation: BatchSource | None
-    losses: Mapping[str, Any]
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    losses: Mapping[str, keras.losses.Loss]
+    metrics: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
     fingerprint: str = ""
     validator: Validator | None = None
     accuracy_decides: bool = True
@@ -56,7 +59,7 @@ class TrainingTask:
 class Session:
     """One call of the loop."""
 
-    model: Any
+    model: keras.Model
     task: TrainingTask
     settings: FitSettings
     checkpoints: Checkpoints
@@ -85,32 +88,32 @@ class Recorder(keras.callbacks.Callback):
         self._progress = progress
         self._clock = _Clock()
         self._board: Board | None = None
-        self._raw: list[Any] = []
+        self._raw: list[NDArray[np.float32]] = []
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Open the TensorBoard log, and say what takes so long now."""
         self._board = Board(self._session.checkpoints.folder / "logs")
         self._report(len(self.history.rows), -1)
         _log.info("compiling the training step, which takes up to a minute …")
         self._clock.begin()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Choose the order of this epoch."""
         self._session.batches.epoch = epoch
         self._clock.begin_epoch()
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Report progress."""
         if self._clock.first_step():
             _log.info("first step after %.0f s", self._clock.since_start())
         self._report(len(self.history.rows), batch)
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Validate the moving averages, if there are any."""
         self._clock.end_training()
         self._swap_in_averages()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Measure and record the epoch, save the state, say how it went."""
         self._clock.end_training()
         logs = {} if logs is None else logs
@@ -135,7 +138,7 @@ class Recorder(keras.callbacks.Callback):
             self._board.add_row(row)
         self._say(row)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         """Close the TensorBoard log."""
         if self._board is not None:
             self._board.close()

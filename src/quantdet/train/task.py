@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +14,17 @@ from quantdet.config import Config
 from quantdet.data.cache import ImageCache, build_cache
 from quantdet.data.sample import Dataset, Sample
 from quantdet.errors import DataError
+from quantdet.models.losses import Metric
 from quantdet.models.targets import PictureObjects
 from quantdet.progress import Progress, silent
+from quantdet.train.batches import BatchSource
 from quantdet.train.distill import Agreement
 from quantdet.train.pictures import PictureSource
 from quantdet.train.recorder import TrainingTask
 from quantdet.train.validation import Validator
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -44,18 +49,20 @@ class PictureTask:
 
     train: PictureSource
     validation: PictureSource | None
-    losses: Mapping[str, Any]
-    metrics: Mapping[str, Any]
+    losses: Mapping[str, keras.losses.Loss]
+    metrics: Mapping[str, Sequence[Metric]]
     head_input: str
     fingerprint: str
     skipped: tuple[str, ...] = ()
     output_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     agreements: Mapping[str, Agreement] = field(default_factory=dict)
-    quantized_losses: Mapping[str, Any] = field(default_factory=dict)
+    quantized_losses: Mapping[str, keras.losses.Loss] = field(default_factory=dict)
     validator: Validator | None = None
-    callbacks: Sequence[Any] = ()
+    callbacks: Sequence[keras.callbacks.Callback] = ()
 
-    def training(self, train: Any = None, validation: Any = None) -> TrainingTask:
+    def training(
+        self, train: BatchSource | None = None, validation: BatchSource | None = None
+    ) -> TrainingTask:
         """Return what the loop wants, on these pictures or on others, e.g. their features."""
         return TrainingTask(
             self.train if train is None else train,
@@ -80,7 +87,7 @@ class Watch:
 
     progress: Progress = silent
     find_validator: Callable[[PictureSource], Validator | None] | None = None
-    callbacks: Sequence[Any] = ()
+    callbacks: Sequence[keras.callbacks.Callback] = ()
 
     def over(self, task: PictureTask) -> PictureTask:
         """Return the task with those who look on."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import keras
 
 Outputs = Mapping[str, NDArray[np.float32]]
 """Output name → values of a batch of examples."""
@@ -58,7 +61,7 @@ class StudentOnly:
         )
 
 
-def predicted(model: Any, batches: Any) -> Iterable[Outputs]:
+def predicted(model: keras.Model, batches: keras.utils.PyDataset) -> Iterable[Outputs]:
     """Yield a model's outputs on batches of (inputs, targets)."""
     for number in range(len(batches)):
         yield model.predict_on_batch(batches[number][0])

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ def answer(run: Runner, subject: Subject, tick: Tick) -> Answers:
     """Run every picture once."""
     times: list[float] = []
 
-    def timed(picture: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def timed(picture: NDArray[np.uint8]) -> Outputs:
         start = time.perf_counter()
         outputs = run(picture)
         times.append(1000 * (time.perf_counter() - start))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.detector import Detector
 from quantdet.verify.subject import KERAS, REFERENCE, Pictures, Subject, compared, real_outputs
+
+if TYPE_CHECKING:
+    import keras
 
 _BATCH = 8
 
@@ -88,7 +91,7 @@ def run_subject(run: Run, contract: Contract, pictures: Pictures, progress: Prog
     )
 
 
-def _batches(model: Any, pixels: NDArray[np.uint8], tick: Tick) -> Outputs:
+def _batches(model: keras.Model, pixels: NDArray[np.uint8], tick: Tick) -> Outputs:
     from quantdet.evaluate.predictors import keras_outputs
 
     parts = []

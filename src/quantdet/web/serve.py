@@ -8,7 +8,7 @@ import socket
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from types import ModuleType
 
 from quantdet.errors import ConfigError, DependencyError
 from quantdet.web.site import Files, Shown
@@ -77,7 +77,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _load_uvicorn() -> Any:
+def _load_uvicorn() -> ModuleType:
     try:
         import starlette  # noqa: F401 - only whether it is there
         import uvicorn

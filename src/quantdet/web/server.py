@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -66,7 +65,7 @@ def make_app(models: Sequence[Shown], files: Files) -> Starlette:
     """Return the application: GET a file of ``files``, POST api/detect?model=1 a picture."""
     lock = threading.Lock()
 
-    def answer(model: Shown, content: bytes) -> dict[str, Any]:
+    def answer(model: Shown, content: bytes) -> dict[str, object]:
         # A detector is not for several threads at once.
         with lock:
             return detect(model.detector, content)
@@ -102,7 +101,7 @@ def make_app(models: Sequence[Shown], files: Files) -> Starlette:
     )
 
 
-def detect(detector: Detector, content: bytes) -> dict[str, Any]:
+def detect(detector: Detector, content: bytes) -> dict[str, object]:
     """Return what is in a picture file, JSON-ready; all that evaluation would see.
 
     Returns:
@@ -131,7 +130,7 @@ def detect(detector: Detector, content: bytes) -> dict[str, Any]:
     }
 
 
-def _records(found: Detections) -> list[dict[str, Any]]:
+def _records(found: Detections) -> list[dict[str, object]]:
     """Return detections not rounded, so that the page's threshold cuts as ours does."""
     rows = zip(
         found.class_ids.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist(), strict=True

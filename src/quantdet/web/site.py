@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quantdet import __version__
 from quantdet.runtime.contract import contract_path
@@ -112,7 +111,7 @@ def make_site(models: Sequence[Shown], litertjs: Path | None, *, server: bool) -
     return files
 
 
-def _describe(model: Shown, url: str, contract_url: str) -> dict[str, Any]:
+def _describe(model: Shown, url: str, contract_url: str) -> dict[str, object]:
     return {
         "name": model.name,
         "file": url,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantdet.models.backbones import mobilenet_v2
 from quantdet.models.style import BackboneStyle
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Backbone:
             package index.
     """
 
-    build: Callable[[int, float, BackboneStyle], Any]
+    build: Callable[[int, float, BackboneStyle], keras.Model]
     features: dict[int, str]
     first_layers: tuple[str, str]
     torch_names: Callable[[], dict[str, str]]

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from quantdet.models.style import KERAS_STYLE, BackboneStyle
+from quantdet.quant.tensors import Tensor
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def mobilenet_v2(input_size: int, width: float, style: BackboneStyle = KERAS_STYLE) -> Any:
+def mobilenet_v2(input_size: int, width: float, style: BackboneStyle = KERAS_STYLE) -> keras.Model:
     """Build the convolutional part with random weights.
 
     Args:
@@ -91,22 +91,22 @@ class _Layers:
     def __init__(self, style: BackboneStyle) -> None:
         self._style = style
 
-    def normalized(self, x: Any, name: str, relu: str = "") -> Any:
+    def normalized(self, x: Tensor, name: str, relu: str = "") -> Tensor:
         x = keras.layers.BatchNormalization(epsilon=self._style.epsilon, momentum=0.999, name=name)(
             x
         )
         return keras.layers.ReLU(6.0, name=relu)(x) if relu else x
 
     def convolution(
-        self, x: Any, name: str, channels: int, *, kernel: int = 1, stride: int = 1
-    ) -> Any:
+        self, x: Tensor, name: str, channels: int, *, kernel: int = 1, stride: int = 1
+    ) -> Tensor:
         x, padding = self._padded(x, f"{name}_pad", stride)
         layer = keras.layers.Conv2D(
             channels, kernel, strides=stride, padding=padding, use_bias=False, name=name
         )
         return layer(x)
 
-    def inverted_residual(self, x: Any, block: _Block, channels: int) -> Any:
+    def inverted_residual(self, x: Tensor, block: _Block, channels: int) -> Tensor:
         inputs, prefix = x, block.prefix
         if block.index:
             x = self.convolution(x, f"{prefix}expand", block.expansion * inputs.shape[-1])
@@ -126,7 +126,7 @@ class _Layers:
             x = keras.layers.Add(name=f"{prefix}add")([inputs, x])
         return x
 
-    def _padded(self, x: Any, name: str, stride: int) -> tuple[Any, str]:
+    def _padded(self, x: Tensor, name: str, stride: int) -> tuple[Tensor, str]:
         """Return the input of a convolution and the padding it shall use itself."""
         if stride == 1 or self._style.padding == "same":
             return x, "same"

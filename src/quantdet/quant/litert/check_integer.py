@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantdet.errors import ExportError
 from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.system.quiet import quiet_stderr
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 _INTEGER_TYPES = {"int4", "int8", "uint8", "int16", "int32", "int64", "bool"}
 # Layers that a refusal names.
@@ -70,7 +73,7 @@ def check_runs(content: bytes) -> None:
             ) from None
 
 
-def _has_one_size(interpreter: Any) -> bool:
+def _has_one_size(interpreter: Interpreter) -> bool:
     """Tell whether no axis is open: LiteRT takes such for 1, which few nets can compute."""
     return all((spec["shape_signature"] > 0).all() for spec in interpreter.get_input_details())
 

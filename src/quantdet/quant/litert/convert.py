@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from quantdet.errors import DependencyError, ExportError
 from quantdet.quant.graph import Graph
+from quantdet.quant.tensors import Tensor
 from quantdet.system.quiet import quiet_stderr
 
-Configure = Callable[[Any], None]
+if TYPE_CHECKING:
+    import keras
+    from tensorflow.lite import TFLiteConverter
+
+Configure = Callable[["TFLiteConverter"], None]
 
 
-def tensorflow() -> Any:
+def tensorflow() -> ModuleType:
     """Import TensorFlow.
 
     Raises:
@@ -24,10 +30,13 @@ def tensorflow() -> Any:
         import tensorflow as tf
     except ImportError:
         raise DependencyError('export needs TensorFlow: pip install "quantdet[train]"') from None
-    return tf
+    module: ModuleType = tf
+    return module
 
 
-def convert(function: Callable[..., Any], graph: Graph, configure: Configure) -> bytes:
+def convert(
+    function: Callable[..., dict[str, Tensor]], graph: Graph, configure: Configure
+) -> bytes:
     """Return the .tflite of ``function``.
 
     Args:
@@ -52,7 +61,7 @@ def convert(function: Callable[..., Any], graph: Graph, configure: Configure) ->
         return _converted(converter)
 
 
-def _converted(converter: Any) -> bytes:
+def _converted(converter: TFLiteConverter) -> bytes:
     from tensorflow.lite.python.convert_phase import ConverterError
 
     try:
@@ -77,7 +86,7 @@ def _place(message: str) -> str:
     return f"layer {found[1]!r}" if found else "a layer"
 
 
-def input_name(template: Any) -> str:
+def input_name(template: keras.KerasTensor) -> str:
     """Return the name of a Keras input as the signature has it."""
     return str(template.name).split(":", maxsplit=1)[0]
 

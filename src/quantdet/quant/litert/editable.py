@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.quant.litert.flatbuffer import pack_model, read_model
 from quantdet.quant.numerics import QuantParams
+
+if TYPE_CHECKING:
+    from ai_edge_litert import schema_py_generated as schema
 
 
 class EditableFile:
@@ -21,14 +24,14 @@ class EditableFile:
         self.schema = schema
         self.model = read_model(content)
         self.graph = self.model.subgraphs[0]
-        self.tensors: list[Any] = self.graph.tensors
+        self.tensors: list[schema.TensorT] = self.graph.tensors
         self._builtins = {v: k for k, v in vars(schema.BuiltinOperator).items() if k[0] != "_"}
-        self._constants: dict[Any, int] = {}
+        self._constants: dict[Hashable, int] = {}
 
     @property
-    def operators(self) -> list[Any]:
+    def operators(self) -> list[schema.OperatorT]:
         """The operators, in the order in which they run."""
-        operators: list[Any] = self.graph.operators
+        operators: list[schema.OperatorT] = self.graph.operators
         return operators
 
     def content(self) -> bytes:
@@ -36,17 +39,17 @@ class EditableFile:
         self._drop_unread()
         return pack_model(self.model)
 
-    def name(self, op: Any) -> str:
+    def name(self, op: schema.OperatorT) -> str:
         """Return the name of an operator, of a custom one its own."""
         code = self.model.operatorCodes[op.opcodeIndex]
         name = self._builtins[max(code.builtinCode, code.deprecatedBuiltinCode)]
         return str(code.customCode.decode()) if name == "CUSTOM" else str(name)
 
-    def producer(self, tensor: int) -> Any:
+    def producer(self, tensor: int) -> schema.OperatorT | None:
         """Return the operator that computes a tensor, None for inputs and constants."""
         return next((op for op in self.operators if tensor in op.outputs), None)
 
-    def readers(self, tensor: int) -> list[Any]:
+    def readers(self, tensor: int) -> list[schema.OperatorT]:
         """Return the operators that read a tensor."""
         return [op for op in self.operators if tensor in op.inputs]
 
@@ -89,7 +92,7 @@ class EditableFile:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def add_constant(self, values: NDArray[Any], params: QuantParams | None = None) -> int:
+    def add_constant(self, values: NDArray[np.number], params: QuantParams | None = None) -> int:
         """Add a constant of int8, int16 or int32, or return the one that is there already."""
         known = (values.dtype.name, values.shape, values.tobytes(), params)
         if known not in self._constants:
@@ -106,14 +109,16 @@ class EditableFile:
             self._constants[known] = len(self.tensors) - 1
         return self._constants[known]
 
-    def quantization(self, params: QuantParams, signed: bool) -> Any:
+    def quantization(self, params: QuantParams, signed: bool) -> schema.QuantizationParametersT:
         """Return parameters as the file has them; ``signed`` for int8."""
         quantization = self.schema.QuantizationParametersT()
         zero_point = params.zero_point - (128 if signed else 0)
         quantization.scale, quantization.zeroPoint = [params.scale], [zero_point]
         return quantization
 
-    def operator(self, name: str, version: int, tensors: tuple[list[int], list[int]]) -> Any:
+    def operator(
+        self, name: str, version: int, tensors: tuple[list[int], list[int]]
+    ) -> schema.OperatorT:
         """Return a new operator without options: name, version, (inputs, outputs)."""
         code = self.schema.OperatorCodeT()
         code.builtinCode = getattr(self.schema.BuiltinOperator, name)
@@ -125,14 +130,16 @@ class EditableFile:
         op.inputs, op.outputs = tensors
         return op
 
-    def set_options(self, op: Any, table: str, options: Mapping[str, Any]) -> None:
+    def set_options(
+        self, op: schema.OperatorT, table: str, options: Mapping[str, int | bool]
+    ) -> None:
         """Give an operator its settings."""
         op.builtinOptionsType = getattr(self.schema.BuiltinOptions, table)
         op.builtinOptions = getattr(self.schema, f"{table}T")()
         for key, value in options.items():
             setattr(op.builtinOptions, key, value)
 
-    def replace(self, op: Any, operators: list[Any]) -> None:
+    def replace(self, op: schema.OperatorT, operators: list[schema.OperatorT]) -> None:
         """Put operators in the place of one."""
         place = self.operators.index(op)
         self.operators[place : place + 1] = operators
@@ -176,6 +183,9 @@ class EditableFile:
             yield from (int(t) for t in (*op.inputs, *op.outputs) if t >= 0)
 
 
+Entry = TypeVar("Entry")
+
+
 class _Renumbering:
     """New numbers for the entries of a list that are kept."""
 
@@ -183,10 +193,10 @@ class _Renumbering:
         self._kept = sorted(map(int, kept))
         self._new = {old: new for new, old in enumerate(self._kept)} | {-1: -1}
 
-    def select(self, entries: list[Any]) -> list[Any]:
+    def select(self, entries: list[Entry]) -> list[Entry]:
         """Return the entries that are kept."""
         return [entries[old] for old in self._kept]
 
-    def all(self, numbers: Any) -> list[int]:
+    def all(self, numbers: Iterable[int]) -> list[int]:
         """Return the new numbers; -1 (an operand left out) stays."""
         return [self._new[int(number)] for number in numbers]

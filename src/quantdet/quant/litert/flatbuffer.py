@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
 
 _ALIGNMENT = 16  # ``force_align`` of constant data in the schemas
 
 
-def read_model(content: bytes) -> Any:
+def read_model(content: bytes) -> schema.ModelT:
     """Return the object tree (``ModelT``) of a .tflite; what follows the model is left out."""
     from ai_edge_litert import schema_py_generated as schema
 
     return schema.ModelT.InitFromPackedBuf(content, 0)
 
 
-def pack_model(model: Any) -> bytes:
+def pack_model(model: schema.ModelT) -> bytes:
     """Return the .tflite of an object tree, constants at multiples of 16 bytes.
 
     The generated classes forget the alignment that the schema asks for; kernels of
@@ -37,10 +42,10 @@ def pack_model(model: Any) -> bytes:
 class _AlignedBuffer:
     """Packs a ``BufferT`` as the schema wants it."""
 
-    def __init__(self, buffer: Any) -> None:
+    def __init__(self, buffer: schema.BufferT) -> None:
         self._buffer = buffer
 
-    def Pack(self, builder: Any) -> int:  # noqa: N802 - called by generated code
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - called by generated code
         from ai_edge_litert import schema_py_generated as schema
 
         data = self._buffer.data
@@ -61,7 +66,10 @@ class Table:
     numpy scalar, whose type is that of the field.
     """
 
-    slots: Mapping[int, Any]
+    slots: Mapping[int, Reference | np.generic]
+
+
+Reference: TypeAlias = str | bytes | Table | Sequence["Reference"] | NDArray[np.number]
 
 
 def pack_table(root: Table, identifier: bytes) -> bytes:
@@ -73,7 +81,7 @@ def pack_table(root: Table, identifier: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-def _table(builder: Any, table: Table) -> int:
+def _table(builder: flatbuffers.Builder, table: Table) -> int:
     # What a table refers to must be written before it.
     ready = {
         slot: value if isinstance(value, np.generic) else _reference(builder, value)
@@ -89,7 +97,7 @@ def _table(builder: Any, table: Table) -> int:
     return int(builder.EndObject())
 
 
-def _reference(builder: Any, value: Any) -> int:
+def _reference(builder: flatbuffers.Builder, value: Reference) -> int:
     if isinstance(value, Table):
         return _table(builder, value)
     if isinstance(value, str):
@@ -101,13 +109,13 @@ def _reference(builder: Any, value: Any) -> int:
     return _vector(builder, [_reference(builder, item) for item in value])
 
 
-def _vector(builder: Any, references: Sequence[int]) -> int:
+def _vector(builder: flatbuffers.Builder, references: Sequence[int]) -> int:
     builder.StartVector(4, len(references), 4)
     for reference in reversed(references):
         builder.PrependUOffsetTRelative(reference)
     return int(builder.EndVector())
 
 
-def _bytes(builder: Any, content: bytes) -> int:
+def _bytes(builder: flatbuffers.Builder, content: bytes) -> int:
     builder.Prep(_ALIGNMENT, len(content))
     return int(builder.CreateByteVector(content))

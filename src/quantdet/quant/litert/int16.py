@@ -5,11 +5,16 @@ Biases have 64 bits; the converter writes those of a fake-quantized model with 3
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quantdet.quant.litert.flatbuffer import pack_model, read_model
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from ai_edge_litert.schema_py_generated import ModelT, OperatorT, TensorT
 
 _WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
@@ -28,7 +33,7 @@ def fit_int16_kernels(content: bytes) -> bytes:
     return pack_model(model)
 
 
-def _biases(model: Any, schema: Any) -> list[Any]:
+def _biases(model: ModelT, schema: ModuleType) -> list[TensorT]:
     tensors = model.subgraphs[0].tensors
     found = {}
     for op in _operators(model, schema, _WITH_BIAS):
@@ -38,7 +43,7 @@ def _biases(model: Any, schema: Any) -> list[Any]:
     return list(found.values())
 
 
-def _operators(model: Any, schema: Any, names: tuple[str, ...]) -> list[Any]:
+def _operators(model: ModelT, schema: ModuleType, names: tuple[str, ...]) -> list[OperatorT]:
     wanted = {getattr(schema.BuiltinOperator, name) for name in names}
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
     return [op for op in model.subgraphs[0].operators if codes[op.opcodeIndex] in wanted]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,12 @@ from quantdet.errors import ExportError
 from quantdet.quant.litert.convert import tensorflow
 from quantdet.quant.litert.editable import EditableFile
 from quantdet.quant.numerics import QuantParams, quantize
+from quantdet.quant.tensors import Tensor
 
-Function = Callable[[NDArray[np.float32]], Any]
+if TYPE_CHECKING:
+    from ai_edge_litert import schema_py_generated as schema
+
+Function = Callable[[NDArray[np.float32]], Tensor]
 """Real values → real values, one by one."""
 
 _TABLE, _OPERATOR = "quantdet.table.", "quantdet.operator."
@@ -53,7 +57,7 @@ class _Kernel:
     version: int
     options: str = ""
     same_grid: bool = False
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, int | bool] = field(default_factory=dict)
 
 
 _INT16_KERNELS = {
@@ -66,7 +70,9 @@ _INT16_KERNELS = {
 }
 
 
-def as_operator(name: str, function: Callable[..., Any], **options: int) -> Any:
+def as_operator(
+    name: str, function: Callable[..., Tensor], **options: int
+) -> Callable[..., Tensor]:
     """Return ``function`` written as one int16 operator, unseen by the converter.
 
     Args:
@@ -80,7 +86,7 @@ def as_operator(name: str, function: Callable[..., Any], **options: int) -> Any:
     return _custom(_OPERATOR + name, function, options)
 
 
-def as_table(key: str) -> Any:
+def as_table(key: str) -> Callable[[Tensor], Tensor]:
     """Return a function of one TensorFlow tensor that becomes a table lookup.
 
     Args:
@@ -90,14 +96,17 @@ def as_table(key: str) -> Any:
     return _custom(_TABLE + key, lambda tensor: tensorflow().exp(tensor), {})
 
 
-def _custom(name: str, function: Callable[..., Any], options: Mapping[str, int]) -> Any:
+def _custom(
+    name: str, function: Callable[..., Tensor], options: Mapping[str, int]
+) -> Callable[..., Tensor]:
     numbers = {"tfl_fusable_op": "b: true"} | {k: f"i: {v}" for k, v in options.items()}
     attributes = (f'attr {{ key: "{key}" value {{ {v} }} }}' for key, v in numbers.items())
-    return tensorflow().function(
+    made: Callable[..., Tensor] = tensorflow().function(
         function,
         autograph=False,
         experimental_implements=f'name: "{name}" ' + " ".join(attributes),
     )
+    return made
 
 
 def use_integer_kernels(content: bytes, functions: Mapping[str, Function] | None = None) -> bytes:
@@ -124,7 +133,7 @@ def use_integer_kernels(content: bytes, functions: Mapping[str, Function] | None
     return file.content()
 
 
-def _place_table(file: EditableFile, op: Any, function: Function) -> None:
+def _place_table(file: EditableFile, op: schema.OperatorT, function: Function) -> None:
     source, target = file.quantized_input(op.inputs[0]), file.quantized_output(op.outputs[0])
     if source is None or target is None:
         return
@@ -153,8 +162,8 @@ def _place_table(file: EditableFile, op: Any, function: Function) -> None:
 
 
 def _table(
-    integers: NDArray[Any], grids: tuple[QuantParams, QuantParams], function: Function
-) -> NDArray[Any]:
+    integers: NDArray[np.number], grids: tuple[QuantParams, QuantParams], function: Function
+) -> NDArray[np.number]:
     """Return the result for every integer of the file (int8 or int16)."""
     source, target = grids
     shift = 128 if source.bits == 8 else 0
@@ -170,7 +179,7 @@ def _table(
     return q if target.bits == 16 else (q - 128).astype(np.int8)
 
 
-def _place_kernel(file: EditableFile, op: Any, name: str) -> None:
+def _place_kernel(file: EditableFile, op: schema.OperatorT, name: str) -> None:
     from flatbuffers import flexbuffers
 
     kernel, target = _INT16_KERNELS[name], file.quantized_output(op.outputs[0])

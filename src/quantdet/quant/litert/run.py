@@ -45,9 +45,9 @@ def _params(spec: Mapping[str, Any]) -> tuple[QuantParams, bool]:
     return QuantParams(float(scale), int(zero_point) + (128 if signed else 0), bits), signed
 
 
-def _as_stored(values: NDArray[Any], signed: bool) -> NDArray[Any]:
-    return (values ^ np.uint8(128)).view(np.int8) if signed else values
+def _as_stored(values: NDArray[np.number], signed: bool) -> NDArray[np.number]:
+    return np.bitwise_xor(values, np.uint8(128)).view(np.int8) if signed else values
 
 
-def _as_counted(values: NDArray[Any], signed: bool) -> NDArray[Any]:
+def _as_counted(values: NDArray[np.integer], signed: bool) -> NDArray[np.integer]:
     return values.view(np.uint8) ^ np.uint8(128) if signed else values

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -27,7 +26,7 @@ _BY_HAND = (
 )
 
 
-def content_by_tensorflow(model: Any, io_dtype: str | None) -> bytes:
+def content_by_tensorflow(model: keras.Model, io_dtype: str | None) -> bytes:
     """Do what ``integer_content`` does in a process with the TensorFlow backend.
 
     Args:

@@ -8,11 +8,11 @@ What comes out is checked (``quantdet.quant.match``), not trusted.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -40,9 +40,13 @@ from quantdet.quant.primitives import TABULATED, Constant, Unary
 from quantdet.quant.ranges import is_tied
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
+from quantdet.quant.tensors import Tensor
+
+if TYPE_CHECKING:
+    from tensorflow.lite import TFLiteConverter
 
 
-def integer_content(model: Any, io_dtype: str | None = None) -> bytes:
+def integer_content(model: keras.Model, io_dtype: str | None = None) -> bytes:
     """Return the .tflite of a model made by ``prepare_qat``, checked against the model.
 
     Arguments and errors are those of :func:`quantdet.export.integer.export_integer`.
@@ -74,7 +78,7 @@ def _interface(graph: Graph, wanted: str | None) -> str:
     return wanted or possible[0]
 
 
-def _integer_options(io_dtype: str, converter: Any) -> None:
+def _integer_options(io_dtype: str, converter: TFLiteConverter) -> None:
     tf = tensorflow()
     if io_dtype == "int16":
         ops_set = tf.lite.OpsSet
@@ -87,11 +91,11 @@ def _integer_options(io_dtype: str, converter: Any) -> None:
     converter.inference_output_type = tf.as_dtype(io_dtype)
 
 
-def quantized_function(graph: Graph) -> Any:
+def quantized_function(graph: Graph) -> Callable[..., dict[str, Tensor]]:
     """Return a Python function of TensorFlow calls that computes a frozen graph."""
     writer = _Writer(graph)
 
-    def function(*inputs: Any) -> dict[str, Any]:
+    def function(*inputs: Tensor) -> dict[str, Tensor]:
         known = graph.run(inputs, writer.write)
         return {name: known[tensor] for name, tensor in output_names(graph).items()}
 
@@ -107,7 +111,7 @@ class _Constants:
     bias: NDArray[np.float32]
 
 
-def _constants(layer: Any) -> _Constants:
+def _constants(layer: keras.Layer) -> _Constants:
     scale = keras.ops.convert_to_numpy(layer.weight_scale()).astype(np.float32)
     return _Constants(
         kernel=layer.integer_kernel().astype(np.float32) * scale,
@@ -154,12 +158,12 @@ class _Writer:
             if isinstance(layer, QuantizedWeights)
         }
 
-    def write(self, node: Node, arguments: list[Any]) -> Any:
+    def write(self, node: Node, arguments: list[Tensor]) -> Tensor:
         """Write a call; the tensors of the file are named after its layer."""
         with tensorflow().name_scope(layer_scope(node.layer.name)):
             return self._write(node, arguments)
 
-    def _write(self, node: Node, arguments: list[Any]) -> Any:
+    def _write(self, node: Node, arguments: list[Tensor]) -> Tensor:
         layer = node.layer
         if isinstance(layer, ActivationQuantizer):
             return self._fake_quant(self._clipped(arguments[0], layer), layer)
@@ -193,13 +197,13 @@ class _Writer:
         calls.append((id(node.layer), source))
         return count
 
-    def _clipped(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
+    def _clipped(self, tensor: Tensor, quantizer: ActivationQuantizer) -> Tensor:
         """Return the tensor behind a ReLU that the quantizer stands for."""
         if quantizer.lower != 0.0 or quantizer.bits == 8:
             return tensor  # The range ends where the ReLU cuts.
         return tensorflow().nn.relu(tensor)  # So does a symmetric one above.
 
-    def _fake_quant(self, tensor: Any, quantizer: ActivationQuantizer) -> Any:
+    def _fake_quant(self, tensor: Tensor, quantizer: ActivationQuantizer) -> Tensor:
         params = self._params[id(quantizer)]
         steps = params.limits[1] - params.limits[0]
         low, high, scale = (
@@ -219,7 +223,7 @@ class _Writer:
 def _equal_tensors(graph: Graph, params: Mapping[int, QuantParams]) -> dict[int, int]:
     """Return for each tensor the first that is computed alike: the converter makes them one."""
     equal = {tensor: tensor for tensor in graph.inputs}
-    first: dict[tuple[Any, ...], int] = {}
+    first: dict[tuple[Hashable, ...], int] = {}
     for node in graph.nodes:
         function = params.get(id(node.layer)) or function_of(node.layer)
         call = (function, *(equal[tensor] for tensor in node.inputs))
@@ -261,7 +265,7 @@ def _scale_of(
     return ((high.astype(np.float64) - low) / steps).astype(np.float32)
 
 
-def _resize(layer: Any, tensor: Any) -> Any:
+def _resize(layer: keras.Layer, tensor: Tensor) -> Tensor:
     """Return the resized tensor by one resize op; Keras writes "nearest" as tiles."""
     image = tensorflow().image
     method = {
@@ -277,7 +281,7 @@ def _resize(layer: Any, tensor: Any) -> Any:
     return image.resize(tensor, size, method=method[layer.interpolation])
 
 
-def _concatenate_wide(layer: Any, tensors: list[Any]) -> Any:
+def _concatenate_wide(layer: keras.Layer, tensors: list[Tensor]) -> Tensor:
     """Return int16 tensors one behind the other; the converter refuses to write that itself."""
     axis = layer.axis % len(tensors[0].shape)
     concat = as_operator(
@@ -286,7 +290,7 @@ def _concatenate_wide(layer: Any, tensors: list[Any]) -> Any:
     return concat(*tensors)
 
 
-def _tabulated(graph: Graph) -> dict[str, Callable[[NDArray[np.float32]], Any]]:
+def _tabulated(graph: Graph) -> dict[str, Callable[[NDArray[np.float32]], Tensor]]:
     """Return layer name → function of those that become tables."""
     return {
         node.layer.name: node.layer.call
@@ -295,7 +299,7 @@ def _tabulated(graph: Graph) -> dict[str, Callable[[NDArray[np.float32]], Any]]:
     }
 
 
-def _fake_quant_kernel(layer: Any, constants: _Constants, twins: int) -> Any:
+def _fake_quant_kernel(layer: keras.Layer, constants: _Constants, twins: int) -> Tensor:
     """Return the constant kernel behind the fake quantization that the converter looks for."""
     tf = tensorflow()
     kernel = constants.kernel

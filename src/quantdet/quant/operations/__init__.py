@@ -7,7 +7,6 @@ Keras tensors, and calls layers on them. To add an operation, write one and ente
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -19,10 +18,11 @@ from quantdet.quant.operations.products import PRODUCTS, einsum_dense, softmax
 from quantdet.quant.operations.reductions import REDUCTIONS
 from quantdet.quant.operations.shapes import SHAPES
 from quantdet.quant.operations.spatial import SPATIAL
+from quantdet.quant.tensors import Tensor
 
 __all__ = ["LAYERS", "OPERATIONS", "UnsupportedError", "check_truths", "operation_name"]
 
-OPERATIONS: dict[str, Callable[..., Any]] = {
+OPERATIONS: dict[str, Callable[..., Tensor]] = {
     **ELEMENTWISE,
     **CHOICES,
     **SHAPES,
@@ -33,7 +33,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 """``module.Class`` of Keras → function. Modules tell Keras' own from look-alikes."""
 
-LAYERS: dict[type, Callable[..., Any]] = {
+LAYERS: dict[type, Callable[..., Tensor]] = {
     keras.layers.EinsumDense: einsum_dense,
     keras.layers.GroupNormalization: group_norm,
     keras.layers.Normalization: normalization,
@@ -47,7 +47,7 @@ _HOMES = {
 }
 
 
-def operation_name(operation: Any) -> str | None:
+def operation_name(operation: keras.Operation) -> str | None:
     """Return the key of ``OPERATIONS`` for a bare Keras operation; None for anything else."""
     kind = type(operation)
     for home, prefix in _HOMES.items():

@@ -7,46 +7,46 @@ comparison is a table of one value here; what it chooses is multiplied by it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 
 from quantdet.quant.operations.elementwise import multiply, plus, subtract
 from quantdet.quant.operations.operands import UnsupportedError, is_tensor, numbers
 from quantdet.quant.primitives import Unary
+from quantdet.quant.tensors import Tensor
 
 
-def greater(op: Any, a: Any, b: Any) -> Any:
+def greater(op: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return 1 where a > b, otherwise 0."""
     return _compared(op, a, b, ("greater", "less"))
 
 
-def greater_equal(op: Any, a: Any, b: Any) -> Any:
+def greater_equal(op: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return 1 where a >= b, otherwise 0."""
     return _compared(op, a, b, ("greater_equal", "less_equal"))
 
 
-def less(op: Any, a: Any, b: Any) -> Any:
+def less(op: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return 1 where a < b, otherwise 0."""
     return _compared(op, a, b, ("less", "greater"))
 
 
-def less_equal(op: Any, a: Any, b: Any) -> Any:
+def less_equal(op: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return 1 where a <= b, otherwise 0."""
     return _compared(op, a, b, ("less_equal", "greater_equal"))
 
 
-def equal(op: Any, a: Any, b: Any) -> Any:
+def equal(op: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return 1 where the difference is nearer to 0 than to a step of its grid, otherwise 0."""
     return Unary("is_zero")(subtract(op, a, b))
 
 
-def not_equal(op: Any, a: Any, b: Any) -> Any:
+def not_equal(op: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return 1 where ``equal`` is 0."""
     return logical_not(op, equal(op, a, b))
 
 
-def _compared(op: Any, a: Any, b: Any, functions: tuple[str, str]) -> Any:
+def _compared(op: keras.Operation, a: Tensor, b: Tensor, functions: tuple[str, str]) -> Tensor:
     """Return the first function of a and a number b, or the second, its mirror, of b and a.
 
     Two computed tensors, and a tensor and an array, are compared by their difference.
@@ -57,12 +57,12 @@ def _compared(op: Any, a: Any, b: Any, functions: tuple[str, str]) -> Any:
     return Unary(functions[0], 0.0)(subtract(op, a, b))
 
 
-def logical_not(_: Any, truth: Any) -> Any:
+def logical_not(_: keras.Operation, truth: Tensor) -> Tensor:
     """Return 1 - truth."""
     return Unary("logical_not")(truth)
 
 
-def logical_or(_: Any, a: Any, b: Any) -> Any:
+def logical_or(_: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return the larger truth value."""
     return keras.layers.Maximum()([a, b])
 
@@ -84,7 +84,7 @@ def check_truths(key: str, dtypes: Sequence[str | None]) -> None:
         raise UnsupportedError("adds booleans; use logical_or, or cast them to float32")
 
 
-def where(op: Any, truth: Any, x: Any, y: Any) -> Any:
+def where(op: keras.Operation, truth: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Return truth * x + (1 - truth) * y, without the term of a constant 0."""
     if not is_tensor(truth):
         raise UnsupportedError("has a constant condition; multiply by it")
@@ -94,12 +94,12 @@ def where(op: Any, truth: Any, x: Any, y: Any) -> Any:
     return rest if _is_zero(x) else plus(multiply(op, truth, x), rest)
 
 
-def _is_zero(value: Any) -> bool:
+def _is_zero(value: Tensor) -> bool:
     return not is_tensor(value) and not numbers(value).any()
 
 
 _LOGIC = ("numpy.LogicalNot", "numpy.LogicalAnd", "numpy.LogicalOr")
-CHOICES: dict[str, Callable[..., Any]] = {
+CHOICES: dict[str, Callable[..., Tensor]] = {
     "numpy.Greater": greater,
     "numpy.GreaterEqual": greater_equal,
     "numpy.Less": less,

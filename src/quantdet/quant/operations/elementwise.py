@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,14 +16,15 @@ from quantdet.quant.operations.operands import (
     tensor,
 )
 from quantdet.quant.primitives import Clip, Unary
+from quantdet.quant.tensors import Tensor
 
 
-def add(_: Any, a: Any, b: Any) -> Any:
+def add(_: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return a + b as Keras computes it."""
     return plus(a, b) if is_tensor(b) else plus(a, _as_keras_adds(a, numbers(b)))
 
 
-def _as_keras_adds(x: Any, constant: Floats) -> Floats:
+def _as_keras_adds(x: Tensor, constant: Floats) -> Floats:
     """Return a constant with the axes on which Keras adds it to ``x``.
 
     Keras on TensorFlow takes what can be squeezed to a vector for a bias, and adds it on another
@@ -47,7 +47,7 @@ def _without_repeats(values: Floats) -> Floats:
     return values
 
 
-def plus(a: Any, b: Any) -> Any:
+def plus(a: Tensor, b: Tensor) -> Tensor:
     """Return a + b as NumPy broadcasts them."""
     if is_tensor(a) and is_tensor(b):
         return keras.layers.Add()([a, b])
@@ -55,7 +55,7 @@ def plus(a: Any, b: Any) -> Any:
     return _affine_or(keras.layers.Add, x, constant, (1.0, numbers(constant)))
 
 
-def subtract(_: Any, a: Any, b: Any) -> Any:
+def subtract(_: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return a - b."""
     if is_tensor(a) and is_tensor(b):
         return keras.layers.Subtract()([a, b])
@@ -64,7 +64,7 @@ def subtract(_: Any, a: Any, b: Any) -> Any:
     return plus(negative(_, b), a)
 
 
-def multiply(_: Any, a: Any, b: Any) -> Any:
+def multiply(_: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return a * b."""
     if is_tensor(a) and is_tensor(b):
         return keras.layers.Multiply()([a, b])
@@ -72,7 +72,7 @@ def multiply(_: Any, a: Any, b: Any) -> Any:
     return _affine_or(keras.layers.Multiply, x, constant, (numbers(constant), 0.0))
 
 
-def divide(_: Any, a: Any, b: Any) -> Any:
+def divide(_: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return a / b as a times 1 / b: LiteRT's integer DIV is wrong for small quotients (2.1)."""
     if not is_tensor(b):
         return multiply(_, a, 1.0 / numbers(b))
@@ -80,7 +80,7 @@ def divide(_: Any, a: Any, b: Any) -> Any:
     return inverse if not is_tensor(a) and np.all(numbers(a) == 1.0) else multiply(_, a, inverse)
 
 
-def _affine_or(layer: type, x: Any, constant: Any, line: tuple[Any, Any]) -> Any:
+def _affine_or(layer: type, x: Tensor, constant: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
     """Return scale * x + offset as Rescaling, or ``layer`` with the constant as a tensor.
 
     The latter where the constant is more than a number per channel.
@@ -91,7 +91,7 @@ def _affine_or(layer: type, x: Any, constant: Any, line: tuple[Any, Any]) -> Any
     return keras.layers.Rescaling(*(value.tolist() for value in values if value is not None))(x)
 
 
-def _per_channel(value: Floats, x: Any) -> Floats | None:
+def _per_channel(value: Floats, x: Tensor) -> Floats | None:
     """Return a constant as number or vector over the last axis; None if it is neither."""
     if value.size == 1 and value.ndim <= len(x.shape):
         return value.reshape(())
@@ -102,27 +102,27 @@ def _per_channel(value: Floats, x: Any) -> Floats | None:
     return value.reshape(-1) if vector else None
 
 
-def _spreads_over(value: Floats, x: Any) -> bool:
+def _spreads_over(value: Floats, x: Tensor) -> bool:
     """Tell whether the result of a constant and a tensor has the shape of the tensor."""
     ends = zip(value.shape[::-1], x.shape[::-1], strict=False)
     return value.ndim <= len(x.shape) and all(size in {1, own} for size, own in ends)
 
 
-def negative(_: Any, x: Any) -> Any:
+def negative(_: keras.Operation, x: Tensor) -> Tensor:
     """Return -x."""
     return keras.layers.Rescaling(-1.0)(x)
 
 
-def square(_: Any, x: Any) -> Any:
+def square(_: keras.Operation, x: Tensor) -> Tensor:
     """Return x * x."""
     return keras.layers.Multiply()([x, x])
 
 
-def power(_: Any, x: Any, exponent: Any) -> Any:
+def power(_: keras.Operation, x: Tensor, exponent: Tensor) -> Tensor:
     """Return x ** 2, x ** 0.5, x ** -0.5 or x ** -1."""
     if not is_tensor(x):
         raise UnsupportedError("has a computed exponent")
-    known: dict[float, Callable[[Any, Any], Any]] = {
+    known: dict[float, Callable[[Tensor, Tensor], Tensor]] = {
         1.0: lambda _, value: value,
         2.0: square,
         0.5: unary("sqrt"),
@@ -135,22 +135,22 @@ def power(_: Any, x: Any, exponent: Any) -> Any:
     return known[float(values.reshape(()))](_, x)
 
 
-def reciprocal(_: Any, x: Any) -> Any:
+def reciprocal(_: keras.Operation, x: Tensor) -> Tensor:
     """Return 1 / x."""
     return Unary("reciprocal")(x)
 
 
-def joining(layer: type) -> Callable[..., Any]:
+def joining(layer: type) -> Callable[..., Tensor]:
     """Return the function of a layer that joins two tensors of one range."""
 
-    def join(_: Any, a: Any, b: Any) -> Any:
+    def join(_: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
         like = a if is_tensor(a) else b
         return layer()([tensor(a, like), tensor(b, like)])
 
     return join
 
 
-def maximum(_: Any, a: Any, b: Any) -> Any:
+def maximum(_: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return max(a, b); with the constant 0 that is a ReLU."""
     x, other = (a, b) if is_tensor(a) else (b, a)
     if not is_tensor(other) and not numbers(other).any():
@@ -158,22 +158,22 @@ def maximum(_: Any, a: Any, b: Any) -> Any:
     return joining(keras.layers.Maximum)(_, a, b)
 
 
-def activation(name: str) -> Callable[..., Any]:
+def activation(name: str) -> Callable[..., Tensor]:
     """Return the function of a Keras activation."""
     return lambda _, x: keras.layers.Activation(name)(x)
 
 
-def unary(name: str) -> Callable[..., Any]:
+def unary(name: str) -> Callable[..., Tensor]:
     """Return the function of a ``primitives.Unary``."""
     return lambda _, x: Unary(name)(x)
 
 
-def leaky_relu(op: Any, x: Any) -> Any:
+def leaky_relu(op: keras.Operation, x: Tensor) -> Tensor:
     """Return x for x > 0, slope * x otherwise."""
     return keras.layers.LeakyReLU(negative_slope=float(op.negative_slope))(x)
 
 
-def relu_with_options(op: Any, x: Any) -> Any:
+def relu_with_options(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``keras.activations.relu`` with a slope or an upper end."""
     if op.threshold:
         raise UnsupportedError(f"has threshold={op.threshold}, which no integer kernel supports")
@@ -183,13 +183,13 @@ def relu_with_options(op: Any, x: Any) -> Any:
     return leaky if op.max_value is None else clip_to(leaky, -math.inf, float(op.max_value))
 
 
-def clip(op: Any, x: Any) -> Any:
+def clip(op: keras.Operation, x: Tensor) -> Tensor:
     """Return x cut to [x_min, x_max]."""
     lower, upper = (float(numbers(end).reshape(-1)[0]) for end in (op.x_min, op.x_max))
     return clip_to(x, lower, upper)
 
 
-def clip_to(x: Any, lower: float, upper: float) -> Any:
+def clip_to(x: Tensor, lower: float, upper: float) -> Tensor:
     """Return x cut to [lower, upper]."""
     if lower == 0 and upper in (1.0, 6.0, math.inf):
         return keras.layers.ReLU(None if upper == math.inf else upper)(x)
@@ -202,44 +202,44 @@ def clip_to(x: Any, lower: float, upper: float) -> Any:
     return bounded
 
 
-def hard_tanh(_: Any, x: Any) -> Any:
+def hard_tanh(_: keras.Operation, x: Tensor) -> Tensor:
     """Return x cut to [-1, 1]."""
     return clip_to(x, -1.0, 1.0)
 
 
-def elu(op: Any, x: Any) -> Any:
+def elu(op: keras.Operation, x: Tensor) -> Tensor:
     """Return x, below 0 alpha * (exp(x) - 1) (Clevert et al. 2015, arXiv:1511.07289)."""
     return Unary("elu", float(op.alpha))(x)
 
 
-def celu(op: Any, x: Any) -> Any:
+def celu(op: keras.Operation, x: Tensor) -> Tensor:
     """Return alpha * elu(x / alpha) (Barron 2017, arXiv:1704.07483)."""
     return Unary("celu", float(op.alpha))(x)
 
 
-def gelu(op: Any, x: Any) -> Any:
+def gelu(op: keras.Operation, x: Tensor) -> Tensor:
     """Return x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
     return Unary("gelu_tanh" if op.approximate else "gelu")(x)
 
 
-def sparse_sigmoid(_: Any, x: Any) -> Any:
+def sparse_sigmoid(_: keras.Operation, x: Tensor) -> Tensor:
     """Return (x + 1) / 2 cut to [0, 1]."""
     return clip_to(keras.layers.Rescaling(0.5, offset=0.5)(x), 0.0, 1.0)
 
 
-def same(_: Any, x: Any) -> Any:
+def same(_: keras.Operation, x: Tensor) -> Tensor:
     """Return x."""
     return x
 
 
-def cast(op: Any, x: Any) -> Any:
+def cast(op: keras.Operation, x: Tensor) -> Tensor:
     """Return x; between float types the integer file makes no difference."""
     if "float" not in str(op.dtype) or "float" not in str(x.dtype):
         raise UnsupportedError(f"casts {x.dtype} to {op.dtype}; only float types are supported")
     return x
 
 
-ELEMENTWISE: dict[str, Callable[..., Any]] = {
+ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "numpy.Add": add,
     "numpy.Subtract": subtract,
     "numpy.Multiply": multiply,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -30,6 +29,7 @@ from quantdet.quant.operations.operands import (
 from quantdet.quant.operations.products import sum_of_squares
 from quantdet.quant.operations.reductions import reduced
 from quantdet.quant.primitives import Unary
+from quantdet.quant.tensors import Tensor
 
 # Rows whose largest magnitude is below this are as good as 0.
 _SMALLEST_ROW = 1e-3
@@ -37,7 +37,7 @@ _SMALLEST_ROW = 1e-3
 _NEGLIGIBLE = 1e-6
 
 
-def layer_norm(op: Any, x: Any, gamma: Any = None, beta: Any = None) -> Any:
+def layer_norm(op: keras.Operation, x: Tensor, gamma: Tensor = None, beta: Tensor = None) -> Tensor:
     """Return ``ops.layer_normalization`` over the last axes (Ba et al. 2016, arXiv:1607.06450)."""
     rank = len(x.shape)
     axes = axes_of(op.axis, rank)
@@ -51,7 +51,7 @@ def layer_norm(op: Any, x: Any, gamma: Any = None, beta: Any = None) -> Any:
     return normal if beta is None else plus(normal, beta)
 
 
-def rms_norm(op: Any, x: Any, scale: Any = None) -> Any:
+def rms_norm(op: keras.Operation, x: Tensor, scale: Tensor = None) -> Tensor:
     """Return ``ops.rms_normalization`` (Zhang and Sennrich 2019, arXiv:1910.07467)."""
     axis = op.axis if isinstance(op.axis, int) else op.axis[0]
     if axis % len(x.shape) != len(x.shape) - 1:
@@ -60,7 +60,7 @@ def rms_norm(op: Any, x: Any, scale: Any = None) -> Any:
     return normal if scale is None else multiply(op, normal, scale)
 
 
-def group_norm(layer: Any, x: Any) -> Any:
+def group_norm(layer: keras.Layer, x: Tensor) -> Tensor:
     """Return ``keras.layers.GroupNormalization`` (Wu and He 2018, arXiv:1803.08494)."""
     channels = int(x.shape[-1])
     if layer.axis % len(x.shape) != len(x.shape) - 1 or None in x.shape[1:]:
@@ -76,7 +76,7 @@ def group_norm(layer: Any, x: Any) -> Any:
     return plus(normal, layer.beta) if layer.center else normal
 
 
-def normalization(layer: Any, x: Any) -> Any:
+def normalization(layer: keras.Layer, x: Tensor) -> Tensor:
     """Return ``keras.layers.Normalization``, by any axes, or its inverse."""
     mean = numbers(layer.mean)
     deviation = np.maximum(np.sqrt(numbers(layer.variance)), keras.config.epsilon())
@@ -85,7 +85,7 @@ def normalization(layer: Any, x: Any) -> Any:
     return multiply(layer, plus(x, -mean), 1.0 / deviation)
 
 
-def l2_normalize(op: Any, x: Any) -> Any:
+def l2_normalize(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.normalize``: x / ||x|| over one axis."""
     if op.order != 2 or not isinstance(op.axis, int):
         raise UnsupportedError("knows only the order 2 over one axis")
@@ -97,7 +97,7 @@ def l2_normalize(op: Any, x: Any) -> Any:
     return transpose(normalized(last, epsilon, centre=False), order)
 
 
-def normalized(x: Any, epsilon: float, *, centre: bool = True) -> Any:
+def normalized(x: Tensor, epsilon: float, *, centre: bool = True) -> Tensor:
     """Return (x - mean) / sqrt(n var + n epsilon) over the n values of the last axis.
 
     The root of n is left to the caller, who often multiplies by more: rows have the norm 1.
@@ -125,22 +125,22 @@ def normalized(x: Any, epsilon: float, *, centre: bool = True) -> Any:
     return keras.layers.Multiply()([y, Unary("rsqrt")(power)])
 
 
-def _times_root(x: Any, count: int) -> Any:
+def _times_root(x: Tensor, count: int) -> Tensor:
     return keras.layers.Rescaling(math.sqrt(count))(x)
 
 
-def moments(op: Any, x: Any) -> tuple[Any, Any]:
+def moments(op: keras.Operation, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance."""
     axes = axes_of(op.axes, len(x.shape))
     return reduced("mean", x, axes, op.keepdims), _variance(x, axes, op.keepdims)
 
 
-def variance(op: Any, x: Any) -> Any:
+def variance(op: keras.Operation, x: Tensor) -> Tensor:
     """Return the mean of (x - mean)^2."""
     return _variance(x, axes_of(op.axis, len(x.shape)), op.keepdims)
 
 
-def _variance(x: Any, axes: list[int], keepdims: bool) -> Any:
+def _variance(x: Tensor, axes: list[int], keepdims: bool) -> Tensor:
     rank = len(x.shape)
     centred = keras.layers.Subtract()([x, reduced("mean", x, axes, True)])
     kept = [axis for axis in range(rank) if axis not in axes]
@@ -154,12 +154,12 @@ def _variance(x: Any, axes: list[int], keepdims: bool) -> Any:
     return reshape(mean, [x.shape[axis] for axis in kept[1:]])
 
 
-def deviation(op: Any, x: Any) -> Any:
+def deviation(op: keras.Operation, x: Tensor) -> Tensor:
     """Return the root of the variance."""
     return Unary("sqrt")(variance(op, x))
 
 
-NORMALIZATIONS: dict[str, Callable[..., Any]] = {
+NORMALIZATIONS: dict[str, Callable[..., Tensor]] = {
     "nn.LayerNorm": layer_norm,
     "nn.RMSNorm": rms_norm,
     "nn.Normalize": l2_normalize,

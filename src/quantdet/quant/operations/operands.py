@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import QuantizationError
 from quantdet.quant.primitives import Constant
+from quantdet.quant.tensors import Tensor
 
 Floats = NDArray[np.float64]
 
@@ -20,12 +20,12 @@ class UnsupportedError(QuantizationError):
     """An operation, or one of its options, that no integer operator stands for."""
 
 
-def is_tensor(value: Any) -> bool:
+def is_tensor(value: Tensor) -> bool:
     """Tell a computed tensor from a number."""
     return isinstance(value, keras.KerasTensor)
 
 
-def numbers(value: Any) -> Floats:
+def numbers(value: Tensor) -> Floats:
     """Return a constant argument (number, array, variable) as float64 array.
 
     Raises:
@@ -42,7 +42,7 @@ def numbers(value: Any) -> Floats:
     return found.astype(np.float64)
 
 
-def tensor(value: Any, like: Any) -> Any:
+def tensor(value: Tensor, like: Tensor) -> Tensor:
     """Return ``value`` as a computed tensor of the rank of ``like``.
 
     A constant becomes a ``Constant`` layer, which takes the size of the batch from ``like``.
@@ -85,7 +85,7 @@ def axes_of(axes: int | Sequence[int] | None, rank: int) -> list[int]:
     return sorted(axis_of(int(axis), rank) for axis in wanted)
 
 
-def reshape(x: Any, shape: Sequence[int | None]) -> Any:
+def reshape(x: Tensor, shape: Sequence[int | None]) -> Tensor:
     """Return ``x`` reshaped; ``shape`` leaves the batch out."""
     wanted = tuple(-1 if size is None else int(size) for size in shape)
     if wanted == tuple(x.shape[1:]):
@@ -95,7 +95,7 @@ def reshape(x: Any, shape: Sequence[int | None]) -> Any:
     return keras.layers.Reshape(wanted)(x)
 
 
-def transpose(x: Any, axes: Sequence[int]) -> Any:
+def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Return ``x`` with its axes (batch included, first) in another order."""
     if list(axes) == list(range(len(axes))):
         return x

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -23,9 +22,10 @@ from quantdet.quant.operations.operands import (
 )
 from quantdet.quant.operations.reductions import reduced
 from quantdet.quant.primitives import MatMul
+from quantdet.quant.tensors import Tensor
 
 
-def matmul(_: Any, a: Any, b: Any) -> Any:
+def matmul(_: keras.Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return ``a @ b``: a dense layer where b is a constant matrix."""
     if not is_tensor(a):
         a = tensor(a, b)
@@ -42,7 +42,7 @@ def matmul(_: Any, a: Any, b: Any) -> Any:
     return MatMul()([a, b])
 
 
-def dense(x: Any, kernel: Floats, bias: Floats | None = None) -> Any:
+def dense(x: Tensor, kernel: Floats, bias: Floats | None = None) -> Tensor:
     """Return ``x @ kernel + bias`` over the last axis."""
     layer = keras.layers.Dense(kernel.shape[1], use_bias=bias is not None)
     result = layer(x)
@@ -51,7 +51,7 @@ def dense(x: Any, kernel: Floats, bias: Floats | None = None) -> Any:
     return result
 
 
-def softmax(op: Any, x: Any, mask: Any = None) -> Any:
+def softmax(op: keras.Operation, x: Tensor, mask: Tensor = None) -> Tensor:
     """Return the softmax over any axis, or over several as if they were one.
 
     Args:
@@ -71,7 +71,7 @@ def softmax(op: Any, x: Any, mask: Any = None) -> Any:
     return transpose(back, list(np.argsort(order)))
 
 
-def over_last(layer: Any, x: Any, axis: int) -> Any:
+def over_last(layer: keras.Layer, x: Tensor, axis: int) -> Tensor:
     """Call a layer that works on the last axis on another one."""
     order = list(range(len(x.shape)))
     order[axis], order[-1] = order[-1], order[axis]
@@ -79,14 +79,14 @@ def over_last(layer: Any, x: Any, axis: int) -> Any:
 
 
 def attention(  # noqa: PLR0913, PLR0917 - arguments of keras.ops.dot_product_attention
-    op: Any,
-    query: Any,
-    key: Any,
-    value: Any,
-    bias: Any = None,
-    mask: Any = None,
+    op: keras.Operation,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor = None,
+    mask: Tensor = None,
     scale: float | None = None,
-) -> Any:
+) -> Tensor:
     """Return softmax(scale * q k^T + bias) v (Vaswani et al. 2017, arXiv:1706.03762, section 3.2).
 
     Tensors are (batch, positions, heads, size).
@@ -105,7 +105,7 @@ def attention(  # noqa: PLR0913, PLR0917 - arguments of keras.ops.dot_product_at
     return transpose(mixed, (0, 2, 1, 3))
 
 
-def einsum_dense(layer: Any, x: Any) -> Any:
+def einsum_dense(layer: keras.Layer, x: Tensor) -> Tensor:
     """Return what an ``EinsumDense`` computes; its bias is that of a dense layer where it fits."""
     if layer.quantization_mode is not None:
         raise UnsupportedError(f"is quantized ({layer.quantization_mode}); give the float model")
@@ -131,7 +131,7 @@ def _bias_of_columns(bias: Floats, kernel: Floats, labels: _Labels) -> Floats | 
     return whole.reshape(-1)
 
 
-def einsum(op: Any, *operands: Any, **_: Any) -> Any:
+def einsum(op: keras.Operation, *operands: Tensor, **_: object) -> Tensor:
     """Return ``ops.einsum`` of one or two operands, the first axis being the batch."""
     terms, result = _parse(op.subscripts, operands)
     if len(operands) == 1:
@@ -189,7 +189,7 @@ class _Labels:
         return "".join(c for c in self.result if c not in self.first)
 
 
-def _parse(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
+def _parse(subscripts: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
     left, _, result = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     if "..." in left:
@@ -207,7 +207,7 @@ def _parse(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
     return terms, result
 
 
-def _einsum_of_one(x: Any, term: str, result: str) -> Any:
+def _einsum_of_one(x: Tensor, term: str, result: str) -> Tensor:
     lost = [place for place, c in enumerate(term) if c not in result]
     if 0 in lost:
         raise UnsupportedError("sums over the batch")
@@ -218,8 +218,8 @@ def _einsum_of_one(x: Any, term: str, result: str) -> Any:
 
 
 def _einsum_with_constant(
-    x: Any, kernel: Floats, labels: _Labels, bias: Floats | None = None
-) -> Any:
+    x: Tensor, kernel: Floats, labels: _Labels, bias: Floats | None = None
+) -> Tensor:
     if labels.scales:
         return _scaled(x, kernel, labels)
     ordered = transpose(x, [labels.first.index(c) for c in labels.rows + labels.summed])
@@ -232,7 +232,7 @@ def _einsum_with_constant(
     return transpose(result, [(labels.rows + labels.columns).index(c) for c in labels.result])
 
 
-def _scaled(x: Any, factors: Floats, labels: _Labels) -> Any:
+def _scaled(x: Tensor, factors: Floats, labels: _Labels) -> Tensor:
     """Multiply axis by axis: nothing is summed, nothing is new."""
     if labels.summed or labels.columns:
         raise UnsupportedError("needs another kernel for each position")
@@ -243,7 +243,7 @@ def _scaled(x: Any, factors: Floats, labels: _Labels) -> Any:
     return transpose(scaled, [labels.first.index(c) for c in labels.result])
 
 
-def _einsum_of_tensors(a: Any, b: Any, labels: _Labels) -> Any:
+def _einsum_of_tensors(a: Tensor, b: Tensor, labels: _Labels) -> Tensor:
     left = _grouped(a, labels.first, (labels.shared, labels.rows, labels.summed))
     right = _grouped(b, labels.second, (labels.shared, labels.columns, labels.summed))
     product = MatMul(transpose_b=True)([left, right])
@@ -253,11 +253,11 @@ def _einsum_of_tensors(a: Any, b: Any, labels: _Labels) -> Any:
     return transpose(product, [written.index(c) for c in labels.result])
 
 
-def _named(x: Any, letters: str) -> dict[str, Any]:
+def _named(x: Tensor, letters: str) -> dict[str, int]:
     return dict(zip(letters, x.shape, strict=True))
 
 
-def _grouped(x: Any, letters: str, groups: Sequence[str]) -> Any:
+def _grouped(x: Tensor, letters: str, groups: Sequence[str]) -> Tensor:
     """Return ``x`` with its axes in order of the groups, the last two groups one axis each."""
     shared, outer, inner = groups
     if not shared or shared[0] != letters[0]:
@@ -268,7 +268,7 @@ def _grouped(x: Any, letters: str, groups: Sequence[str]) -> Any:
     return reshape(ordered, (*(sizes[c] for c in shared[1:]), *flat))
 
 
-def sum_of_squares(x: Any) -> Any:
+def sum_of_squares(x: Tensor) -> Tensor:
     """Return the sum of x^2 over the last axis, kept: a product of each row with itself.
 
     Inside, a matrix product adds integers without rounding; squares rounded to 8 bits one by one
@@ -279,7 +279,7 @@ def sum_of_squares(x: Any) -> Any:
     return reshape(power, (*x.shape[1:-1], 1))
 
 
-PRODUCTS: dict[str, Callable[..., Any]] = {
+PRODUCTS: dict[str, Callable[..., Tensor]] = {
     "numpy.Matmul": matmul,
     "numpy.Dot": matmul,
     "numpy.Einsum": einsum,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
 from quantdet.quant.operations.operands import UnsupportedError, axes_of, reshape
 from quantdet.quant.primitives import Reduce
+from quantdet.quant.tensors import Tensor
 
 
-def reduction(function: str) -> Callable[[Any, Any], Any]:
+def reduction(function: str) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function of ``ops.mean``, ``sum``, ``max`` or ``min``."""
 
-    def reduce(op: Any, x: Any) -> Any:
+    def reduce(op: keras.Operation, x: Tensor) -> Tensor:
         if getattr(op, "initial", None) is not None:
             raise UnsupportedError("has an initial value")
         axis = op.axis
@@ -26,7 +26,7 @@ def reduction(function: str) -> Callable[[Any, Any], Any]:
     return reduce
 
 
-def reduced(function: str, x: Any, axes: list[int], keepdims: bool) -> Any:
+def reduced(function: str, x: Tensor, axes: list[int], keepdims: bool) -> Tensor:
     """Return the reduction; by Keras' own layer over both axes of a picture."""
     sizes = [x.shape[axis] for axis in axes]
     if all(size == 1 for size in sizes):
@@ -45,7 +45,7 @@ def reduced(function: str, x: Any, axes: list[int], keepdims: bool) -> Any:
     return Reduce(function, axes, keepdims)(x)
 
 
-REDUCTIONS: dict[str, Callable[..., Any]] = {
+REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "numpy.Mean": reduction("mean"),
     "numpy.Average": reduction("mean"),
     "numpy.Sum": reduction("sum"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -21,12 +20,13 @@ from quantdet.quant.operations.operands import (
     transpose,
 )
 from quantdet.quant.primitives import BroadcastTo, Gather, MirrorPad, Slice
+from quantdet.quant.tensors import Tensor
 
 # What is lower stands for minus infinity.
 _NOTHING = -1e30
 
 
-def reshaped(op: Any, x: Any) -> Any:
+def reshaped(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.reshape``; the batch stays first."""
     wanted = [None if size == -1 else size for size in op.newshape]
     known = None if None in x.shape[1:] else math.prod(x.shape[1:])
@@ -41,21 +41,21 @@ def reshaped(op: Any, x: Any) -> Any:
     return reshape(x, rest)
 
 
-def transposed(op: Any, x: Any) -> Any:
+def transposed(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.transpose``."""
     rank = len(x.shape)
     axes = range(rank)[::-1] if op.axes is None else [axis % rank for axis in op.axes]
     return transpose(x, list(axes))
 
 
-def swapped(op: Any, x: Any) -> Any:
+def swapped(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.swapaxes``."""
     axes = list(range(len(x.shape)))
     axes[op.axis1], axes[op.axis2] = axes[op.axis2], axes[op.axis1]
     return transpose(x, axes)
 
 
-def moved(op: Any, x: Any) -> Any:
+def moved(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.moveaxis``."""
     rank = len(x.shape)
     sources = [axis % rank for axis in op.source]
@@ -66,14 +66,14 @@ def moved(op: Any, x: Any) -> Any:
     return transpose(x, order)
 
 
-def concatenated(op: Any, xs: Sequence[Any]) -> Any:
+def concatenated(op: keras.Operation, xs: Sequence[Tensor]) -> Tensor:
     """Return ``ops.concatenate``; constants are repeated for each picture."""
     like = next(x for x in xs if is_tensor(x))
     axis = axis_of(op.axis, len(like.shape))
     return keras.layers.Concatenate(axis)([tensor(x, like) for x in xs])
 
 
-def stacked(op: Any, xs: Sequence[Any]) -> Any:
+def stacked(op: keras.Operation, xs: Sequence[Tensor]) -> Tensor:
     """Return ``ops.stack``."""
     like = next(x for x in xs if is_tensor(x))
     axis = axis_of(op.axis, len(like.shape) + 1)
@@ -81,11 +81,11 @@ def stacked(op: Any, xs: Sequence[Any]) -> Any:
     return parts[0] if len(parts) == 1 else keras.layers.Concatenate(axis)(parts)
 
 
-def _with_axis(x: Any, axis: int) -> Any:
+def _with_axis(x: Tensor, axis: int) -> Tensor:
     return reshape(x, (*x.shape[1:axis], 1, *x.shape[axis:]))
 
 
-def expanded(op: Any, x: Any) -> Any:
+def expanded(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.expand_dims``."""
     rank = len(x.shape) + (1 if isinstance(op.axis, int) else len(op.axis))
     for axis in axes_of(op.axis, rank):
@@ -93,7 +93,7 @@ def expanded(op: Any, x: Any) -> Any:
     return x
 
 
-def squeezed(op: Any, x: Any) -> Any:
+def squeezed(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.squeeze``."""
     rank = len(x.shape)
     if op.axis is None:
@@ -103,7 +103,7 @@ def squeezed(op: Any, x: Any) -> Any:
     return reshape(x, [x.shape[axis] for axis in range(1, rank) if axis not in axes])
 
 
-def split(op: Any, x: Any) -> list[Any]:
+def split(op: keras.Operation, x: Tensor) -> list[Tensor]:
     """Return ``ops.split`` as slices."""
     axis = axis_of(op.axis, len(x.shape))
     length, wanted = x.shape[axis], op.indices_or_sections
@@ -116,7 +116,7 @@ def split(op: Any, x: Any) -> list[Any]:
     return [part(x, axis, begin, end) for begin, end in itertools.pairwise(cuts)]
 
 
-def gated(op: Any, x: Any) -> Any:
+def gated(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.glu``: one half times the sigmoid of the other."""
     axis = axis_of(op.axis, len(x.shape))
     half = int(x.shape[axis]) // 2
@@ -124,21 +124,21 @@ def gated(op: Any, x: Any) -> Any:
     return keras.layers.Multiply()([part(x, axis, 0, half), gate])
 
 
-def part(x: Any, axis: int, begin: int, end: int) -> Any:
+def part(x: Tensor, axis: int, begin: int, end: int) -> Tensor:
     """Return positions ``begin`` to ``end`` of one axis (batch is 0)."""
     slices: list[Sequence[int | None]] = [(None, None, None)] * (len(x.shape) - 1)
     slices[axis - 1] = (begin, end, 1)
     return Slice(slices)(x)
 
 
-def unstacked(op: Any, x: Any) -> list[Any]:
+def unstacked(op: keras.Operation, x: Tensor) -> list[Tensor]:
     """Return ``ops.unstack``."""
     axis = axis_of(op.axis, len(x.shape))
     shape = [size for place, size in enumerate(x.shape) if place not in (0, axis)]
     return [reshape(part(x, axis, at, at + 1), shape) for at in range(x.shape[axis])]
 
 
-def item(_: Any, x: Any, key: Any) -> Any:
+def item(_: keras.Operation, x: Tensor, key: Tensor) -> Tensor:
     """Return ``x[key]`` for slices, integers, None and Ellipsis."""
     keys = list(key) if isinstance(key, tuple) else [key]
     if any(not isinstance(part, slice | int | np.integer | None | type(...)) for part in keys):
@@ -160,7 +160,7 @@ def item(_: Any, x: Any, key: Any) -> Any:
     return reshape(result, shape)
 
 
-def _sliced(x: Any, keys: Sequence[Any]) -> Any:
+def _sliced(x: Tensor, keys: Sequence[Tensor]) -> Tensor:
     slices = []
     for entry, length in zip(keys, x.shape[1:], strict=True):
         if isinstance(entry, slice):
@@ -172,7 +172,7 @@ def _sliced(x: Any, keys: Sequence[Any]) -> Any:
     return x if whole else Slice(slices)(x)
 
 
-def core_slice(op: Any, x: Any, start: Any) -> Any:
+def core_slice(op: keras.Operation, x: Tensor, start: Tensor) -> Tensor:
     """Return ``ops.slice``."""
     begin, shape = numbers(start).astype(int), list(op.shape)
     if begin[0] or shape[0] not in (None, -1, x.shape[0]):
@@ -184,7 +184,7 @@ def core_slice(op: Any, x: Any, start: Any) -> Any:
     return Slice(slices)(x)
 
 
-def slice_updated(_: Any, x: Any, start: Any, update: Any) -> Any:
+def slice_updated(_: keras.Operation, x: Tensor, start: Tensor, update: Tensor) -> Tensor:
     """Return ``ops.slice_update`` at a constant place: what is around, joined with the update."""
     begin = numbers(start).astype(int)
     update = tensor(update, x)
@@ -204,14 +204,14 @@ def slice_updated(_: Any, x: Any, start: Any, update: Any) -> Any:
     return update
 
 
-def flipped(op: Any, x: Any) -> Any:
+def flipped(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.flip``."""
     axes = axes_of(op.axis, len(x.shape))
     rank = len(x.shape)
     return Slice([(None, None, -1 if axis in axes else None) for axis in range(1, rank)])(x)
 
 
-def taken(op: Any, x: Any, indices: Any) -> Any:
+def taken(op: keras.Operation, x: Tensor, indices: Tensor) -> Tensor:
     """Return ``ops.take`` at constant positions."""
     if not is_tensor(x) or is_tensor(indices):
         raise UnsupportedError("indexes with computed positions, or into a constant table")
@@ -221,7 +221,7 @@ def taken(op: Any, x: Any, indices: Any) -> Any:
     return reshape(picked, (*x.shape[1:axis], *places.shape, *x.shape[axis + 1 :]))
 
 
-def rolled(op: Any, x: Any) -> Any:
+def rolled(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.roll`` along one axis."""
     if not isinstance(op.axis, int) or not isinstance(op.shift, int):
         raise UnsupportedError("rolls several axes; roll one after the other")
@@ -233,7 +233,7 @@ def rolled(op: Any, x: Any) -> Any:
     return keras.layers.Concatenate(axis)([part(x, axis, cut, length), part(x, axis, 0, cut)])
 
 
-def repeated(op: Any, x: Any) -> Any:
+def repeated(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.repeat`` with one number of repeats: a new axis, broadcast."""
     if not isinstance(op.repeats, int) or op.axis is None:
         raise UnsupportedError("repeats a flat tensor, or each position differently")
@@ -244,7 +244,7 @@ def repeated(op: Any, x: Any) -> Any:
     return reshape(wider, shape)
 
 
-def tiled(op: Any, x: Any) -> Any:
+def tiled(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.tile``."""
     repeats = [op.repeats] if isinstance(op.repeats, int) else list(op.repeats)
     repeats = [1] * (len(x.shape) - len(repeats)) + repeats
@@ -256,7 +256,7 @@ def tiled(op: Any, x: Any) -> Any:
     return x
 
 
-def broadcast(op: Any, x: Any) -> Any:
+def broadcast(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.broadcast_to``."""
     rank = len(op.shape)
     if rank != len(x.shape):
@@ -267,7 +267,7 @@ def broadcast(op: Any, x: Any) -> Any:
     return x if wanted[1:] == list(x.shape[1:]) else BroadcastTo(wanted[1:])(x)
 
 
-def padded(op: Any, x: Any, constant_values: Any = None) -> Any:
+def padded(op: keras.Operation, x: Tensor, constant_values: Tensor = None) -> Tensor:
     """Return ``ops.pad`` with zeros, or with the picture's own border."""
     rank = len(x.shape)
     widths = [[int(count) for count in pair] for pair in op.pad_width]
@@ -289,13 +289,13 @@ def padded(op: Any, x: Any, constant_values: Any = None) -> Any:
     return zero_padded(x, widths[1:])
 
 
-def _padded_with(x: Any, widths: Sequence[Sequence[int]], value: float) -> Any:
+def _padded_with(x: Tensor, widths: Sequence[Sequence[int]], value: float) -> Tensor:
     """Pad with a number: 0 in a tensor that has 0 where the number was."""
     shifted = keras.layers.Rescaling(1.0, offset=-value)(x)
     return keras.layers.Rescaling(1.0, offset=value)(zero_padded(shifted, widths[1:]))
 
 
-def zero_padded(x: Any, widths: Sequence[Sequence[int]]) -> Any:
+def zero_padded(x: Tensor, widths: Sequence[Sequence[int]]) -> Tensor:
     """Return ``x`` with zeros around; (before, behind) for every axis but the batch."""
     if not np.any(widths):
         return x
@@ -314,11 +314,11 @@ def zero_padded(x: Any, widths: Sequence[Sequence[int]]) -> Any:
     return x
 
 
-def _sizes(x: Any) -> list[tuple[int, int]]:
+def _sizes(x: Tensor) -> list[tuple[int, int]]:
     return [(axis, int(size)) for axis, size in enumerate(x.shape) if axis]
 
 
-def space_to_depth(op: Any, x: Any) -> Any:
+def space_to_depth(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.space_to_depth``, by reshapes and one transpose."""
     _check_last(op)
     block, (height, width, channels) = op.block_size, x.shape[1:]
@@ -327,7 +327,7 @@ def space_to_depth(op: Any, x: Any) -> Any:
     return reshape(blocks, (height // block, width // block, block * block * channels))
 
 
-def depth_to_space(op: Any, x: Any) -> Any:
+def depth_to_space(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.depth_to_space``, by reshapes and one transpose."""
     _check_last(op)
     block, (height, width, channels) = op.block_size, x.shape[1:]
@@ -336,12 +336,12 @@ def depth_to_space(op: Any, x: Any) -> Any:
     return reshape(rows, (height * block, width * block, channels // block**2))
 
 
-def _check_last(op: Any) -> None:
+def _check_last(op: keras.Operation) -> None:
     if op.data_format != "channels_last":
         raise UnsupportedError("is channels_first; LiteRT is channels_last")
 
 
-SHAPES: dict[str, Callable[..., Any]] = {
+SHAPES: dict[str, Callable[..., Tensor]] = {
     "numpy.Reshape": reshaped,
     "numpy.Transpose": transposed,
     "numpy.Swapaxes": swapped,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,9 +13,10 @@ from quantdet.quant.operations.operands import (
     numbers,
     reshape,
 )
+from quantdet.quant.tensors import Tensor
 
 
-def convolution(op: Any, x: Any, kernel: Any) -> Any:
+def convolution(op: keras.Operation, x: Tensor, kernel: Tensor) -> Tensor:
     """Return ``ops.conv``."""
     weights = _spatial_kernel(numbers(kernel))
     layer = keras.layers.Conv2D(
@@ -29,7 +29,7 @@ def convolution(op: Any, x: Any, kernel: Any) -> Any:
     return _on_picture(layer, x, weights)
 
 
-def depthwise(op: Any, x: Any, kernel: Any) -> Any:
+def depthwise(op: keras.Operation, x: Tensor, kernel: Tensor) -> Tensor:
     """Return ``ops.depthwise_conv``."""
     weights = _spatial_kernel(numbers(kernel))
     options = _options(op, x)
@@ -42,14 +42,16 @@ def depthwise(op: Any, x: Any, kernel: Any) -> Any:
     return _on_picture(layer, x, weights)
 
 
-def separable(op: Any, x: Any, depthwise_kernel: Any, pointwise_kernel: Any) -> Any:
+def separable(
+    op: keras.Operation, x: Tensor, depthwise_kernel: Tensor, pointwise_kernel: Tensor
+) -> Tensor:
     """Return ``ops.separable_conv``."""
     weights = _spatial_kernel(numbers(pointwise_kernel))
     pointwise = keras.layers.Conv2D(weights.shape[-1], 1, use_bias=False)
     return _on_picture(pointwise, depthwise(op, x, depthwise_kernel), weights)
 
 
-def transposed_convolution(op: Any, x: Any, kernel: Any) -> Any:
+def transposed_convolution(op: keras.Operation, x: Tensor, kernel: Tensor) -> Tensor:
     """Return ``ops.conv_transpose``."""
     weights = _spatial_kernel(numbers(kernel))
     padding = op.output_padding
@@ -63,10 +65,10 @@ def transposed_convolution(op: Any, x: Any, kernel: Any) -> Any:
     return _on_picture(layer, x, weights)
 
 
-def pooling(make: type) -> Callable[[Any, Any], Any]:
+def pooling(make: type) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function of ``ops.max_pool`` or ``average_pool``."""
 
-    def pool(op: Any, x: Any) -> Any:
+    def pool(op: keras.Operation, x: Tensor) -> Tensor:
         _check_last(op)
         strides = op.strides if op.strides is not None else op.pool_size
         layer = make(_pair(op.pool_size, x, 1), _pair(strides, x, 1), padding=op.padding)
@@ -75,7 +77,7 @@ def pooling(make: type) -> Callable[[Any, Any], Any]:
     return pool
 
 
-def resize(op: Any, x: Any) -> Any:
+def resize(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.image.resize``."""
     _check_last(op)
     for option in ("antialias", "crop_to_aspect_ratio", "pad_to_aspect_ratio"):
@@ -84,7 +86,9 @@ def resize(op: Any, x: Any) -> Any:
     return keras.layers.Resizing(*op.size, interpolation=op.interpolation)(x)
 
 
-def batch_norm(op: Any, x: Any, mean: Any, variance: Any, *rest: Any, **named: Any) -> Any:
+def batch_norm(
+    op: keras.Operation, x: Tensor, mean: Tensor, variance: Tensor, *rest: object, **named: object
+) -> Tensor:
     """Return ``ops.batch_normalization`` with given statistics."""
     offset, scale = (*rest, None, None)[:2]
     offset, scale = named.get("offset", offset), named.get("scale", scale)
@@ -99,7 +103,7 @@ def batch_norm(op: Any, x: Any, mean: Any, variance: Any, *rest: Any, **named: A
     return layer(x)
 
 
-def _options(op: Any, x: Any) -> dict[str, Any]:
+def _options(op: keras.Operation, x: Tensor) -> dict[str, Tensor]:
     _check_last(op)
     padding = op.padding
     if padding not in ("valid", "same"):
@@ -111,7 +115,7 @@ def _options(op: Any, x: Any) -> dict[str, Any]:
     }
 
 
-def _pair(value: Any, x: Any, ahead: int) -> tuple[int, int]:
+def _pair(value: Tensor, x: Tensor, ahead: int) -> tuple[int, int]:
     """Return an option for height and width; a sequence (3 axes) has height 1."""
     rank = len(x.shape) - 2
     if rank not in (1, 2):
@@ -126,7 +130,7 @@ def _spatial_kernel(kernel: Floats) -> Floats:
     return kernel[None] if kernel.ndim == 3 else kernel
 
 
-def _on_picture(layer: Any, x: Any, *weights: Floats) -> Any:
+def _on_picture(layer: keras.Layer, x: Tensor, *weights: Floats) -> Tensor:
     """Call a layer on a picture, or on a sequence made one of height 1."""
     picture = x if len(x.shape) == 4 else reshape(x, (1, *x.shape[1:]))
     result = layer(picture)
@@ -135,12 +139,12 @@ def _on_picture(layer: Any, x: Any, *weights: Floats) -> Any:
     return result if len(x.shape) == 4 else reshape(result, result.shape[2:])
 
 
-def _check_last(op: Any) -> None:
+def _check_last(op: keras.Operation) -> None:
     if op.data_format not in (None, "channels_last"):
         raise UnsupportedError("is channels_first; LiteRT is channels_last")
 
 
-SPATIAL: dict[str, Callable[..., Any]] = {
+SPATIAL: dict[str, Callable[..., Tensor]] = {
     "nn.Conv": convolution,
     "nn.DepthwiseConv": depthwise,
     "nn.SeparableConv": separable,

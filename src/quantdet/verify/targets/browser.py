@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import DependencyError, ModelError
+from quantdet.evaluate.end_to_end import Outputs
 from quantdet.progress import Tick
 from quantdet.results.verification import TargetResult
 from quantdet.runtime.contract import Contract
@@ -31,6 +32,9 @@ from quantdet.verify.subject import Subject, compared, real_outputs
 from quantdet.verify.verdict import judge
 from quantdet.web.litertjs import VERSION, litertjs_folder
 from quantdet.web.site import Content, Files, Shown, make_site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _ORIGIN = "http://localhost"
@@ -93,7 +97,9 @@ def _verify(subject: Subject, tick: Tick) -> TargetResult:
         threads = page.evaluate("([file, contract]) => start(file, contract)", [file, contract])
         runner = _Runner(page, subject.contract)
         outputs = real_outputs(runner, subject.contract, subject.pictures.pixels, tick)
-        version = page.context.browser.version
+        browser = page.context.browser
+        assert browser is not None  # _page has launched it
+        version = browser.version
     return judge(
         subject,
         outputs,
@@ -107,12 +113,12 @@ def _verify(subject: Subject, tick: Tick) -> TargetResult:
 class _Runner:
     """Pixels of one picture → output name → integers, through the page."""
 
-    def __init__(self, page: Any, contract: Contract) -> None:
+    def __init__(self, page: Page, contract: Contract) -> None:
         self._page = page
         self._specs = compared(contract)
         self.times_ms: list[float] = []
 
-    def __call__(self, picture: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def __call__(self, picture: NDArray[np.uint8]) -> Outputs:
         text = base64.b64encode(picture.tobytes()).decode()
         found = self._page.evaluate("(pixels) => answer(pixels)", text)
         self.times_ms.append(found["ms"])
@@ -125,14 +131,14 @@ class _Runner:
 
 
 @contextmanager
-def _page(executable: str, files: Files) -> Iterator[Any]:
+def _page(executable: str, files: Files) -> Iterator[Page]:
     """Yield a page that sees ``files`` and nothing else."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         raise DependencyError("playwright is not installed: pip install playwright") from None
 
-    def respond(route: Any) -> None:
+    def respond(route: Route) -> None:
         path = urlsplit(route.request.url).path.lstrip("/")
         if not route.request.url.startswith(_ORIGIN) or path not in files:
             route.fulfill(status=404)

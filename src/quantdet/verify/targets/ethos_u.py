@@ -14,7 +14,7 @@ import tempfile
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from quantdet.errors import DependencyError, ModelError
 from quantdet.progress import Tick
@@ -48,12 +48,22 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
     )
 
 
-def compile_for(accelerator: str, model_file: Path) -> dict[str, Any]:
-    """Return what Vela says of a file on one accelerator.
+class Compiled(TypedDict):
+    """What Vela says of a file on one accelerator; the time is estimated."""
 
-    Returns:
-        "accelerator", "system", "memory_mode", "npu_operators", "cpu_operators",
-        "inference_ms" (estimated), "sram_kib", "dram_kib", "flash_kib".
+    accelerator: str
+    system: str
+    memory_mode: str
+    npu_operators: int
+    cpu_operators: int
+    inference_ms: float
+    sram_kib: float
+    dram_kib: float
+    flash_kib: float
+
+
+def compile_for(accelerator: str, model_file: Path) -> Compiled:
+    """Return what Vela says of a file on one accelerator.
 
     Raises:
         ModelError: Vela refuses the file.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 
-def main(model: str, pictures: str, options: str) -> dict[str, Any]:
+def main(model: str, pictures: str, options: str) -> dict[str, object]:
     """Return what is printed."""
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
@@ -36,7 +36,7 @@ def main(model: str, pictures: str, options: str) -> dict[str, Any]:
     return {"version": metadata.version("mediapipe"), "pictures": found}
 
 
-def _record(detection: Any, finer: int) -> list[Any]:
+def _record(detection: Any, finer: int) -> "list[str | float]":
     box, best = detection.bounding_box, detection.categories[0]
     corner = (box.origin_x + box.width, box.origin_y + box.height)
     sides = (box.origin_x, box.origin_y, *corner)
