@@ -161,3 +161,10 @@ def test_class_numbers_do_not_make_billions_of_names(tmp_path):
     listing = read_listing(tmp_path, "auto")
     assert codes(listing) == ["unknown_class"]
     assert listing.labels == ("class_0",)
+
+
+@pytest.mark.parametrize("shape", ["[1, 0x" + "f" * 5000 + "]", "[-1, 3]", "[3]", "17", "[[1], 2]"])
+def test_key_points_without_bounds(tmp_path, shape):
+    (tmp_path / "data.yaml").write_text(f"names: [cat]\nkpt_shape: {shape}\ntrain: images\n")
+    with pytest.raises(DataError, match=r"data\.yaml: kpt_shape is not \[points, numbers"):
+        load_dataset(tmp_path)

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from quantdet.errors import ModelError
 from quantdet.runtime.embedded import embedded_contract, model_sha256
@@ -35,12 +35,6 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 def is_one_line(name: str) -> bool:
     """Return whether a class name can stand in a line of text, on a terminal and in a file."""
     return not _CONTROL.search(name)
-
-
-def _label(name: str) -> str:
-    if not is_one_line(name):
-        raise ValueError(f"{name!r} has a line break or a control character")
-    return name
 
 
 class _Part(BaseModel):
@@ -137,11 +131,19 @@ class Contract(_Part):
     classes: TensorSpec | None = None
     count: TensorSpec | None = None
     decoder: DecoderSpec
-    labels: tuple[Annotated[str, AfterValidator(_label)], ...]
+    labels: tuple[str, ...]
     background_index: Annotated[int, Field(ge=0)] | None = 0
     sha256: str = ""
     data_fingerprint: str = ""
     metrics: dict[str, object] = {}
+
+    @field_validator("labels")
+    @classmethod
+    def _plain(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        for name in labels:
+            if not is_one_line(name):
+                raise ValueError(f"{name!r} has a line break or a control character")
+        return labels
 
     @property
     def column_labels(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from quantdet.data.records import Problem, read_text
 from quantdet.errors import DataError, DependencyError
 
 _SHOWN = 10
+_MOST_KEYPOINTS = 10_000
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 # Keys of the format, and of tools that write it, that are no split.
 _OTHER_KEYS = (
@@ -182,8 +183,9 @@ def _keypoints(file: Path, shape: Any) -> int:
     """Return the numbers that follow each box of a pose data set."""
     if shape is None:
         return 0
-    if not (isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)):
-        raise DataError(f"{file}: kpt_shape is not [points, numbers of each]: {shape!r}")
+    known = isinstance(shape, list) and len(shape) == 2
+    if not known or not all(type(n) is int and 0 <= n <= _MOST_KEYPOINTS for n in shape):
+        raise DataError(f"{file}: kpt_shape is not [points, numbers of each]; write it as [17, 3]")
     return int(shape[0] * shape[1])
 
 
