@@ -168,3 +168,14 @@ def test_key_points_without_bounds(tmp_path, shape):
     (tmp_path / "data.yaml").write_text(f"names: [cat]\nkpt_shape: {shape}\ntrain: images\n")
     with pytest.raises(DataError, match=r"data\.yaml: kpt_shape is not \[points, numbers"):
         load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["images/\x00train/a.jpg", "loop/a.jpg", "a" * 5000 + "/a.jpg"])
+def test_paths_that_no_file_can_have(tmp_path, line):
+    root = tmp_path / "set"
+    LAYOUTS["yolo of Ultralytics"].write(root)
+    (root / "loop").symlink_to(root / "loop")
+    (root / "coco8.yaml").unlink(missing_ok=True)
+    (root / "data.yaml").write_text("names: [cat, dog]\ntrain: train.txt\n")
+    (root / "train.txt").write_text(f"images/train/p0.jpg\n{line}\n")
+    assert "missing_picture" in codes(read_listing(root, "auto"))

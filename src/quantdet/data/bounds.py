@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from quantdet.data.formats.folders import ANNOTATION_FOLDERS
+from quantdet.data.formats.folders import ANNOTATION_FOLDERS, real_path
 from quantdet.data.records import Listing, Problem, Reading, Record
 from quantdet.errors import DataError
 from quantdet.runtime.contract import is_one_line
@@ -80,7 +80,7 @@ class _Folders:
         folder = record.image_path.parent
         if folder not in self._known:
             self._known[folder] = any(self._holds(f(folder)) for f in _SPELLINGS)
-            if self._known[folder] and not self._holds(os.path.realpath(folder)):
+            if self._known[folder] and not self._holds(_real(folder)):
                 self._linked[folder] = 0
         if folder in self._linked:
             self._linked[folder] += 1
@@ -95,12 +95,17 @@ class _Folders:
 
     def links(self) -> Iterator[Problem]:
         for folder, count in self._linked.items():
-            where = os.path.realpath(folder)
-            reason = f"is a link to {where}, outside the data set; its {count} pictures are used"
+            reason = (
+                f"is a link to {_real(folder)}, outside the data set; its {count} pictures are used"
+            )
             yield Problem(folder, "link_outside", reason, "warning")
 
     def _holds(self, folder: str) -> bool:
         return any(f"{folder}/".startswith(f"{root.rstrip('/')}/") for root in self._roots)
 
 
-_SPELLINGS = (os.path.abspath, os.path.realpath)
+def _real(folder: Path) -> str:
+    return str(real_path(folder))
+
+
+_SPELLINGS: tuple[Callable[[Path], str], ...] = (os.path.abspath, _real)
