@@ -10,15 +10,13 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from quantdet.errors import DataError
+from quantdet.errors import DataError, QuantdetError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.atomic import appearing_folder
 
@@ -65,11 +63,9 @@ def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
             _require_space(archive, target.parent, sum(member.size for member in members))
             with appearing_folder(target) as whole:
                 _write_all(archive, members, whole, progress)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, LZMAError) as error:
-        raise DamagedArchiveError(
-            archive, f"archive is damaged ({error}); download it again"
-        ) from None
-    except (RuntimeError, NotImplementedError) as error:
+    except QuantdetError:
+        raise
+    except (RuntimeError, NotImplementedError, MemoryError) as error:
         raise DataError(
             f"{archive}: cannot be unpacked ({error}); unpack it yourself and give the folder"
         ) from None
@@ -77,11 +73,10 @@ def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
         raise DataError(
             f"{target}: cannot unpack {archive.name} here ({error}); check permissions and space"
         ) from None
-
-
-def is_archive(path: Path) -> bool:
-    """Return whether ``path`` is a zip or tar file, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except Exception as error:  # zipfile, tarfile and decompressors raise about every kind
+        raise DamagedArchiveError(
+            archive, f"archive is damaged ({error}); download it again"
+        ) from None
 
 
 @contextmanager
@@ -107,6 +102,9 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
 
 
 def _zip_member(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    if info.compress_type == zipfile.ZIP_LZMA:
+        # Its decompressor takes as much memory as the file says.
+        raise NotImplementedError("it is compressed with LZMA")
     kind = stat.S_IFMT(info.external_attr >> 16)
     # Zips made on Windows have no file mode at all.
     plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)

@@ -30,6 +30,7 @@ from quantdet.runtime.predictions import (
 from quantdet.runtime.sources import Source, find_sources, frame_count, read_frames
 from quantdet.system.atomic import write_text
 
+_FORMULAS = ("=", "+", "-", "@")
 _CSV_COLUMNS = ("source", "frame", "label", "class_id", "score", "x1", "y1", "x2", "y2")
 
 
@@ -149,8 +150,13 @@ def _csv(predictions: Iterable[Prediction]) -> str:
     for item in predictions:
         for found in item.detections.to_records():
             where = (item.source, "" if item.frame is None else item.frame)
-            writer.writerow((*where, *found.values()))
+            writer.writerow(map(_cell, (*where, *found.values())))
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return a text so that no spreadsheet takes it for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 class _Steps:

@@ -6,7 +6,6 @@ Training, evaluation and ``predict`` all use these functions, so they see the sa
 
 from __future__ import annotations
 
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,6 +20,19 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from quantdet.errors import DataError, ModelError
 from quantdet.runtime.contract import InputSpec
+
+PICTURE_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm"),
+}
+"""Format of Pillow that is read → suffixes of files that count as pictures."""
+PICTURE_FORMATS = tuple(PICTURE_SUFFIXES)
+"""What is tried on a file; its content decides. Others, as EPS, would start programs."""
 
 MAX_PIXELS = 89_478_485
 """Most pixels of a picture: where Pillow starts to warn of a decompression bomb."""
@@ -44,7 +56,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
     transparent parts show white. Of an animation the first frame is taken.
 
     Args:
-        path: a file of any format that Pillow reads.
+        path: a file of one of :data:`PICTURE_FORMATS`.
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -56,14 +68,14 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
 
 
 def decode_image(
-    source: Path | BinaryIO, name: str, formats: tuple[str, ...] | None = None
+    source: Path | BinaryIO, name: str, formats: tuple[str, ...] = PICTURE_FORMATS
 ) -> NDArray[np.uint8]:
     """Decode a picture as :func:`read_image` does, also one that came over a network.
 
     Args:
         source: a file, by its path or opened.
         name: of the picture, for messages.
-        formats: those of Pillow that are tried; None tries all.
+        formats: those of Pillow that are tried.
 
     Raises:
         DataError: as :func:`read_image`.
@@ -82,7 +94,7 @@ def decode_image(
         if isinstance(source, Path) and not source.stat().st_size:
             raise DataError(f"{name}: is empty; copy it again or leave it out") from None
         raise DataError(
-            f"{name}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
+            f"{name}: not a picture that can be read; use {', '.join(formats)}, and leave other "
             "files out"
         ) from None
     except Image.DecompressionBombError as error:
@@ -90,7 +102,7 @@ def decode_image(
             f"{name}: too many pixels, {error}; make it smaller, at most {MAX_PIXELS / 1e6:.0f} "
             "megapixels"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except Exception as error:  # Pillow raises about every kind on damaged bytes
         raise DataError(
             f"{name}: picture is truncated or damaged ({error}); replace it or leave it out"
         ) from None
@@ -98,7 +110,7 @@ def decode_image(
 
 @contextmanager
 def open_picture(
-    source: Path | BinaryIO, formats: tuple[str, ...] | None = None
+    source: Path | BinaryIO, formats: tuple[str, ...] = PICTURE_FORMATS
 ) -> Iterator[Image.Image]:
     """Open a picture; its pixels are not decoded yet.
 

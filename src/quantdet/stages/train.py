@@ -56,8 +56,9 @@ def run_train(
     """
     stage = training_stages()[0]
     from quantdet.models import resolve_start
-    from quantdet.stages.check import check_config
+    from quantdet.stages.check import check_config, check_names
 
+    check_names(config)
     judged, digests = judge_training(config, progress=progress)
     dataset = judged.require()
     check_config(config, dataset)
