@@ -137,8 +137,8 @@ def _backend(name: str, sight: Sight) -> Backend:
         "name": name,
         "packages": packages,
         "devices": sight["devices"],
-        "why_no_gpu": reason and reason.why,
-        "remedy": reason and reason.remedy,
+        "why_no_gpu": None if reason is None else reason.why,
+        "remedy": None if reason is None else reason.remedy,
     }
 
 
