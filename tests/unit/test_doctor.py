@@ -171,3 +171,12 @@ def test_a_backend_is_asked_in_a_process_of_its_own(tmp_path, monkeypatch):
     (found,) = backends.look_from_outside(("torch",))
     assert found["devices"] == []
     assert found["error"] == "ImportError: libcudart.so is missing"
+
+
+@pytest.mark.skipif(not backends.installed("tensorflow"), reason="needs TensorFlow")
+def test_the_backend_of_this_machine_answers():
+    (found,) = backends.look_from_outside(("tensorflow",))
+    assert found["error"] is None
+    assert all(device["name"] for device in found["devices"])
+    built = any(name == "tensorflow" for name in backends.installed("tensorflow"))
+    assert built or not found["gpu_build"]
