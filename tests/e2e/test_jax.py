@@ -48,9 +48,9 @@ def command(tmp_path_factory):
     return run
 
 
-def train(command, scenes, out, **variables):
+def train(command, scenes, out):
     options = ("--preset", "note", "--data", scenes, "--out", out, "--device", "cpu")
-    return command("train", *options, "--backend", "jax", *settings(), **variables)
+    return command("train", *options, "--backend", "jax", *settings())
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,29 @@ def test_a_second_process_compiles_nothing_anew(command, scenes, trained, tmp_pa
     assert asked == had > 0
 
 
-def test_the_cache_is_switched_off_by_a_variable_of_jax(command, scenes, trained, tmp_path):
-    off = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    assert train(command, scenes, tmp_path / "off", **off)[1] == 0
+_KEPT = """
+import jax
+from quantdet.stages.backend import import_keras_quietly
+import_keras_quietly()
+print(jax.jit(lambda x: x + 1)(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({}, "quantdet/jax"),
+        ({"JAX_ENABLE_COMPILATION_CACHE": "false"}, None),
+        ({"JAX_COMPILATION_CACHE_DIR": "own"}, "own"),
+    ],
+)
+def test_variables_of_jax_say_what_is_kept(variables, folder, tmp_path):
+    variables = {"KERAS_BACKEND": "jax", "XDG_CACHE_HOME": str(tmp_path), **variables}
+    subprocess.run(
+        [sys.executable, "-c", _KEPT],
+        env={**os.environ, **variables, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
+        cwd=tmp_path,
+        check=True,
+    )
+    kept = {path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*-cache")}
+    assert kept == ({folder} if folder else set())

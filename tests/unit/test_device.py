@@ -81,7 +81,7 @@ def test_a_device_is_what_cuda_shows(wanted, given, visible, environment, keras)
         ("gpu:2", None, "no gpu:2 for jax: nvidia-smi counts 2 GPUs, from gpu:0"),
         ("gpu:1", "3", "no gpu:1: CUDA_VISIBLE_DEVICES=3 shows 1 GPUs"),
         ("gpu", None, "no gpu for jax: jax 1.0 does not find its CUDA libraries"),
-        ("gpu", "", "CUDA_VISIBLE_DEVICES= hides every GPU: unset CUDA_VISIBLE_DEVICES"),
+        ("gpu", "", "CUDA_VISIBLE_DEVICES= hides every GPU; unset CUDA_VISIBLE_DEVICES"),
     ],
 )
 def test_a_device_that_is_not_there_is_refused(wanted, given, said, environment, keras):
@@ -99,6 +99,13 @@ def test_a_backend_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(device, "installed", lambda name: {})
     with pytest.raises(DependencyError, match=r"torch is not installed: pip install .*\[torch\]"):
         choose_device("torch")
+
+
+def test_run_needs_tensorflow_whatever_trains(monkeypatch):
+    device.require_tensorflow()
+    monkeypatch.setattr(device, "installed", lambda name: {})
+    with pytest.raises(DependencyError, match=r'export needs TensorFlow.*"quantdet\[train\]"'):
+        device.require_tensorflow()
 
 
 def test_a_process_has_one_backend(keras, monkeypatch):

@@ -304,7 +304,9 @@ def _run_all(settings: Config, out: Path) -> Run:
     from quantdet.cli.metrics_text import metrics_table
     from quantdet.pipeline import run_all
     from quantdet.results.folder import read_results
+    from quantdet.stages.device import require_tensorflow
 
+    require_tensorflow()
     with bar() as progress:
         finished = run_all(settings, out, progress)
     metrics = read_results(finished).metrics

@@ -31,6 +31,20 @@ def choose_device(backend: str | None = None, device: str | None = None) -> None
         _require(device)
 
 
+def require_tensorflow() -> None:
+    """Tell before a training what its export would end with.
+
+    Raises:
+        DependencyError: TensorFlow is not installed.
+    """
+    if not installed("tensorflow"):
+        raise DependencyError(
+            "export needs TensorFlow, whatever trains: pip install "
+            '"quantdet[train]" or "quantdet[train-cuda]"; `quantdet train` and `quantdet qat` do '
+            "without"
+        )
+
+
 def _set_backend(backend: str) -> None:
     if backend not in BACKENDS:
         raise ConfigError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
@@ -87,5 +101,5 @@ def _require(device: str) -> None:
         raise ConfigError(f"{backend} runs on {first['id']} ({first['name']}) in this process")
     number = int(device.partition(":")[2] or 0)
     reason = too_few_gpus(number) or why_no_gpu(backend, installed(backend), sight)
-    told = f"{reason.why}: {reason.remedy}" if reason else "quantdet doctor"
+    told = f"{reason.why}; {reason.remedy}" if reason else "quantdet doctor"
     raise ConfigError(f"no {device} for {backend}: {told}")
