@@ -50,6 +50,7 @@ def on_tensorflow(function: Callable[..., bytes], model: keras.Model, *options: 
         )
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder, "model.keras"))
+        # Nobody else can write into the folder, so that loading it runs nobody else's code.
         Path(folder, "call.pickle").write_bytes(pickle.dumps((function, options)))
         return _answer(Path(folder))
 
