@@ -3,7 +3,9 @@ import numpy as np
 
 from quantdet.config import ModelConfig
 from quantdet.models import build_localizer
+from quantdet.train.optimizer import make_optimizer
 from quantdet.train.precision import mixed_precision_twin
+from quantdet.train.settings import FitSettings
 
 
 def test_twin_computes_the_same_in_fewer_bits():
@@ -28,3 +30,10 @@ def test_twin_computes_the_same_in_fewer_bits():
 
 def _first(model):
     return keras.Model(model.input, model.get_layer("Conv1_relu").output)
+
+
+def test_a_model_that_was_trained_before_has_a_twin():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(2)(x))
+    model.compile(make_optimizer(FitSettings(epochs=1, batch_size=1), 1), loss="mse")
+    assert not mixed_precision_twin(model).compiled

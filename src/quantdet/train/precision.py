@@ -33,7 +33,9 @@ def mixed_precision_twin(model: keras.Model, policy: str = "mixed_bfloat16") -> 
             config["dtype"] = policy
         return type(layer).from_config(config)
 
-    twin = keras.models.clone_model(model, clone_function=clone)
+    # A model on the same layers, not compiled: of a compiled one Keras would clone the optimizer.
+    plain = keras.Model(model.input, model.output, name=model.name)
+    twin = keras.models.clone_model(plain, clone_function=clone)
     twins = {layer.name: layer for layer in twin.layers}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.InputLayer):  # these get new names
