@@ -144,6 +144,7 @@ def test_damaged_and_no_archive(tmp_path):
 def test_never_overwrites_and_reckons_the_space(tmp_path, monkeypatch):
     archive = make_zip(tmp_path / "x.zip")
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match=r"out: exists already"):
         extract(archive, tmp_path / "out")
     usage = archives_module.shutil.disk_usage(tmp_path)

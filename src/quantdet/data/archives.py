@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from quantdet.errors import DataError
+from quantdet.errors import DataError, QuantdetError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import appearing_folder
 
 _BLOCK = 1 << 20
 
@@ -41,18 +41,18 @@ class _Member:
 
 
 def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
-    """Unpack ``archive`` into the new folder ``target``, all of it or nothing.
+    """Unpack ``archive`` into the folder ``target``, all of it or nothing.
 
     Args:
         archive: .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, told apart by content.
-        target: must not exist; its parent is created.
+        target: missing or empty; its parent is created.
         progress: called with (bytes written, all bytes).
 
     Raises:
         DataError: not an archive, damaged, unsafe, larger than the free space, or ``target``
-            exists.
+            is not empty.
     """
-    if target.exists():
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target}: exists already and is not overwritten; choose another folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,14 +61,9 @@ def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
                 raise DamagedArchiveError(archive, "holds no file; download it again")
             _refuse_unsafe(archive, members)
             _require_space(archive, target.parent, sum(member.size for member in members))
-            with tempfile.TemporaryDirectory(
-                prefix=f".{target.name}-", dir=target.parent
-            ) as folder:
-                whole = Path(folder) / "content"
-                whole.mkdir()
+            with appearing_folder(target) as whole:
                 _write_all(archive, members, whole, progress)
-                whole.rename(target)
-    except DataError:
+    except QuantdetError:
         raise
     except (RuntimeError, NotImplementedError, MemoryError) as error:
         raise DataError(

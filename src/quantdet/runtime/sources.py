@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import DataError, DependencyError
 from quantdet.runtime.preprocess import PICTURE_SUFFIXES, read_image
+from quantdet.system.listing import shown_files
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -154,7 +155,7 @@ def _file(path: Path) -> Source:
 
 
 def _folder(folder: Path) -> list[Source]:
-    pictures = [path for path in sorted(folder.iterdir()) if _is_picture(path)]
+    pictures = [path for path in shown_files(folder) if path.suffix.lower() in PICTURE_FILES]
     if not pictures:
         raise DataError(
             f"{folder}: holds no picture ({', '.join(sorted(PICTURE_FILES))}); for pictures in "
@@ -171,10 +172,6 @@ def _glob(text: str, pattern: str) -> list[Source]:
     if not files:
         raise DataError(f"{text}: no picture or video matches; check the glob and its quotes")
     return [_file(path) for path in files]
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in PICTURE_FILES
 
 
 def _open_capture(source: Source) -> VideoCapture:

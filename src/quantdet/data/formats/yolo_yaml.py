@@ -19,6 +19,7 @@ from quantdet.data.formats.folders import (
 )
 from quantdet.data.records import Problem, read_text
 from quantdet.errors import DataError, DependencyError
+from quantdet.system.listing import shown_files
 
 _SHOWN = 10
 _MOST_KEYPOINTS = 10_000
@@ -72,7 +73,7 @@ def _yaml_in(folder: Path) -> Path | None:
     usual = next((folder / name for name in YAML_NAMES if is_file(folder / name)), None)
     if usual is not None:
         return usual
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".yaml", ".yml")]
+    files = [path for path in shown_files(folder) if path.suffix.lower() in (".yaml", ".yml")]
     found = [path for path in files if _describes(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
