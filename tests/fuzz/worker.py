@@ -59,6 +59,7 @@ def cases(name: str, first: int, last: int, busy: Path) -> None:
         reader.write(root)
         originals = {path: path.read_bytes() for path in sorted(root.glob(reader.files))}
         first_file = next(iter(originals))
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         whole = complaint(reader, root, first_file)
         for number in range(first, last):
             busy.write_text(str(number))
