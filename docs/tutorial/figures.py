@@ -101,10 +101,10 @@ def number_line() -> Figure:
     """Scale and zero point: a picture's grid, and that of another tensor."""
     figure, axes = panels(1, height=3.6, rows=2)
     grids = (
-        ("a picture: scale 1/127.5, zero point 128", 1 / 127.5, 128, 0.5, 1),
-        ("an activation from −1 to 3: scale 4/255, zero point 64", 4 / 255, 64, -0.5, 2),
+        ("a picture: scale 1/127.5, zero point 128", 1 / 127.5, 128, 0.5),
+        ("an activation from −1 to 3: scale 4/255, zero point 64", 4 / 255, 64, -0.5),
     )
-    for line, (title, scale, zero, value, digits) in zip(axes, grids, strict=True):
+    for line, (title, scale, zero, value) in zip(axes, grids, strict=True):
         integers = np.unique([0, 64, zero, 192, 255])
         reals = (integers - zero) * scale
         every = (np.arange(256) - zero) * scale
@@ -114,7 +114,7 @@ def number_line() -> Figure:
         line.vlines(reals, -0.3, 0.3, BLUE, lw=1.6)
         for q, real in zip(integers, reals, strict=True):
             line.text(real, 0.42, f"{q}", ha="center", color=BLUE)
-            line.text(real, -0.72, f"{real:.2f}".replace("-", "−"), ha="center")
+            line.text(real, -0.72, f"{real:.3f}".replace("-", "−"), ha="center")
         q = round(value / scale) + zero
         line.plot(value, 0, "o", color=RED)
         line.text(value, 0.9, f"{value} → {q}".replace("-", "−"), ha="center", color=RED)
@@ -149,9 +149,7 @@ def epochs() -> Figure:
     text = " ".join((ROOT / "docs" / "log.md").read_text("utf-8").split())
     found = re.search(r"training loss ([\d., ]+); validation ([\d., ]+); calibrated ([\d.]+)", text)
     assert found
-    training, validation = (
-        [float(value) for value in found[part].split(",")] for part in (1, 2)
-    )
+    training, validation = ([float(value) for value in found[part].split(",")] for part in (1, 2))
     start = float(found[3])
     figure, (axes,) = panels(height=2.8)
     axes.plot(range(1, 6), training, "o-", color=GREY, label="training loss")
@@ -164,24 +162,22 @@ def epochs() -> Figure:
 
 
 def rounding() -> Figure:
-    """One channel of a real layer on a grid of 3 bits, and of 8."""
-    facts = measurements()["depthwise"]
-    weights = np.array(facts["weights"])
+    """One channel of a real layer on grids of 3 bits: the whole range, and a part of it."""
+    weights = np.array(measurements()["depthwise"]["weights"])
     figure, axes = panels(2, height=3.0)
-    for panel, levels in zip(axes, (3, 127), strict=True):
-        scale = np.abs(weights).max() / levels
-        rounded = np.round(weights / scale) * scale
+    for panel, share in zip(axes, (1.0, 0.6), strict=True):
+        scale = share * np.abs(weights).max() / 3
+        back = np.clip(np.round(weights / scale), -3, 3) * scale
         place = np.arange(1, len(weights) + 1)
-        grid = np.arange(-levels, levels + 1) * scale
-        panel.hlines(grid, 0.5, 9.5, GREY, lw=0.3 if levels > 3 else 0.8)
-        panel.vlines(place, weights, rounded, RED, lw=2)
+        panel.hlines(np.arange(-3, 4) * scale, 0.5, 9.5, GREY, lw=0.8)
+        panel.vlines(place, weights, back, RED, lw=2)
         panel.plot(place, weights, "o", color=BLUE, label="weight")
-        panel.plot(place, rounded, "_", color=ORANGE, ms=14, mew=2.5, label="its grid value")
-        bits = (2 * levels + 1).bit_length()
-        panel.set(title=f"{bits} bits: {2 * levels + 1} values, step {scale:.3g}")
+        panel.plot(place, back, "_", color=ORANGE, ms=14, mew=2.5, label="its grid value")
         panel.set(xticks=place, xlabel="the nine weights of one channel")
-    axes[0].legend(loc="lower right")
-    axes[0].set_ylabel("real value")
+        panel.set_ylim(np.array([-1.12, 1.12]) * np.abs(weights).max())
+    axes[0].set(title="the largest weight sets the scale", ylabel="real value")
+    axes[1].set(title="a smaller scale: finer, but the largest is clipped")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -207,16 +203,17 @@ def depthwise() -> Figure:
     """Channels of a real depthwise kernel beside the step of one scale for all."""
     facts = measurements()["depthwise"]
     largest = np.sort(facts["largest"])[::-1]
-    shared = largest[0] / 127
+    half = largest[0] / 127 / 2
     figure, (axes,) = panels(height=3.0)
-    colours = np.where(largest < shared / 2, RED, BLUE)
+    colours = np.where(largest < half, RED, BLUE)
     axes.bar(range(len(largest)), largest, color=colours, width=0.9)
-    axes.axhline(shared / 2, color=ORANGE)
-    axes.text(len(largest), shared / 2 * 1.15, "half a step of one shared scale", color=ORANGE,
-              ha="right")  # fmt: skip
-    axes.set(yscale="log", ylabel="largest |weight|", xlabel="channel, sorted")
-    zeroed = facts["zeroed"]
-    axes.set_title(f"{facts['layer']}: with one scale, {zeroed} of {len(largest)} channels become 0")
+    axes.axhline(half, color=ORANGE)
+    arrow = {"arrowstyle": "->", "color": ORANGE}
+    text = "half a step of one scale for all"
+    axes.annotate(text, (95, half), (60, 4), color=ORANGE, arrowprops=arrow)
+    axes.set(yscale="log", ylabel="largest |weight| (log)", xlabel="channel, sorted by size")
+    gone = f"{facts['zeroed']} of {len(largest)} channels"
+    axes.set_title(f"{facts['layer']}: with one scale for all, {gone} become 0")
     return figure
 
 
@@ -243,10 +240,11 @@ def observers() -> Figure:
     figure, (top, bottom) = panels(height=4.2, rows=2)
     edges = np.linspace(facts["low"], facts["high"], len(facts["counts"]) + 1)
     top.stairs(facts["counts"], edges, fill=True, color=BLUE)
-    top.set(yscale="log", ylabel="values", title=f"values of {facts['layer']} in 8 pictures")
-    for row, (name, found) in enumerate(facts["ranges"].items()):
+    top.set(yscale="log", ylabel="values (log)", title=f"values of {facts['layer']} in 8 pictures")
+    for row, found in enumerate(facts["ranges"].values()):
         bottom.plot([found["low"], found["high"]], [row, row], color=ORANGE, lw=6)
         bottom.text(facts["high"] * 1.06, row, f"{found['db']:.1f} dB", va="center")
+    top.minorticks_off()
     bottom.set(yticks=range(len(facts["ranges"])), yticklabels=facts["ranges"])
     bottom.set(xlabel="real value; bars: the range that each observer proposes")
     bottom.invert_yaxis()
@@ -256,18 +254,20 @@ def observers() -> Figure:
 
 
 def layers() -> Figure:
-    """Noise of every layer with one scale per channel, and with one per kernel."""
-    noise = measurements()["noise"]
+    """Noise that every layer adds, and noise of all layers so far."""
+    rows = measurements()["noise"]["layers"]
     figure, (axes,) = panels(height=3.4)
-    kinds = (("static_wi8_ai8", "one scale per channel", BLUE),
-             ("static_wi8_ai8_per_tensor", "one scale per kernel", ORANGE))  # fmt: skip
-    for recipe, title, colour in kinds:
-        rows = noise[recipe]["layers"]
-        axes.plot([row[1] for row in rows], "o", ms=3, color=colour, label=f"{title}: layer alone")
-        axes.plot([row[2] for row in rows], color=colour, label=f"{title}: all layers so far")
-    axes.set(xlabel="layers with weights, from the picture to the outputs")
+    own, so_far = ([row[column] for row in rows] for column in (1, 2))
+    axes.plot(own, "o", ms=4, color=BLUE, label="this layer alone is quantized")
+    axes.plot(so_far, color=ORANGE, label="all layers up to here are quantized")
+    worst = int(np.argmin(own))
+    arrow = {"arrowstyle": "->", "color": RED}
+    axes.annotate(
+        rows[worst][0], (worst, own[worst]), (worst, 12), color=RED, arrowprops=arrow, ha="right"
+    )
+    axes.set(xlabel="layers with weights, from the picture to the outputs", ylim=(10, None))
     axes.set_ylabel("signal to noise, dB\n(6 dB are one bit)")
-    axes.legend(ncols=2, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 

@@ -1,14 +1,16 @@
 """Measure what the tutorial's figures draw, on the detector that comes with quantdet.
 
-    python docs/tutorial/measure.py     # half a minute on two cores; needs quantdet[train]
+    python docs/tutorial/measure.py [NAME …]     # a minute on two cores; needs quantdet[train]
 
-Writes measured.json next to this script. Pictures are generated, so the figures say how
-quantization acts on a real net, not how accurate that net is.
+Writes measured.json next to this script, or the named parts of it. Pictures are generated, so
+the figures say how quantization acts on a real net, not how accurate that net is.
 """
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,7 @@ HERE = Path(__file__).parent
 # Of the shipped detector: the layer with the most unequal channels, and the one with rare outliers.
 DEPTHWISE = "block_1_depthwise"
 OUTLIERS = "block_12_add"
-RECIPES = ("static_wi8_ai8", "static_wi8_ai8_per_tensor")
-BINS = 160
+BINS = 100
 
 Values = NDArray[np.float32]
 
@@ -50,15 +51,17 @@ def kernel_facts(kernel: Values) -> dict[str, Any]:
     """Compare one scale per channel with one for all, on a depthwise kernel (3, 3, C, 1)."""
     weights = kernel.reshape(-1, kernel.shape[2])
     largest = np.abs(weights).max(axis=0)
-    shared = largest.max() / 127
+    shared, typical = largest.max() / 127, np.argsort(largest)[len(largest) // 2]
     steps = np.round(weights / shared)
-    noise = np.square(weights - steps * shared).sum(axis=0)
+    lost = np.square(weights - steps * shared).sum(axis=0)
     signal = np.square(weights).sum(axis=0)
+    # Channels already on the shared grid have no noise.
+    ratios = signal / np.maximum(lost, signal * 1e-12)
     return {
         "largest": [round(float(value), 6) for value in largest],
         "zeroed": int((~steps.any(axis=0)).sum()),
-        "median_db": round(float(np.median(10 * np.log10(signal / noise))), 1),
-        "weights": [round(float(value), 6) for value in weights[:, largest.argmax()]],
+        "median_db": round(float(np.median(10 * np.log10(ratios))), 1),
+        "weights": [round(float(value), 6) for value in weights[:, typical]],
     }
 
 
@@ -81,12 +84,10 @@ def observed(name: str, values: Values) -> dict[str, float]:
     return {"low": round(low, 3), "high": round(high, 3), "db": round(float(db), 1)}
 
 
-def noise_of_layers(model: keras.Model, recipe: str) -> dict[str, Any]:
+def noise() -> dict[str, Any]:
     """Return the noise that every layer of a net adds, and what arrives at the outputs."""
-    batch = pictures(8)
-    prepared = prepare_qat(
-        model, batch, recipe=recipe, input_range=PIXEL_RANGE, trial_export=False
-    )
+    model, batch = shipped_net(), pictures(4)
+    prepared = prepare_qat(model, batch, input_range=PIXEL_RANGE, trial_export=False)
     found = analyse(Pair(prepared, model), [batch])
     rows = [
         (layer.layer, round(layer.sqnr_own_db, 1), round(layer.sqnr_db, 1))
@@ -116,19 +117,30 @@ def float_tensors(has_range: bool) -> int:
     return sum(tensor["dtype"] is np.float32 for tensor in file.get_tensor_details())
 
 
-def measured() -> dict[str, Any]:
-    """Return everything that the figures draw."""
+def depthwise() -> dict[str, Any]:
+    """Return the facts of the layer with the most unequal channels."""
+    (kernel, *_) = shipped_net().get_layer(DEPTHWISE).get_weights()
+    return {"layer": DEPTHWISE, **kernel_facts(kernel)}
+
+
+def histogram() -> dict[str, Any]:
+    """Return the values of the layer with rare outliers."""
     net = shipped_net()
-    (kernel, *_) = net.get_layer(DEPTHWISE).get_weights()
-    tensor = keras.Model(net.inputs, net.get_layer(OUTLIERS).output)
-    return {
-        "depthwise": {"layer": DEPTHWISE, **kernel_facts(kernel)},
-        "histogram": {"layer": OUTLIERS, **histogram_facts(tensor.predict(pictures(8)))},
-        "noise": {recipe: noise_of_layers(net, recipe) for recipe in RECIPES},
-        "float_tensors": {"without": float_tensors(False), "with": float_tensors(True)},
-    }
+    until = keras.Model(net.inputs, net.get_layer(OUTLIERS).output)
+    return {"layer": OUTLIERS, **histogram_facts(until.predict(pictures(8), verbose=0))}
+
+
+MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "depthwise": depthwise,
+    "histogram": histogram,
+    "float_tensors": lambda: {"without": float_tensors(False), "with": float_tensors(True)},
+    "noise": noise,
+}
 
 
 if __name__ == "__main__":
-    text = json.dumps(measured(), indent=1)
-    (HERE / "measured.json").write_text(text + "\n", "utf-8")
+    file = HERE / "measured.json"
+    for wanted in sys.argv[1:] or MEASUREMENTS:
+        known = json.loads(file.read_text("utf-8")) if file.exists() else {}
+        known[wanted] = MEASUREMENTS[wanted]()
+        file.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", "utf-8")
