@@ -15,7 +15,7 @@ TRAINING_PACKAGES = ("tensorflow", "keras", "jax", "torch")
 TRAINING_TESTS = {
     HERE / name
     for name in (
-        *("e2e", "export", "models", "quant", "train"),
+        *("e2e", "export", "fuzz", "models", "quant", "train"),
         *("unit/test_kinds.py", "unit/test_public_api.py", "unit/test_reference.py"),
         *("data/test_check_and_train.py", "data/test_judging.py", "data/test_contents.py"),
         *("evaluate/test_road_of_thresholds.py", "evaluate/test_threshold_choice.py"),

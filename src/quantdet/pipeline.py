@@ -6,6 +6,8 @@ is not repeated) and resumes where it was killed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from quantdet.config import Config
@@ -16,14 +18,43 @@ from quantdet.stages.evaluate import run_evaluate
 from quantdet.stages.export import run_export
 from quantdet.stages.report import run_report
 from quantdet.stages.train import run_qat, run_train
+from quantdet.stages.verify import run_verify
+from quantdet.system.folder_lock import exclusive
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run.
+
+    Attributes:
+        act: carries it out with the settings of the run.
+        always: whether :func:`run_all` does.
+    """
+
+    act: Callable[[Run, Progress], object]
+    always: bool = True
+
+
+STAGES: Mapping[str, Stage] = {
+    "train": Stage(lambda run, progress: run_train(run.load_config(), run.root, progress)),
+    "qat": Stage(run_qat),
+    "export": Stage(
+        lambda run, progress: run_export(run, ("uint8", "int8-ptq", "float32"), progress)
+    ),
+    "evaluate": Stage(lambda run, progress: run_evaluate(run, progress=progress)),
+    "analyse": Stage(lambda run, progress: run_analyse(run, sensitivity=False, progress=progress)),
+    "verify": Stage(lambda run, progress: run_verify(run, progress=progress), always=False),
+    "report": Stage(lambda run, progress: run_report(run)),
+}
+"""All stages in their order."""
 
 
 def run_all(config: Config, out: Path | str, progress: Progress = silent) -> Run:
-    """Run every stage: train, qat, export with baselines, evaluate, analyse, report."""
-    run = run_train(config, out, progress)
-    run_qat(run, progress)
-    run_export(run, ("uint8", "int8-ptq", "float32"), progress)
-    run_evaluate(run, progress=progress)
-    run_analyse(run, sensitivity=False, progress=progress)
-    run_report(run)
+    """Run every stage but verify; the baselines are exported, too."""
+    run = Run(out)
+    given = run.with_config(config, same_data=True)
+    with exclusive(run.root):
+        for name, stage in STAGES.items():
+            if stage.always:
+                stage.act(given if name == "train" else run, progress)
     return run

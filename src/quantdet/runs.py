@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -30,9 +30,12 @@ class Run:
     """
 
     root: Path
+    _changed: Config | None = field(default=None, compare=False, repr=False)
+    """Takes the place of the saved configuration; saved by the stage that succeeds with it."""
 
     def __init__(self, root: Path | str) -> None:
         object.__setattr__(self, "root", Path(root))
+        object.__setattr__(self, "_changed", None)
 
     @property
     def config_file(self) -> Path:
@@ -129,18 +132,32 @@ class Run:
             QuantdetError: the folder cannot be written.
         """
         root = Path(root)
-        run = cls(root)
         if root.exists() and not root.is_dir():
             raise QuantdetError(f"{root}: is a file; choose another run folder with --out")
-        if run.config_file.exists():
-            changed = _differences(run.load_config(), config, same_data)
-            if changed and run.float_dir.exists():
+        cls(root).with_config(config, same_data=same_data).save_config()
+        return cls(root)
+
+    def with_config(self, config: Config, *, same_data: bool = False) -> Run:
+        """Return this run with a configuration that :meth:`save_config` writes; arguments above.
+
+        Raises:
+            ConfigError: the folder holds a float model that was made with other settings.
+        """
+        if self.config_file.exists() and self.float_dir.exists():
+            changed = _differences(self.load_config(), config, same_data)
+            if changed:
                 raise ConfigError(
-                    f"{root}: holds a run with another {', '.join(changed)}; "
+                    f"{self.root}: holds a run with another {', '.join(changed)}; "
                     "choose another folder with --out, or remove this one"
                 )
-        config.save(run.config_file)
+        run = Run(self.root)
+        object.__setattr__(run, "_changed", config)
         return run
+
+    def save_config(self) -> None:
+        """Write the configuration of :meth:`with_config`; what is there stays without one."""
+        if self._changed is not None:
+            self._changed.save(self.config_file)
 
     @classmethod
     def open(cls, root: Path | str) -> Run:
@@ -158,8 +175,8 @@ class Run:
         return run
 
     def load_config(self) -> Config:
-        """Return the configuration saved in the run folder."""
-        return load_config(self.config_file)
+        """Return the configuration: of :meth:`with_config`, else that saved in the run folder."""
+        return self._changed or load_config(self.config_file)
 
     def labels(self) -> tuple[str, ...]:
         """Return the classes that the run was trained with, in the order of class ids.
@@ -186,7 +203,11 @@ class Run:
         """
         self.labels()
         with atomic_folder(Path(root)) as folder:
-            shutil.copytree(self.float_dir, folder / self.float_dir.name)
+            shutil.copytree(
+                self.float_dir,
+                folder / self.float_dir.name,
+                ignore=shutil.ignore_patterns(".*"),  # what is not finished
+            )
             shutil.copy2(self.config_file, folder)
             trained = {"train": self.manifest().entries["train"]}
             Manifest.model_validate(trained).save(folder / self.manifest_file.name)

@@ -11,6 +11,7 @@ from quantdet.data.cache import build_cache
 from quantdet.data.dataset import load_dataset
 from quantdet.data.images import read_image, resize
 from quantdet.errors import DataError, QuantdetError
+from quantdet.system import owner, temporary
 from quantdet.system.user_cache import user_cache_dir
 
 SIZE = (32, 24)
@@ -101,14 +102,19 @@ def test_interrupted_build_leaves_nothing_and_starts_again(samples, tmp_path):
     assert len(build_cache(samples, SIZE, folder).images) == 4
 
 
-def test_leftovers_of_killed_builds_are_cleared_but_not_running_ones(samples, tmp_path):
+def test_leftovers_of_killed_builds_are_cleared_but_not_running_ones(
+    samples, tmp_path, monkeypatch
+):
     folder = tmp_path / "cache"
     path = build_cache(samples, SIZE, folder).path
     path.unlink()
-    old, new = folder / f".{path.stem}-old.npy", folder / f".{path.stem}-new.npy"
+    new = temporary.temporary_path(path)
+    monkeypatch.setattr(owner, "_TOKEN", "0" * 8)
+    old = temporary.temporary_path(path)
+    monkeypatch.undo()
     old.write_bytes(b"x")
     new.write_bytes(b"x")
-    os.utime(old, (1e9, 1e9))
+    temporary._swept.clear()
     build_cache(samples, SIZE, folder)
     assert not old.exists()
     assert new.exists()

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -7,7 +11,7 @@ from quantdet.config import ModelConfig
 from quantdet.errors import ConfigError, ModelError
 from quantdet.models import weights as weights_module
 from quantdet.models.backbones import BACKBONES
-from quantdet.models.style import KERAS_STYLE, TORCHVISION_STYLE
+from quantdet.models.style import KERAS_STYLE, TORCHVISION_STYLE, BackboneStyle
 from quantdet.models.torch_checkpoint import read_state_dict
 from quantdet.models.weight_files import (
     WeightSet,
@@ -17,6 +21,7 @@ from quantdet.models.weight_files import (
     save_weights,
 )
 from quantdet.models.weights import resolve_weights
+from quantdet.system import keras_h5
 
 BACKBONE = BACKBONES["mobilenet_v2"]
 
@@ -190,16 +195,117 @@ def test_bad_files(tmp_path, name, content, message):
         resolve_weights(ModelConfig(weights=str(tmp_path / name)))
 
 
-def test_weights_of_another_width_name_the_key(tmp_path):
-    model = random_keras_application(width=0.5)
-    model.save_weights(tmp_path / "half.weights.h5")
-    read = read_weight_file(tmp_path / "half.weights.h5", BACKBONE, 0.35)
-    ours = BACKBONE.build(32, 0.35, read.style)
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".npz"])
+def test_weights_of_another_width_name_the_key(tmp_path, suffix):
+    path = tmp_path / f"half{suffix}"
+    model = BACKBONE.build(32, 0.5, KERAS_STYLE)
+    if suffix == ".npz":
+        save_weights(path, WeightSet(layer_arrays(model.layers), KERAS_STYLE, "test", ""))
+    else:
+        getattr(model, "save" if suffix == ".keras" else "save_weights")(path)
+    with pytest.raises(ModelError, match=rf"half{suffix}.*has shape .*set \[model\] width"):
+        read_weight_file(path, BACKBONE, 0.35)
+
+
+def test_weights_are_assigned_all_or_none():
+    values = layer_arrays(BACKBONE.build(32, 0.35, KERAS_STYLE).layers)
+    ours = BACKBONE.build(32, 0.35, KERAS_STYLE)
     before = layer_arrays(ours.layers)
-    with pytest.raises(ModelError, match=r"half\.weights\.h5.*shape.*width"):
-        assign_weights(ours.layers, read)
+    wrong = {**values, "Conv_1/kernel": np.zeros((1, 1, 2, 2), np.float32)}
+    with pytest.raises(ModelError, match=r"shape.*width"):
+        assign_weights(ours.layers, WeightSet(wrong, KERAS_STYLE, "test", ""))
     for key, value in layer_arrays(ours.layers).items():
         np.testing.assert_array_equal(value, before[key])
+
+
+def test_model_inside_a_model(tmp_path):
+    inner = BACKBONE.build(32, 0.35, TORCHVISION_STYLE)
+    outer = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 1), inner])
+    outer.save(tmp_path / "outer.keras")
+    read = read_weight_file(tmp_path / "outer.keras", BACKBONE, 0.35)
+    assert read.style.padding == "symmetric"
+    for name, value in layer_arrays(inner.layers).items():
+        np.testing.assert_array_equal(read.arrays[name], value)
+
+
+def test_normalization_that_was_adapted(tmp_path):
+    picture = keras.Input((32, 32, 3))
+    normalize = keras.layers.Normalization()
+    normalize.adapt(np.random.default_rng(0).normal(3, 2, (50, 32, 32, 3)))
+    backbone = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None)
+    whole = backbone(normalize(picture))
+    keras.Model(picture, whole).save(tmp_path / "adapted.keras")
+    read = read_weight_file(tmp_path / "adapted.keras", BACKBONE, 0.35)
+    np.testing.assert_allclose(read.style.mean, np.ravel(normalize.mean), rtol=1e-6)
+    np.testing.assert_allclose(read.style.variance, np.ravel(normalize.variance), rtol=1e-6)
+
+
+def hdf5_file(path, damage):
+    """Write weights of one layer in the layout of Keras 2, with something wrong."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = ["Conv1"]
+        group = file.create_group("Conv1")
+        group.attrs["weight_names"] = ["Conv1/kernel:0"]
+        name = "Conv1/kernel:0"
+        if damage == "announces 4 TB":
+            group.create_dataset(name, (2**40,), "<f4", chunks=(1024,))
+        elif damage == "link":
+            with h5py.File(path.with_name("other.h5"), "w") as other:
+                other.create_dataset("kernel", data=np.zeros((3, 3, 3, 16), "<f4"))
+            group[name] = h5py.ExternalLink("other.h5", "kernel")
+        elif damage == "outside":
+            path.with_name("secret").write_bytes(bytes(4 * 432))
+            outside = [(path.with_name("secret"), 0, h5py.h5f.UNLIMITED)]
+            group.create_dataset(name, (3, 3, 3, 16), "<f4", external=outside)
+        elif damage == "text":
+            group.create_dataset(name, (3, 3, 3, 16), h5py.string_dtype())
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("announces 4 TB", r"'Conv1/kernel' has shape \(1099511627776,\)"),
+        ("link", "is not in this file"),
+        ("outside", "is not in this file"),
+        ("text", "holds no numbers"),
+        ("nothing there", "not readable as a weight file"),
+    ],
+)
+def test_hdf5_with_something_wrong(tmp_path, damage, says):
+    hdf5_file(tmp_path / "odd.h5", damage)
+    with pytest.raises(ModelError, match=rf"odd\.h5: .*{says}"):
+        read_weight_file(tmp_path / "odd.h5", BACKBONE, 0.35)
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("import time; time.sleep(99)", "did not end within 0.1 s"),
+        ("import os; os.abort()", "failed on it"),
+    ],
+)
+def test_hdf5_that_hangs_or_crashes_is_one_sentence(tmp_path, monkeypatch, program, says):
+    python = sys.executable
+    monkeypatch.setattr(keras_h5, "SECONDS", 0.1 if "sleep" in program else 30)
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda _, **how: run([python, "-c", program], **how))
+    (tmp_path / "any.h5").write_bytes(b"")
+    with pytest.raises(ModelError, match=rf"any\.h5: HDF5 {says}"):
+        keras_h5.read_keras_h5(tmp_path / "any.h5", {}, {})
+
+
+def test_npz_that_announces_more_than_the_model_has(tmp_path):
+    path = tmp_path / "bomb.npz"
+    values = {"Conv1/kernel": np.zeros((1000, 1000), np.float32)}
+    save_weights(path, WeightSet(values, KERAS_STYLE, "test", ""))
+    with pytest.raises(ModelError, match=r"bomb\.npz: .*'Conv1/kernel' has shape \(1000, 1000\)"):
+        read_weight_file(path, BACKBONE, 0.35)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.0, -1.0])
+def test_style_out_of_range(value):
+    with pytest.raises(ValueError, match="out of range"):
+        BackboneStyle.from_dict({**KERAS_STYLE.to_dict(), "variance": [1.0, value, 1.0]})
 
 
 def test_weights_of_another_network(tmp_path):

@@ -14,6 +14,7 @@ from quantdet.runtime.detector import Detector
 from tests.runtime.helpers import solid
 
 SVG = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+EPS = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
 
 
 def encoded(image, kind):
@@ -36,8 +37,10 @@ BAD = {
         lambda: encoded(Image.new("1", (20_000, 10_000)), "png"),
         "too many pixels, .*200000000.*; make it smaller, at most 89 megapixels",
     ),
-    "drawing.jpg": (SVG.encode, "not a picture that can be read; use JPEG, PNG or BMP"),
+    "drawing.jpg": (SVG.encode, "not a picture that can be read; use JPEG, PNG, BMP"),
     "notes.jpg": (b"to do: take pictures".strip, "not a picture that can be read; use JPEG"),
+    # Pillow would start Ghostscript on this one.
+    "postscript.jpg": (EPS.encode, "not a picture that can be read; use JPEG"),
     "empty.jpg": (bytes, "is empty; copy it again or leave it out"),
     "cut.jpg": (
         lambda: encoded(noise(), "jpeg")[:2000],

@@ -37,6 +37,9 @@ def test_missing_model(own_model):
         ('"version": 1', '"version": 2', "version"),
         ('"dtype": "uint8"', '"dtype": "int4"', "input.tensor.dtype"),
         ("{", "", "JSON"),
+        ('"red"', '"re\\nd"', "line break"),
+        ('"red"', '"\\u001b[2J"', "control character"),
+        ('"score_threshold": 0.5', '"score_threshold": NaN', "score_threshold"),
     ],
 )
 def test_malformed_contract_names_the_field(own_model, old, new, field):

@@ -225,7 +225,7 @@ def test_damaged_model_never_reaches_litert(own_model):
 def test_truncated_model_whose_contract_has_no_sha256(own_model):
     spoil(own_model, sha256="")
     own_model.write_bytes(own_model.read_bytes()[:1000])
-    with pytest.raises(ModelError, match=r"model\.tflite: not a \.tflite.*truncated"):
+    with pytest.raises(ModelError, match=r"model\.tflite: is no whole \.tflite.*copy it again"):
         Detector(own_model)
 
 

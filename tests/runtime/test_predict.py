@@ -7,12 +7,13 @@ import pytest
 from PIL import Image
 
 from quantdet.errors import ConfigError, DataError, DependencyError, QuantdetError
+from quantdet.runtime.contract import contract_path
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.predict import predict_to_folder
 from quantdet.runtime.predictions import Predictions
 from quantdet.runtime.preprocess import read_image
 from quantdet.runtime.sources import find_sources, read_frames
-from tests.runtime.helpers import solid, write_video
+from tests.runtime.helpers import make_contract, solid, write_video
 
 
 @pytest.fixture
@@ -84,6 +85,16 @@ def test_csv_has_a_row_for_each_detection(detector, pictures, tmp_path):
     content = json.loads((out / "predictions.json").read_text("utf-8"))
     assert content["csv_files"] == ["predictions.csv"]
     assert len(content["drawn_files"]) == 3
+
+
+@pytest.mark.parametrize("label", ["=1+1", "+1", "-1", "@x", "a,b", 'a"b'])
+def test_no_spreadsheet_takes_a_label_for_a_formula(own_model, pictures, tmp_path, label):
+    contract = make_contract(own_model, "single")
+    contract.model_copy(update={"labels": (label, "blue")}).save(contract_path(own_model))
+    predict_to_folder(Detector(own_model), [pictures / "red.png"], tmp_path / "out", save_csv=True)
+    text = (tmp_path / "out" / "predictions.csv").read_text("utf-8")
+    (row,) = csv.DictReader(text.splitlines())
+    assert row["label"] == (f"'{label}" if label[0] in "=+-@" else label)
 
 
 def test_csv_of_the_user_is_kept_and_ours_is_replaced(detector, pictures, tmp_path):
@@ -349,4 +360,4 @@ def test_interrupt_before_the_first_frame_leaves_nothing(detector, tmp_path, mon
     monkeypatch.setattr(cv2, "VideoCapture", InterruptedCamera)
     with pytest.raises(KeyboardInterrupt):
         predict_to_folder(detector, ["camera:0"], tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()

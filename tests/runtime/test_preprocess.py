@@ -111,7 +111,7 @@ def test_missing_folder_and_other_file(tmp_path):
     with pytest.raises(DataError, match="give a picture file"):
         read_image(tmp_path)
     (tmp_path / "text.jpg").write_text("hello")
-    with pytest.raises(DataError, match=r"text\.jpg: not a picture.*JPEG, PNG or BMP"):
+    with pytest.raises(DataError, match=r"text\.jpg: not a picture.*JPEG, PNG, BMP"):
         read_image(tmp_path / "text.jpg")
 
 

@@ -212,3 +212,30 @@ def test_suggestions_are_of_all_sections(override, suggested):
 def test_settings_that_do_not_go_together(overrides):
     with pytest.raises(ConfigError, match=r"patience waits|is below min_steps"):
         load_config(overrides=overrides)
+
+
+@pytest.mark.parametrize("seed", ["train.seed", "qat.seed", "data.split_seed"])
+@pytest.mark.parametrize("value", [-1, 2**32, 2**70])
+def test_seeds_that_no_generator_takes(seed, value):
+    with pytest.raises(ConfigError, match=f"{seed}: Input should be"):
+        load_config(overrides=[f"{seed}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a = " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("train = {epochs = " + "9" * 5000 + "}", "more than 64 bits"),
+        ("train = {epochs = 0x" + "f" * 5000 + "}", "more than 64 bits"),
+        ("train = {epochs = [[" + "0x" + "f" * 5000 + "]]}", "more than 64 bits"),
+    ],
+)
+def test_toml_without_end_is_refused_in_a_line(tmp_path, text, says):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=says) as caught:
+        load_config(path)
+    assert len(str(caught.value)) < 300
+    override = text.replace("{epochs = ", "").removesuffix("}").replace(" = ", ".x=", 1)
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=[override])

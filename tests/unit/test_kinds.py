@@ -8,7 +8,7 @@ from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError
 from quantdet.kinds import KINDS, Kind, find_kind, size_problem
 from quantdet.models.detector_weights import PACKAGED
-from quantdet.stages.check import FAMILY_TABLES, check_config
+from quantdet.stages.check import FAMILY_TABLES, check_config, check_names
 
 FAMILIES = {kind.family for kind in KINDS.values()}
 
@@ -23,11 +23,11 @@ def test_each_published_detector_starts_one_kind():
     assert sorted(starts) == sorted(PACKAGED)
 
 
-def test_a_kind_without_its_family_is_told_table_by_table(monkeypatch, tmp_path):
+def test_a_kind_without_its_family_is_told_table_by_table(monkeypatch):
     monkeypatch.setitem(kinds.KINDS, "made_up", Kind("outlines", range(32, 65)))
     config = load_config(values={"model": {"name": "made_up", "input_size": 64}})
     with pytest.raises(ConfigError) as caught:
-        check_config(config, Dataset(tmp_path, ("cat",), {"train": (), "test": ()}))
+        check_names(config)
     for table in FAMILY_TABLES:
         assert f"which {table} lacks" in str(caught.value)
 
@@ -65,7 +65,21 @@ def test_sizes(name, size, says):
         ("qat.observer=mean", "qat.observer: 'mean' is unknown; choose one of entropy"),
         ("qat.rounding=up", "qat.rounding: 'up' is unknown"),
         ("qat.ranges=fixed", "qat.ranges: 'fixed' is unknown"),
-        ("qat.recipe=static_wi8", "qat.recipe: recipe 'static_wi8' is unknown"),
+        ("qat.recipe=static_wi8", "qat.recipe: 'static_wi8' is unknown; choose one of static_"),
+        ("qat.recipe=[['.*', 'static_wi8']]", "qat.recipe: 'static_wi8' is unknown"),
+        ("model.anchors=many", "model.anchors: 'many' is unknown; choose one of classic"),
+        ("model.backbone=resnet", "model.backbone: 'resnet' is unknown"),
+    ],
+)
+def test_wrong_names_are_told_before_data_is_read(setting, says):
+    with pytest.raises(ConfigError) as caught:
+        check_names(load_config(overrides=[setting]))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
         ("qat.recipe=[['conv9.*', 'static_wi4_ai8'], ['.*', 'static_wi8_ai8']]", "matches no"),
         ("predict.class_thresholds={dog=0.5}", "'dog' is not a class; choose one of cat"),
         ("train.finetune_from=block_99", "finetune_from = 'block_99': no such layer"),

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from quantdet.cli.verify_text import verify_table
+from quantdet.evaluate.end_to_end import litert_runner
 from quantdet.results.verification import Verification
 from quantdet.verify import verdict
 from quantdet.verify.run import verify_subject
-from quantdet.verify.targets import TARGETS
+from quantdet.verify.targets import TARGETS, ethos_u, litert_xnnpack
 from quantdet.verify.verdict import judge
 from tests.verify.conftest import silent
 
@@ -68,10 +69,11 @@ def test_lone_file_may_differ_by_rounding_only(subject):
     assert result.noise_lsb == pytest.approx(10, abs=0.01)
 
 
-def test_a_defect_in_one_target_is_told_and_stops_no_other(subject, monkeypatch):
-    def broken(_subject, _tick):
-        raise ZeroDivisionError("division by zero")
+def broken(_subject, _tick):
+    raise ZeroDivisionError("division by zero")
 
+
+def test_a_defect_in_one_target_is_told_and_stops_no_other(subject, monkeypatch):
     monkeypatch.setitem(TARGETS, "ethos-u", broken)
     result = verify_subject(subject, ["litert-reference", "ethos-u", "edgetpu"], silent)
     assert [item.status for item in result.targets] == ["passed", "failed", "passed"]
@@ -97,18 +99,21 @@ def test_content_of_verify_json_is_the_one_described(subject, tmp_path):
     assert "edgetpu: 10 of 10 published rules hold" in text
 
 
+def wrong(subject, tick):
+    """What XNNPACK answers, with one bit of every integer turned."""
+
+    def run(*arguments, **options):
+        right = litert_runner(*arguments, **options)
+        return lambda picture: {name: values ^ 16 for name, values in right(picture).items()}
+
+    litert_xnnpack.litert_runner = run  # in a process that ends with this target
+    return litert_xnnpack.verify(subject, tick)
+
+
 def test_a_kernel_that_answers_wrongly_ends_with_exit_code_3(
     quantdet, folder, tmp_path, monkeypatch
 ):
-    from quantdet.verify.targets import litert_xnnpack
-
-    real = litert_xnnpack.litert_runner
-
-    def wrong(*arguments, **options):
-        run = real(*arguments, **options)
-        return lambda picture: {name: values ^ 16 for name, values in run(picture).items()}
-
-    monkeypatch.setattr(litert_xnnpack, "litert_runner", wrong)
+    monkeypatch.setitem(TARGETS, "litert-xnnpack", wrong)
     out = tmp_path / "verify.json"
     options = ["--data", folder, "--pictures", 3, "--out", out]
     targets = ["--target", "litert-xnnpack", "--target", "litert-compiled"]
@@ -120,8 +125,13 @@ def test_a_kernel_that_answers_wrongly_ends_with_exit_code_3(
     assert "failed" in said
 
 
+def not_installed(subject, tick):
+    ethos_u.find_spec = lambda _: None
+    return ethos_u.verify(subject, tick)
+
+
 def test_skipped_targets_do_not_fail(quantdet, folder, monkeypatch):
-    monkeypatch.setattr("quantdet.verify.targets.ethos_u.find_spec", lambda _: None)
+    monkeypatch.setitem(TARGETS, "ethos-u", not_installed)
     options = ["--data", folder, "--pictures", 1, "--json"]
     code, said, err = quantdet(
         "verify", "voc-ssd300", *options, "--target", "ethos-u", "--target", "edgetpu"

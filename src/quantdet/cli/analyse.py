@@ -35,11 +35,11 @@ def analyse(  # noqa: PLR0913, PLR0917 - options of the command line
     from quantdet.cli.bars import bar
     from quantdet.runs import Run
     from quantdet.stages.analyse import run_analyse
-    from quantdet.stages.settings import update_config
+    from quantdet.stages.settings import changed_run
 
     run = Run.open(run_dir)
     if data is not None:
-        update_config(run, data=data)
+        run = changed_run(run, data=data)
     with bar() as progress:
         result = run_analyse(run, pictures=pictures, sensitivity=sensitivity, progress=progress)
     text = f"{analysis_text(result, all_layers)}\n\npicture: {run.analysis_picture}"

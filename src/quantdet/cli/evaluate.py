@@ -61,7 +61,7 @@ def _run(
 ) -> AnyMetrics:
     from quantdet.runs import Run
     from quantdet.stages.evaluate import run_evaluate
-    from quantdet.stages.settings import update_config
+    from quantdet.stages.settings import changed_run
 
     run = Run.open(path)
     if data.keys() - {"root"}:
@@ -71,7 +71,7 @@ def _run(
         )
     if data:
         splits = (run.load_config().data.test_split,)
-        update_config(run, data=data["root"], splits=splits)
+        run = changed_run(run, data=data["root"], splits=splits)
     return run_evaluate(run, parity_pictures=parity_pictures, progress=progress)
 
 

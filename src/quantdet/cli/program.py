@@ -1,7 +1,8 @@
 """The command line: parse, call, show; errors become exit codes here and nowhere else.
 
 0 done · 1 a defect of quantdet · 2 something the user can fix · 3 `verify` found a target that
-fails. Everything heavy is imported inside the commands, so that ``--help`` answers at once.
+fails · 130, 143 Ctrl-C, SIGTERM · 141 nobody reads the output any more.
+Everything heavy is imported inside the commands, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from quantdet import __version__
 from quantdet.cli.analyse import analyse
 from quantdet.cli.data import data_app
 from quantdet.cli.device import benchmark, doctor, models, predict
+from quantdet.cli.endings import (
+    StopSignals,
+    drop_output,
+    machine_problem,
+    tolerant_output,
+)
 from quantdet.cli.evaluate import evaluate
 from quantdet.cli.output import help_without_command, register
 from quantdet.cli.stages import config, demo, export, qat, report, run, train
@@ -40,6 +47,8 @@ for command in (
 
 
 _OUR_WARNINGS = (DataWarning, QuantizationWarning)
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141  # as of a process that SIGPIPE ended
 
 
 def _show_version(wanted: bool) -> None:
@@ -66,8 +75,10 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     # TensorFlow's C++ part reads this when it is first imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tolerant_output()
+    signals = StopSignals()
     try:
-        with warnings.catch_warnings():
+        with signals.caught(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             for ours in _OUR_WARNINGS:
                 warnings.simplefilter("default", ours)
@@ -76,14 +87,28 @@ def main() -> None:
     except QuantdetError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command resumes from here", err=True)
-        sys.exit(130)
+        code = _INTERRUPTED
+    except SystemExit as end:
+        # Click leaves with 1 where nobody reads any more, e.g. `| head`.
+        sys.exit(_PIPE_CLOSED if end.code == 1 else end.code)
     except Exception as error:
-        # Typer's usage errors know how to show themselves; the rest are defects with traceback.
-        if hasattr(error, "format_message"):
-            _fail(error.format_message())
+        _explain(error)
         raise
+    if code == _INTERRUPTED:  # typer makes it of KeyboardInterrupt
+        typer.echo("interrupted; the same command resumes from here", err=True)
+        sys.exit(signals.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception) -> None:
+    """End with a sentence if it is no defect of quantdet; those come with their traceback."""
+    # Typer's usage errors know how to show themselves.
+    if hasattr(error, "format_message"):
+        _fail(error.format_message())
+    problem = machine_problem(error)
+    if problem is not None:
+        drop_output(sys.stdout)
+        _fail(problem)
 
 
 def _show_warning(  # noqa: PLR0913, PLR0917 - as Python calls it

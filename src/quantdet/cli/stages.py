@@ -160,14 +160,14 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
     from quantdet.cli.bars import bar
     from quantdet.cli.settings import QAT_KEYS, Given, option_values
     from quantdet.runs import Run
-    from quantdet.stages.settings import update_config
+    from quantdet.stages.settings import changed_run
     from quantdet.stages.train import run_qat
 
     run = Run.open(run_dir)
     options = _options(epochs=epochs, batch=batch, lr=lr, seed=seed)
     given = Given(overrides=overrides or (), options=options)
     values = option_values(given, QAT_KEYS)
-    update_config(run, given.overrides, data, values=values)
+    run = changed_run(run, given.overrides, data, values=values)
     with bar() as progress:
         run_qat(run, progress)
     typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
@@ -197,7 +197,7 @@ def export(
     from quantdet.cli.bars import bar
     from quantdet.runs import Run
     from quantdet.stages.export import export_model, run_export
-    from quantdet.stages.settings import update_config
+    from quantdet.stages.settings import changed_run
 
     wanted = formats or ["uint8"]
     if source.is_file() and data is not None:
@@ -209,7 +209,7 @@ def export(
     else:
         run = Run.open(source)
         if data is not None:
-            update_config(run, data=data)
+            run = changed_run(run, data=data)
         with bar() as progress:
             paths = run_export(run, wanted, progress)
     for path in paths:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from quantdet.config.section import Section
+from quantdet.config.section import Section, Seed
 
 
 class ExtraSource(Section):
@@ -49,7 +49,7 @@ class DataConfig(Section):
     out."""
     test_split: str = "test"
     """Split to evaluate on."""
-    split_seed: int = Field(0, ge=0)
+    split_seed: Seed = 0
     """Seed for splitting a data set that has no splits."""
     labels: Path | None = None
     """File with one class name per line, in the order of class ids. Not with `classes`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -9,6 +10,9 @@ from pydantic import ValidationError
 
 from quantdet.config.layers import Layer, find_origin
 from quantdet.config.schema import Config
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 
 def explain_mistakes(error: ValidationError, layers: Sequence[Layer]) -> str:
@@ -21,7 +25,7 @@ def explain_mistakes(error: ValidationError, layers: Sequence[Layer]) -> str:
             hint, known = suggestion(key), _siblings(item["loc"])
             lines.append(f"{origin}unknown key {key!r}{hint}; known there: {', '.join(known)}")
         else:
-            lines.append(f"{origin}{key}: {item['msg']} (got {item['input']!r})")
+            lines.append(f"{origin}{key}: {item['msg']} (got {_SHORT.repr(item['input'])})")
     return "; ".join(lines)
 
 

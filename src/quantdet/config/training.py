@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from quantdet.config.section import Section
+from quantdet.config.section import Section, Seed
 
 
 class TrainConfig(Section):
@@ -66,7 +66,7 @@ class TrainConfig(Section):
     max_steps: int = Field(0, ge=0)
     """Maximum number of steps of a phase: very large data sets get fewer epochs, at least one; 0:
     no limit."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of initial weights, order and augmentation."""
     mixed_precision: bool = False
     """Compute in bfloat16; variables stay float32."""
@@ -113,7 +113,7 @@ class QatConfig(Section):
     distill_features: tuple[str, ...] = ()
     """Layers (as `quantdet analyse` names them) whose outputs are trained to match the float
     model's, weighted by `distill`."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of calibration pictures, order and augmentation."""
 
     @model_validator(mode="after")

@@ -9,18 +9,16 @@ from __future__ import annotations
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from quantdet.errors import DataError
+from quantdet.errors import DataError, QuantdetError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.atomic import appearing_folder
 
 _BLOCK = 1 << 20
 
@@ -43,18 +41,18 @@ class _Member:
 
 
 def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
-    """Unpack ``archive`` into the new folder ``target``, all of it or nothing.
+    """Unpack ``archive`` into the folder ``target``, all of it or nothing.
 
     Args:
         archive: .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, told apart by content.
-        target: must not exist; its parent is created.
+        target: missing or empty; its parent is created.
         progress: called with (bytes written, all bytes).
 
     Raises:
         DataError: not an archive, damaged, unsafe, larger than the free space, or ``target``
-            exists.
+            is not empty.
     """
-    if target.exists():
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target}: exists already and is not overwritten; choose another folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,18 +61,11 @@ def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
                 raise DamagedArchiveError(archive, "holds no file; download it again")
             _refuse_unsafe(archive, members)
             _require_space(archive, target.parent, sum(member.size for member in members))
-            with tempfile.TemporaryDirectory(
-                prefix=f".{target.name}-", dir=target.parent
-            ) as folder:
-                whole = Path(folder) / "content"
-                whole.mkdir()
+            with appearing_folder(target) as whole:
                 _write_all(archive, members, whole, progress)
-                whole.rename(target)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, LZMAError) as error:
-        raise DamagedArchiveError(
-            archive, f"archive is damaged ({error}); download it again"
-        ) from None
-    except (RuntimeError, NotImplementedError) as error:
+    except QuantdetError:
+        raise
+    except (RuntimeError, NotImplementedError, MemoryError) as error:
         raise DataError(
             f"{archive}: cannot be unpacked ({error}); unpack it yourself and give the folder"
         ) from None
@@ -82,11 +73,10 @@ def extract(archive: Path, target: Path, progress: Tick = no_tick) -> None:
         raise DataError(
             f"{target}: cannot unpack {archive.name} here ({error}); check permissions and space"
         ) from None
-
-
-def is_archive(path: Path) -> bool:
-    """Return whether ``path`` is a zip or tar file, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except Exception as error:  # zipfile, tarfile and decompressors raise about every kind
+        raise DamagedArchiveError(
+            archive, f"archive is damaged ({error}); download it again"
+        ) from None
 
 
 @contextmanager
@@ -112,6 +102,9 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
 
 
 def _zip_member(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    if info.compress_type == zipfile.ZIP_LZMA:
+        # Its decompressor takes as much memory as the file says.
+        raise NotImplementedError("it is compressed with LZMA")
     kind = stat.S_IFMT(info.external_attr >> 16)
     # Zips made on Windows have no file mode at all.
     plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)

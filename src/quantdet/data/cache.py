@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,6 @@ from quantdet.system.user_cache import user_cache_dir
 _VERSION = 1
 _KERNEL = "pillow-bilinear"
 _CHECK_BYTES = 1 << 26
-_ABANDONED_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,6 @@ def _build(
     *,
     skip_bad: bool,
 ) -> dict[int, str]:
-    _remove_abandoned(path)
     with atomic_path(path) as temporary:
         _require_space(path.parent, len(samples) * size_hw[0] * size_hw[1] * 3)
         rows = np.lib.format.open_memmap(
@@ -204,13 +201,3 @@ def _require_space(folder: Path, needed: int) -> None:
             f"{folder}: the decoded pictures need {needed / 1e9:.1f} GB, free are "
             f"{free / 1e9:.1f} GB; free some space, or set data.cache_dir to another disk"
         )
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove what killed builds of this very cache left, but not one that is running."""
-    for temporary in path.parent.glob(f".{path.stem}-*"):
-        try:
-            if time.time() - temporary.stat().st_mtime > _ABANDONED_S:
-                temporary.unlink()
-        except OSError:
-            continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -139,7 +140,7 @@ def _summary(judged: Judged, split: str, records: Sequence[Record]) -> SplitSumm
     found = [record.sample for record in records if record.sample is not None]
     samples = judged.splits[split] if used else found
     objects = [item for sample in samples for item in sample.objects]
-    labels = [item.label for item in objects]
+    labels = Counter(item.label for item in objects)
     return SplitSummary(
         used=used,
         pictures=len(records),
@@ -149,5 +150,5 @@ def _summary(judged: Judged, split: str, records: Sequence[Record]) -> SplitSumm
         objects=len(objects),
         difficult=sum(item.difficult for item in objects),
         truncated=sum(item.truncated for item in objects),
-        classes={name: labels.count(name) for name in judged.labels},
+        classes={name: labels[name] for name in judged.labels},
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from quantdet.data.bounds import keep_within
 from quantdet.data.classes import ClassChoice
 from quantdet.data.contents import describe_contents
 from quantdet.data.findings import Finding
@@ -122,7 +123,8 @@ def read_listing(
         ConfigError: unknown format.
         DataError: the folder is not a data set of this format.
     """
-    return find_format(root, format, reading).read(root, progress, reading)
+    listing = find_format(root, format, reading).read(root, progress, reading)
+    return keep_within(listing, root, reading)
 
 
 def resolve_labels(listing: Listing, labels: Path | Sequence[str] | None) -> tuple[str, ...]:

@@ -26,14 +26,14 @@ _PARTIAL, _RANGE_NOT_SATISFIABLE, _FIRST_ERROR = 206, 416, 400
 def fetch(url: str, folder: Path, progress: Tick = no_tick) -> Path:
     """Download ``url`` into ``folder``.
 
-    While it is not complete the file is called NAME.part, and NAME.part.json remembers which
-    version of it the server sends. A broken connection is taken up again by a range request, in
-    this call or in a later one; if the file changed on the server, or the server knows no
-    ranges, it starts anew.
+    While it is not complete the file is called NAME.part. NAME.part.json remembers its address
+    and which version of it the server sends. A broken connection is taken up again by a range
+    request, in this call or in a later one; if the file changed on the server, or the server
+    knows no ranges, it starts anew.
 
     Args:
         url: http or https.
-        folder: created if missing; a complete file of that name in it is not fetched again.
+        folder: created if missing; a complete file in it of that address is not fetched again.
         progress: called with (bytes, all bytes; 0 if the server does not tell).
 
     Returns:
@@ -44,10 +44,10 @@ def fetch(url: str, folder: Path, progress: Tick = no_tick) -> Path:
         DependencyError: requests is not installed.
     """
     requests = _import_requests()
-    path = folder / _file_name(url)
-    if path.exists():
+    path = fetched_file(url, folder)
+    part = _part(path)
+    if path.exists() and _read_note(part, url) is not None:
         return path
-    part = path.with_name(path.name + ".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tries = 0
@@ -63,7 +63,6 @@ def fetch(url: str, folder: Path, progress: Tick = no_tick) -> Path:
             if tries >= _TRIES_WITHOUT_PROGRESS:
                 raise _broken_off(url, part, reason)
         part.replace(path)
-        _note_file(part).unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
             f"{part}: cannot be written ({error}); check space and permissions"
@@ -71,10 +70,26 @@ def fetch(url: str, folder: Path, progress: Tick = no_tick) -> Path:
     return path
 
 
+def fetched_file(url: str, folder: Path) -> Path:
+    """Return where :func:`fetch` puts the complete file."""
+    return folder / _file_name(url)
+
+
+def forget(path: Path) -> None:
+    """Remove a fetched file, and what was noted of it."""
+    path.unlink(missing_ok=True)
+    _note_file(_part(path)).unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
 def _transfer(requests: ModuleType, url: str, part: Path, progress: Tick) -> bool:
     """Fetch what is missing of ``part``; return whether it is complete."""
     have = _size(part)
-    noted = _read_note(part, url)
+    unknown: _Note = {"version": "", "total": 0}
+    noted = _read_note(part, url) or unknown
     if have and not (noted["version"] or noted["total"]):
         have = 0  # nothing would tell whether this is the beginning of the same file
     headers = {"Accept-Encoding": "identity"}
@@ -133,16 +148,15 @@ def _note_file(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _read_note(part: Path, url: str) -> _Note:
-    """Return what the server said of the file that ``part`` is the beginning of."""
-    unknown: _Note = {"version": "", "total": 0}
+def _read_note(part: Path, url: str) -> _Note | None:
+    """Return what the server said of the file that ``part`` begins; None: it is of elsewhere."""
     try:
         noted = json.loads(_note_file(part).read_text("utf-8"))
         if noted["url"] != url:
-            return unknown
+            return None
         return {"version": str(noted["version"]), "total": int(noted["total"])}
     except (OSError, ValueError, KeyError, TypeError):
-        return unknown
+        return None
 
 
 def _write_note(part: Path, url: str, response: Response, total: int) -> None:

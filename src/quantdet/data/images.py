@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags
 
 from quantdet.errors import DataError
-from quantdet.runtime.preprocess import open_picture, read_image, resize
+from quantdet.runtime.preprocess import PICTURE_SUFFIXES, open_picture, read_image, resize
 
 __all__ = ["IMAGE_SUFFIXES", "picture_size", "read_image", "resize"]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = tuple(chain.from_iterable(PICTURE_SUFFIXES.values()))
 """Of files that count as pictures; where one name has several, the earlier one is taken."""
 
 _QUARTER_TURNS = (5, 6, 7, 8)
@@ -29,7 +30,7 @@ def picture_size(path: Path) -> tuple[int, int]:
             turned = image.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS
     except FileNotFoundError:
         raise DataError(f"{path}: picture not found; restore it or take it off the list") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+    except Exception as error:  # Pillow raises about every kind on damaged bytes
         raise DataError(
             f"{path}: not a readable picture ({error}); replace it or take it off the list"
         ) from None

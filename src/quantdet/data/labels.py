@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,6 +33,7 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 """The 20 classes of PASCAL VOC in canonical order."""
+_SHOWN = 10
 
 
 def discover_labels(names: Iterable[str]) -> tuple[str, ...]:
@@ -90,7 +92,8 @@ def check_labels(names: Iterable[str], where: str) -> tuple[str, ...]:
     labels = tuple(names)
     if not labels:
         raise DataError(f"{where}: has no class names; write one class name a line")
-    twice = sorted({name for name in labels if labels.count(name) > 1})
+    twice = sorted(name for name, count in Counter(labels).items() if count > 1)
     if twice:
-        raise DataError(f"{where}: names {', '.join(twice)} more than once; remove the repetition")
+        shown = ", ".join(repr(name)[1:-1] for name in twice[:_SHOWN])
+        raise DataError(f"{where}: names {shown} more than once; remove the repetition")
     return labels

@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from quantdet.system.atomic import atomic_path
+
 
 def place_file(source: Path, target: Path, *, link: bool = True) -> bool:
     """Make ``target`` a hard link to ``source``, or a copy where a link is not possible.
@@ -18,7 +20,8 @@ def place_file(source: Path, target: Path, *, link: bool = True) -> bool:
 
     Raises:
         FileExistsError: ``target`` exists.
-        OSError: not readable or not writable.
+        OSError: not readable.
+        QuantdetError: not writable.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if link:
@@ -33,10 +36,6 @@ def place_file(source: Path, target: Path, *, link: bool = True) -> bool:
             pass
     if target.exists():
         raise FileExistsError(target)
-    temporary = target.with_name(f".{target.name}.copying")
-    try:
+    with atomic_path(target, durable=False) as temporary:
         shutil.copyfile(source, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return False

@@ -21,6 +21,7 @@ from quantdet.data.images import IMAGE_SUFFIXES
 from quantdet.data.links import place_file
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
+from quantdet.system.listing import shown_files
 
 _KINDS = {
     Path("Annotations"): (".xml",),
@@ -100,6 +101,8 @@ def prepare_voc(
     if not trees:
         return _count(PrepareResult(root, ()))
     plan = _plan(trees, root)
+    if not plan:
+        return _all_removed(trees, root, source, remove_source=remove_source)
     _refuse_conflicts(plan)
     counts = _place(plan, link, progress)
     _verify(plan, compare_content=remove_source)
@@ -131,6 +134,17 @@ def _done_before(source: Path, target_devkit: Path, *, remove_source: bool) -> P
     )
 
 
+def _all_removed(
+    trees: list[Path], root: Path, source: Path, *, remove_source: bool
+) -> PrepareResult:
+    """Remove the folders that an earlier call has emptied."""
+    if not (remove_source and root.is_dir()):
+        raise DataError(f"{trees[0]}: holds no picture, annotation or list; download it again")
+    for tree in trees:
+        _remove_empty(tree, source)
+    return _count(PrepareResult(root, ()))
+
+
 def _walk(folder: Path, target: Path, depth: int) -> Iterator[Path]:
     if any((folder / kind).is_dir() for kind in _KINDS):
         yield folder
@@ -139,7 +153,7 @@ def _walk(folder: Path, target: Path, depth: int) -> Iterator[Path]:
         return
     for child in sorted(folder.iterdir()):
         # What an earlier run made inside the source folder is no source.
-        if child.is_dir() and child.resolve() != target:
+        if child.is_dir() and child.resolve() != target and not child.name.startswith("."):
             yield from _walk(child, target, depth - 1)
 
 
@@ -163,11 +177,9 @@ def _plan(trees: list[Path], root: Path) -> dict[Path, list[Path]]:
     for tree in trees:
         for kind, suffixes in _KINDS.items():
             folder = tree / kind
-            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-                if path.suffix.lower() in suffixes and not path.name.startswith("."):
+            for path in shown_files(folder):
+                if path.suffix.lower() in suffixes:
                     plan.setdefault(root / kind / path.name, []).append(path)
-    if not plan:
-        raise DataError(f"{trees[0]}: holds no picture, annotation or list; download it again")
     return plan
 
 
@@ -267,6 +279,4 @@ def _count(result: PrepareResult) -> PrepareResult:
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
+    return [path for path in shown_files(folder) if path.suffix.lower() in suffixes]

@@ -6,11 +6,12 @@ at it or leaves the sample out (``dataset.py``); checking lists it (``check.py``
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError
@@ -199,6 +200,21 @@ def read_text(path: Path, what: str) -> str:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {what} not readable ({error}); it must be a UTF-8 text") from None
+
+
+def decode_json(path: Path, text: str) -> Any:
+    """Return the content of a JSON text.
+
+    Raises:
+        DataError: no JSON, nested too deeply, or with text that is no Unicode.
+    """
+    try:
+        content = json.loads(text)
+        if "\\ud" in text.lower():  # half a pair of surrogates can be neither printed nor saved
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error!s:.200}); export it again") from None
+    return content
 
 
 def parse_number(text: str, what: str) -> float:

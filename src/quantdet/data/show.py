@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from quantdet.data.images import read_image
 from quantdet.data.sample import ObjectAnnotation, Sample
-from quantdet.errors import DataError
+from quantdet.errors import DataError, QuantdetError
 from quantdet.progress import Tick, no_tick
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import atomic_stream
 
 _GAP = 10
 _CAPTION = 20
@@ -68,15 +68,24 @@ def contact_sheet(  # noqa: PLR0913 - one call with names is the public interfac
     path = Path(path)
     if not samples:
         raise DataError("no picture to show: the split holds no sample")
+    kind = _picture_format(path)
     shown = _choose(samples, count, seed)
     tiles = []
     for done, sample in enumerate(shown, start=1):
         tiles.append(_tile(sample, labels, tile_px))
         progress(done, len(shown))
     sheet = _lay_out(tiles, [_caption(sample) for sample in shown], columns)
-    with atomic_path(path) as temporary:
-        sheet.save(temporary)
+    with atomic_stream(path) as stream:
+        sheet.save(stream, kind)
     return shown
+
+
+def _picture_format(path: Path) -> str:
+    """Return the name that Pillow has for the suffix of a file."""
+    found = Image.registered_extensions().get(path.suffix.lower())
+    if found not in Image.SAVE:
+        raise QuantdetError(f"{path}: is no name of a picture; choose e.g. sheet.png or sheet.jpg")
+    return found
 
 
 def _choose(samples: Sequence[Sample], count: int, seed: int | None) -> tuple[Sample, ...]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
+import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from quantdet.data.archives import DamagedArchiveError, extract
-from quantdet.data.fetch import fetch
+from quantdet.data.fetch import fetch, fetched_file, forget
 from quantdet.data.links import place_file
 from quantdet.errors import ConfigError, DataError, DependencyError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.contract import file_sha256
-from quantdet.system.atomic import write_json
+from quantdet.system.atomic import appearing_folder, write_json
+from quantdet.system.temporary import sweep
 
 REPORT_NAME = "download.json"
 """Written into the target: where it came from, with the sha256 of every archive."""
@@ -55,7 +56,7 @@ def download(
 
     Args:
         name: key of :data:`DATASETS`.
-        target: folder to create; it must be missing or empty.
+        target: folder to create; missing or empty, or made by the same call before.
         source: folder, archive or http(s) URL of an archive to take instead of the usual place.
         progress: called with (bytes or files done, all of them; 0 while unknown). It starts
             again at 0 for each archive fetched or unpacked.
@@ -71,6 +72,10 @@ def download(
     target = Path(target)
     if name not in DATASETS:
         raise ConfigError(f"data set {name!r} is unknown; choose one of {', '.join(DATASETS)}")
+    sweep(target.parent)
+    if _made_from(target) == _wanted(name, source):
+        _clear(target)  # of a call that was killed behind its last step
+        return target
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
             f"{target}: is not empty and nothing is overwritten; choose another folder, or "
@@ -96,18 +101,47 @@ def download(
 
 def _from_urls(urls: tuple[str, ...], target: Path, progress: Tick) -> None:
     # Beside the target, so that a transfer can go on in another call.
-    folder = target.parent / f"{target.name}.download"
+    folder = _transfers(target)
     archives = {fetch(url, folder, progress): url for url in urls}
     try:
         _unpack(archives, target, progress)
     except DamagedArchiveError as error:
         # Else the next call would take the same bytes for a finished download.
-        error.archive.unlink(missing_ok=True)
+        forget(error.archive)
         raise
-    for archive in archives:
-        archive.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    _clear(target)
+
+
+def _transfers(target: Path) -> Path:
+    return target.parent / f"{target.name}.download"
+
+
+def _clear(target: Path) -> None:
+    """Remove the archives that ``target`` was made from, and nothing else."""
+    folder = _transfers(target)
+    for url in _made_from(target):
+        forget(fetched_file(url, folder))
+    with suppress(OSError):
+        folder.rmdir()  # only if it is empty
+
+
+def _wanted(name: str, source: Path | str | None) -> tuple[str, ...]:
+    """Return what the report of a download says of its sources."""
+    known = DATASETS[name]
+    if source is not None:
+        return (str(source),)
+    return (f"kaggle:{known.kaggle}",) if known.kaggle else known.urls
+
+
+def _made_from(target: Path) -> tuple[str, ...]:
+    """Return the sources that the report in ``target`` names; none where there is no report."""
+    try:
+        report = json.loads((target / REPORT_NAME).read_text("utf-8"))
+        if "folder" in report:
+            return (str(report["folder"]),)
+        return tuple(str(archive["source"]) for archive in report["archives"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 def _unpack(archives: dict[Path, str], target: Path, progress: Tick) -> None:
@@ -143,15 +177,10 @@ def _take_folder(folder: Path, target: Path, source: str, progress: Tick) -> Non
 
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """Yield the name of a folder to make; it becomes ``target`` on success only."""
+    """Yield a new folder; it becomes ``target``, seen to be empty, on success only."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as parent:
-            whole = Path(parent) / "content"
+        with appearing_folder(target) as whole:
             yield whole
-            if target.is_dir():
-                target.rmdir()  # seen to be empty
-            whole.rename(target)
     except OSError as error:
         raise DataError(
             f"{target}: cannot be written ({error}); check permissions and space"

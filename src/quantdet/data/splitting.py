@@ -28,7 +28,7 @@ def split_of_id(image_id: str, seed: int = 0) -> str:
     pictures moves no other picture to another split.
     """
     salt = seed.to_bytes(8, "big", signed=True) if seed else b""
-    digest = blake2b(image_id.encode("utf-8"), digest_size=8, salt=salt).digest()
+    digest = blake2b(image_id.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt).digest()
     position = int.from_bytes(digest, "big") / 2**64
     for name, share in _SHARES:
         if position < share:

@@ -24,7 +24,7 @@ from quantdet.evaluate.agreement import Disagreement, disagreement
 from quantdet.evaluate.error_types import picture_errors
 from quantdet.evaluate.judge import EvaluationSet
 from quantdet.runtime.draw import draw_detections
-from quantdet.system.atomic import atomic_path, write_json
+from quantdet.system.atomic import atomic_stream, write_json
 
 EXAMPLES = 6
 """Pictures of each group."""
@@ -119,8 +119,8 @@ def _drawn(pixels: NDArray[np.uint8], detections: Detections, *, scores: bool) -
 
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, quality=85, optimize=True)
+    with atomic_stream(path) as stream:
+        Image.fromarray(pixels).save(stream, quality=85, optimize=True)
 
 
 def _in_words(detections: Detections) -> str:

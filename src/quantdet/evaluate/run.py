@@ -38,6 +38,7 @@ from quantdet.runtime.contract import Contract, load_contract
 from quantdet.runtime.cores import usable_cores
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.thresholds import label_thresholds
+from quantdet.system.listing import shown_files
 
 if TYPE_CHECKING:
     import keras
@@ -179,7 +180,7 @@ def _judge(
 
 def _shipped_contract(run: Run) -> Contract:
     """Return the contract of the product, or of another file as long as there is none."""
-    files = sorted(run.export_dir.glob("*.tflite"), key=lambda path: path != run.model_file)
+    files = sorted(shown_files(run.export_dir, "*.tflite"), key=lambda path: path != run.model_file)
     for file in files:
         contract = load_contract(file)
         # Keras models give raw outputs, which a file that decodes itself does not describe.

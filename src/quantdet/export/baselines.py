@@ -15,7 +15,7 @@ from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.litert.convert import Configure, convert, output_names, tensorflow
 from quantdet.quant.reader import read_graph
 from quantdet.quant.tensors import Tensor
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import write_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -98,6 +98,5 @@ def _constants(layer: keras.Layer) -> tuple[list[NDArray[np.number]], list[NDArr
 
 def _write(content: bytes, path: Path | str) -> Path:
     path = Path(path)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, content)
     return path

@@ -10,7 +10,7 @@ from quantdet.export.c_array import c_array
 from quantdet.export.metadata import label_lines
 from quantdet.export.post_process import post_process
 from quantdet.export.source import ModelSource
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import write_bytes
 
 
 def labels(source: ModelSource) -> dict[str, bytes]:
@@ -51,8 +51,7 @@ def export_file_formats(
     if not replace:
         _check_free(files)
     for path, content in files.items():
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(path, content)
     return {name: [out / file for file in parts] for name, parts in made.items()}
 
 

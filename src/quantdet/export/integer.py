@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantdet.quant.litert.writer import integer_content
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import write_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +35,5 @@ def export_integer(model: keras.Model, path: Path | str, *, io_dtype: str | None
     """
     path = Path(path)
     content = integer_content(model, io_dtype)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, content)
     return path

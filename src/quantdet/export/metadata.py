@@ -33,7 +33,7 @@ from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.embedded import CONTRACT_NAME
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import write_bytes
 
 LABELS_NAME = "labels.txt"
 _FIELD = "TFLITE_METADATA"
@@ -80,8 +80,7 @@ def embed_contract(model_file: Path | str, contract: Contract) -> Contract:
     model_file = Path(model_file)
     check_fit(model_file, contract, Engine(model_file, signature=contract.signature))
     content = with_metadata(model_file.read_bytes(), contract)
-    with atomic_path(model_file) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(model_file, content)
     final = final_contract(contract, content)
     final.save(contract_path(model_file))
     return final

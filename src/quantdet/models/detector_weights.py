@@ -155,7 +155,10 @@ def _label_file(path: Path, width: int) -> tuple[str, ...]:
     file = path.with_suffix(".txt")
     if not file.is_file():
         return ("",) * width
-    labels = tuple(line.strip() for line in file.read_text("utf-8-sig").splitlines())
+    try:
+        labels = tuple(line.strip() for line in file.read_text("utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{file}: not readable ({error}); it must be a UTF-8 text") from None
     if len(labels) != width:
         raise ModelError(
             f"{file}: has {len(labels)} lines, {path.name} has {width} class rows; write one "

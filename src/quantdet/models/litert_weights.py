@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
+from quantdet.runtime.flatbuffer import verify_model
 
 if TYPE_CHECKING:
     from ai_edge_litert import schema_py_generated as schema
@@ -29,13 +30,8 @@ class _File:
     def __init__(self, path: Path) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
-        raw = path.read_bytes()
-        if raw[4:8] != b"TFL3":
-            raise ModelError(f"{path}: not a .tflite file (no TFL3 mark); copy it again")
-        try:
-            self._model = schema.ModelT.InitFromPackedBuf(raw, 0)
-        except Exception as error:  # flatbuffers raises about every kind on damaged bytes
-            raise ModelError(f"damaged: {error}") from None
+        verify_model(path)
+        self._model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
         self._graph = self._model.subgraphs[0]
         codes = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
         self._types = {
@@ -68,7 +64,10 @@ class _File:
         # Weights and biases are symmetric: no zero point (LiteRT quantization specification).
         scale = np.asarray(tensor.quantization.scale, np.float32)
         axis = [1] * values.ndim
-        axis[int(tensor.quantization.quantizedDimension)] = -1
+        dimension = int(tensor.quantization.quantizedDimension)
+        if scale.size not in (1, values.shape[dimension]):
+            raise ModelError(f"{scale.size} scales for {values.shape[dimension]} channels")
+        axis[dimension] = -1
         return values.astype(np.float32) * scale.reshape(axis)
 
     def last_axis(self, index: int) -> int:
@@ -102,14 +101,14 @@ def read_ssd_weights(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
             arrays[f"{name}/bias"] = file.constant(inputs[2])
         if next(names, None) is not None:
             raise ModelError("has fewer convolutions than the layout")
+        return arrays, _class_width(file)
     except StopIteration:
         raise ModelError(f"{path}: has more convolutions than the layout") from None
-    except (ModelError, IndexError, KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever another graph leads to
         raise ModelError(
             f"{path}: not an SSD MobileNetV2 with raw outputs ({error}); give the file of "
             "the TF Object Detection API, a quantdet run, or a backbone's weight file"
         ) from None
-    return arrays, _class_width(file)
 
 
 def _predictors(file: _File) -> Iterator[tuple[str, int]]:
@@ -133,9 +132,11 @@ def _concatenated(file: _File) -> tuple[list[int], list[int]]:
 
 
 def _convolution(file: _File, tensor: int) -> int:
-    while file.producers[tensor][0] == "RESHAPE":
+    for _ in file.operators:  # a damaged file may have a circle
+        if file.producers[tensor][0] != "RESHAPE":
+            return tensor
         tensor = file.producers[tensor][1][0]
-    return tensor
+    raise ModelError("reshapes go in a circle")
 
 
 def _class_width(file: _File) -> int:

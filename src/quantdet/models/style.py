@@ -6,6 +6,7 @@ stride-2 convolutions pad, in the epsilon of BatchNorm and in the input normalis
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -43,6 +44,9 @@ class BackboneStyle:
         if values["padding"] not in ("same", "symmetric"):
             raise ValueError(f"padding {values['padding']!r}")
         mean, variance = values["mean"], values["variance"]
+        numbers = [float(value) for value in (values["epsilon"], *mean, *variance)]
+        if not all(map(math.isfinite, numbers)) or min(numbers[0], *numbers[-3:]) <= 0:
+            raise ValueError("epsilon, mean or variance are out of range")
         return cls(
             padding=values["padding"],
             epsilon=float(values["epsilon"]),

@@ -7,9 +7,10 @@ bytes beside it. The layers are told by the names that the Object Detection API 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -66,11 +67,11 @@ def read_ssdlite_weights(path: Path) -> tuple[Arrays, int]:
         # The first map has three anchors, each with four box values.
         anchors = arrays["box_1/bias"].size // 4
         return arrays, arrays["class_1/bias"].size // anchors
-    except (OSError, KeyError, ValueError, TypeError, IndexError, StopIteration) as error:
+    except Exception as error:  # whatever a JSON of another form leads to
         raise ModelError(
             f"{path}: not a TensorFlow.js graph of an SSDLite MobileNetV2 "
-            f"({type(error).__name__}: {error}); give the model.json of the TF Object Detection "
-            "API's net with its weight files next to it"
+            f"({type(error).__name__}: {error!s:.200}); give the model.json of the TF Object "
+            "Detection API's net with its weight files next to it"
         ) from None
 
 
@@ -78,15 +79,24 @@ def _constants(
     folder: Path, manifest: list[dict[str, Any]]
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for group in manifest:
-        raw = b"".join((folder / name).read_bytes() for name in group["paths"])
+        raw = b"".join(_part(folder, name).read_bytes() for name in dict.fromkeys(group["paths"]))
         offset = 0
         for entry in group["weights"]:
             if "quantization" in entry:
                 raise ValueError(f"{entry['name']} is quantized")
-            count = int(np.prod(entry["shape"]))
-            values = np.frombuffer(raw, _DTYPES[entry["dtype"]], count, offset)
+            shape = entry["shape"]
+            if any(type(size) is not int or size < 0 for size in shape):
+                raise ValueError(f"{entry['name']} has shape {shape}")
+            values = np.frombuffer(raw, _DTYPES[entry["dtype"]], math.prod(shape), offset)
             offset += values.nbytes
-            yield entry["name"], values.reshape(entry["shape"]).astype(np.float32)
+            yield entry["name"], values.reshape(shape).astype(np.float32)
+
+
+def _part(folder: Path, name: str) -> Path:
+    """Return a file of weights; it has to be beside the model.json."""
+    if name != PurePosixPath(name).name or "\\" in name:
+        raise ValueError(f"path {name!r} leads out of the folder")
+    return folder / name
 
 
 def _convolution(
@@ -94,26 +104,32 @@ def _convolution(
 ) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
     """Return our name, kernel and bias, with what follows the convolution folded in."""
     kernel = constants[node["input"][1]]
+    depthwise = node["op"] == "DepthwiseConv2dNative"
+    channels = kernel.shape[2 if depthwise else 3]
     scale: NDArray[np.float32] | float = 1.0
     bias: NDArray[np.float32] | float = 0.0
     for follower in _linear_followers(node["name"], users, constants):
-        first = next(constants[i] for i in follower["input"] if i in constants)
+        values = [constants[i].ravel() for i in follower["input"] if i in constants]
+        if any(value.size not in (1, channels) for value in values):
+            raise ValueError(f"{follower['name']} is not for {channels} channels")
+        first = values[0]
         if follower["op"] == "Mul":
             scale, bias = scale * first, bias * first
         elif follower["op"] in ("Add", "BiasAdd"):
             bias = bias + first
         else:
-            gamma, beta, mean, variance = (constants[name] for name in follower["input"][1:5])
+            gamma, beta, mean, variance = values
             factor = gamma / np.sqrt(variance + follower["attr"]["epsilon"]["f"])
             scale, bias = scale * factor, (bias - mean) * factor + beta
-    depthwise = node["op"] == "DepthwiseConv2dNative"
     kernel = kernel * (np.reshape(scale, (-1, 1)) if depthwise else scale)
     return _our_name(node["input"][1]), kernel, np.asarray(bias, np.float32)
 
 
 def _linear_followers(name: str, users: Users, constants: Arrays) -> Iterator[dict[str, Any]]:
     """Yield the scales and offsets by constants between a convolution and its activation."""
-    while len(users.get(name, ())) == 1:
+    seen: set[str] = set()
+    while len(users.get(name, ())) == 1 and name not in seen:
+        seen.add(name)
         (user,) = users[name]
         if user["op"] != "AddN":  # a shortcut: TensorFlow's optimizer moves it before the offset
             if user["op"] not in _LINEAR or not any(i in constants for i in user["input"]):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,14 @@ from quantdet.errors import ModelError
 from quantdet.models.backbones import Backbone
 from quantdet.models.style import KERAS_STYLE, TORCHVISION_STYLE, BackboneStyle
 from quantdet.models.torch_checkpoint import read_state_dict
-from quantdet.quant.saved import load_keras
 from quantdet.runtime.contract import file_sha256
 from quantdet.system.atomic import atomic_path
+from quantdet.system.keras_h5 import Shape, read_keras_h5, shape_fault
 
 Arrays = Mapping[str, NDArray[np.number]]
 _META = "__quantdet__"
+_MOST_META = 1 << 20
+_MOST_CONFIG = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def read_weight_file(path: Path, backbone: Backbone, width: float) -> WeightSet:
         raise
     except Exception as error:  # h5py, zipfile and Keras raise about every kind on bad bytes
         raise ModelError(
-            f"{path}: not readable as a weight file ({type(error).__name__}: {error}); "
+            f"{path}: not readable as a weight file ({type(error).__name__}: {error!s:.300}); "
             "copy or download it again"
         ) from None
     return WeightSet(arrays, style, f"file {path.name}", file_sha256(path))
@@ -124,10 +127,7 @@ def assign_weights(layers: Iterable[keras.Layer], weights: WeightSet) -> None:
             )
         value = weights.arrays[key]
         if tuple(value.shape) != tuple(variable.shape):
-            raise ModelError(
-                f"{weights.source}: {key!r} has shape {tuple(value.shape)}, the model needs "
-                f"{tuple(variable.shape)}; set [model] width to that of the weights"
-            )
+            raise ModelError(f"{weights.source}: {shape_fault(key, value.shape, variable.shape)}")
         found.append((variable, value))
     for variable, value in found:
         variable.assign(np.asarray(value, dtype=np.float32))
@@ -150,9 +150,10 @@ _Loaded = tuple[dict[str, NDArray[np.number]], BackboneStyle]
 
 
 def _read_torch(path: Path, backbone: Backbone, width: float) -> _Loaded:
-    tensors = read_state_dict(path)
+    names = backbone.torch_names()
+    tensors = read_state_dict(path, names)
     arrays = {}
-    for torch_name, key in backbone.torch_names().items():
+    for torch_name, key in names.items():
         if torch_name not in tensors:
             raise ModelError(
                 f"{path}: has no tensor {torch_name!r}, so it is not a torchvision checkpoint of "
@@ -171,91 +172,129 @@ def _from_torch_layout(value: NDArray[np.number], key: str) -> NDArray[np.number
 
 
 def _read_npz(path: Path, backbone: Backbone, width: float) -> _Loaded:
+    shapes = _shapes(_layers(backbone.build, width))
     with np.load(path, allow_pickle=False) as archive:
         if _META not in archive:
             raise ModelError(
                 f"{path}: does not say how the weights were trained (no {_META!r}); write such "
                 "files with quantdet.models.save_weights, or use the run's model.keras"
             )
-        meta = json.loads(str(archive[_META]))
-        arrays = {name: archive[name] for name in archive.files if name != _META}
+        meta = json.loads(str(_member(archive, _META, ())))
+        wanted = [name for name in archive.files if name in shapes]
+        arrays = {name: _member(archive, name, shapes[name]) for name in wanted}
     return arrays, BackboneStyle.from_dict(meta["style"])
 
 
+def _member(archive: np.lib.npyio.NpzFile, name: str, shape: Shape) -> NDArray[np.number]:
+    """Return an array of an .npz, whose header is compared before anything is unpacked."""
+    with cast(zipfile.ZipFile, archive.zip).open(f"{name}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+            version, np.lib.format.read_array_header_2_0
+        )
+        found, _, dtype = read(stream)
+    if found != shape:
+        raise ValueError(shape_fault(name, found, shape))
+    if dtype.itemsize > _MOST_META:
+        raise ValueError(f"{name!r} has {dtype.itemsize} bytes")
+    value: NDArray[np.number] = archive[name]
+    return value
+
+
 def _read_keras(path: Path, backbone: Backbone, width: float) -> _Loaded:
+    """Read a saved model as data: neither layers nor code of it are made."""
     if not zipfile.is_zipfile(path):
         raise ModelError(f"{path}: not a .keras file (no zip inside); save the model again")
-    layers = list(_flat_layers(load_keras(path, "keras.Model.save")))
-    return layer_arrays(layers), _style_of(path, {layer.name: layer for layer in layers}, backbone)
-
-
-def _flat_layers(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _flat_layers(layer)
-        else:
-            yield layer
-
-
-def _style_of(path: Path, layers: Mapping[str, keras.Layer], backbone: Backbone) -> BackboneStyle:
-    """Read the conventions off a model that states them."""
-    first, norm = (layers.get(name) for name in backbone.first_layers)
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("config.json")
+        if info.file_size > _MOST_CONFIG:
+            raise ValueError(f"config.json has {info.file_size} bytes")
+        saved = {layer.name: layer for layer in _saved_layers(json.loads(archive.read(info)))}
+    first, norm = (saved.get(name) for name in backbone.first_layers)
     if first is None or norm is None:
         raise ModelError(
             f"{path}: has no layers {' and '.join(backbone.first_layers)}; it is another backbone, "
             "or its BatchNorm was folded away by fine-tuning; only `quantdet qat` can continue it"
         )
-    padding = "symmetric" if first.padding == "valid" else "same"
-    normalization = layers.get("normalization")
-    values = {**KERAS_STYLE.to_dict(), "padding": padding, "epsilon": norm.epsilon}
-    if normalization is not None:
-        values["mean"] = np.ravel(normalization.mean)
-        values["variance"] = np.ravel(normalization.variance)
+    built = _layers(backbone.build, width)
+    groups = {name: layer.group for name, layer in saved.items()}
+    places, shapes = _places(built, groups), _shapes(built)
+    normalization = saved.get("normalization")
+    if normalization is not None and normalization.config.get("mean") is None:
+        for number, key in enumerate(("mean", "variance")):
+            places[f"normalization/{key}"] = f"{normalization.group}/vars/{number}"
+            shapes[f"normalization/{key}"] = (3,)
+    arrays = read_keras_h5(path, places, shapes)
+    return arrays, _style_of(first, norm, normalization, arrays)
+
+
+@dataclass(frozen=True)
+class _SavedLayer:
+    """A layer of a .keras file; ``group`` is where its weights are."""
+
+    name: str
+    group: str
+    config: Mapping[str, Any]
+
+
+def _saved_layers(model: Mapping[str, Any], group: str = "") -> Iterator[_SavedLayer]:
+    """Yield the layers of a model and of those in it; layers are numbered per class."""
+    counts: Counter[str] = Counter()
+    for layer in model["config"].get("layers", ()):
+        kind = _snake_case(layer["class_name"])
+        number = f"_{counts[kind]}" if counts[kind] else ""
+        counts[kind] += 1
+        place = f"{group}layers/{kind}{number}"
+        yield _SavedLayer(str(layer["config"]["name"]), place, layer["config"])
+        if "layers" in layer["config"]:
+            yield from _saved_layers(layer, f"{place}/")
+
+
+def _style_of(
+    first: _SavedLayer, norm: _SavedLayer, normalization: _SavedLayer | None, arrays: Arrays
+) -> BackboneStyle:
+    """Read the conventions off a model that states them."""
+    padding = "symmetric" if first.config["padding"] == "valid" else "same"
+    values = {**KERAS_STYLE.to_dict(), "padding": padding, "epsilon": norm.config["epsilon"]}
+    stated = {} if normalization is None else normalization.config
+    for key in ("mean", "variance") if normalization is not None else ():
+        value = stated.get(key)
+        values[key] = np.ravel(arrays[f"normalization/{key}"] if value is None else value)
     return BackboneStyle.from_dict(values)
 
 
 def _read_h5(path: Path, backbone: Backbone, width: float) -> _Loaded:
-    with h5py.File(path, "r") as file:
-        if "layer_names" in file.attrs:
-            return _legacy_h5(file), KERAS_STYLE
-        if "layers" not in file:
-            raise ModelError(f"{path}: no Keras weights inside; save them with model.save_weights")
-        layers = backbone.build(32, width, KERAS_STYLE).layers
-        return _weights_h5(file["layers"], layers), KERAS_STYLE
-
-
-def _legacy_h5(file: h5py.File) -> dict[str, NDArray[np.number]]:
-    """Read the layout of Keras 2, which keras.applications still ships: a group per layer."""
-    arrays = {}
-    for layer in file.attrs["layer_names"]:
-        group = file[layer]
-        for name in group.attrs["weight_names"]:
-            layer_name = layer if isinstance(layer, str) else layer.decode()
-            text = name if isinstance(name, str) else name.decode()
-            variable = text.rpartition("/")[2].partition(":")[0]
-            arrays[f"{layer_name}/{variable.replace('depthwise_kernel', 'kernel')}"] = group[name][
-                ()
-            ]
-    return arrays
-
-
-def _weights_h5(file: h5py.File, layers: Iterable[keras.Layer]) -> dict[str, NDArray[np.number]]:
-    """Read the layout of Keras 3: layers are numbered per class in model order, not named.
-
-    A backbone stands first in any model built on it, so its numbers are those of the backbone
-    alone.
-    """
-    counts: dict[str, int] = {}
-    arrays = {}
+    """Read either layout of Keras; in that of Keras 3 a backbone stands first in any model."""
+    layers = _layers(backbone.build, width)
+    counts: Counter[str] = Counter()
+    groups = {}
     for layer in layers:
         kind = _snake_case(type(layer).__name__)
-        number = counts.get(kind, 0)
-        counts[kind] = number + 1
-        group = f"{kind}_{number}/vars" if number else f"{kind}/vars"
-        for index, variable in enumerate(layer.weights):
-            if f"{group}/{index}" in file:
-                arrays[f"{layer.name}/{variable.name}"] = file[f"{group}/{index}"][()]
-    return arrays
+        groups[layer.name] = f"layers/{kind}_{counts[kind]}" if counts[kind] else f"layers/{kind}"
+        counts[kind] += 1
+    return read_keras_h5(path, _places(layers, groups), _shapes(layers)), KERAS_STYLE
+
+
+@lru_cache(maxsize=4)
+def _layers(
+    build: Callable[[int, float, BackboneStyle], keras.Model], width: float
+) -> tuple[keras.Layer, ...]:
+    """Return the layers of a backbone, which say what its weights are called and their shapes."""
+    return tuple(build(32, width, KERAS_STYLE).layers)
+
+
+def _shapes(layers: Iterable[keras.Layer]) -> dict[str, Shape]:
+    return {key: tuple(variable.shape) for key, variable in _variables(layers)}
+
+
+def _places(layers: Iterable[keras.Layer], groups: Mapping[str, str]) -> dict[str, str]:
+    """Return where Keras 3 has each variable, given the groups of layers by their names."""
+    return {
+        f"{layer.name}/{variable.name}": f"{groups[layer.name]}/vars/{index}"
+        for layer in layers
+        if layer.name in groups and not isinstance(layer, keras.layers.Normalization)
+        for index, variable in enumerate(layer.weights)
+    }
 
 
 def _snake_case(name: str) -> str:

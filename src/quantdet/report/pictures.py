@@ -15,6 +15,7 @@ from quantdet.errors import DataError, QuantdetError
 from quantdet.runs import Run
 from quantdet.runtime.predictions import FORMAT, PREDICTIONS_FILE, Predictions
 from quantdet.runtime.preprocess import read_image
+from quantdet.system.listing import shown_files
 
 MOST_PICTURES = 12
 _PICTURE_PX = 480
@@ -174,9 +175,7 @@ def embed_predictions(run: Run, model_sha256: str) -> Gallery:
 
 
 def _picture_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
+    return [path for path in shown_files(folder) if path.suffix.lower() in _SUFFIXES]
 
 
 def _left_out(count: int, unread: list[str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from quantdet.results.folder import Results
 from quantdet.results.history import Epochs
 from quantdet.results.metrics import AnyMetrics
 from quantdet.runs import Run
+from quantdet.system.listing import shown_files
 
 _PHASES = {
     "float/frozen": "Float: head on the frozen backbone",
@@ -206,7 +207,9 @@ def _tested(metrics: AnyMetrics | None) -> tuple[str, int] | None:
 def _files(source: Source) -> Iterator[Section]:
     results = source.results
     metrics, contracts = results.metrics, results.contracts
-    sizes = {path.name: path.stat().st_size for path in source.run.export_dir.glob("*.tflite")}
+    sizes = {
+        path.name: path.stat().st_size for path in shown_files(source.run.export_dir, "*.tflite")
+    }
     operators = tables.operator_table(metrics) if metrics and metrics.operators else None
     if contracts or operators:
         data = {

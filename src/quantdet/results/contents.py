@@ -39,7 +39,8 @@ class Contents(ResultFile):
         try:
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise DataError(
-                f"{path}: not readable ({error}); restore it, or remove it: then nobody can tell "
+                f"{path}: not readable ({reason}); restore it, or remove it: then nobody can tell "
                 "whether the data is that of training"
             ) from None

@@ -19,6 +19,7 @@ from quantdet.results.metrics import METRICS, AnyMetrics
 from quantdet.results.verification import Verification
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
+from quantdet.system.listing import shown_files
 from quantdet.system.result_file import Part
 
 
@@ -87,13 +88,14 @@ def read_results(run: Run) -> Results:
     found.analysis = _read_if_there(run.analysis_file, Analysis, "analyse again", notes)
     found.data = _read_if_there(run.data_file, DataFacts, "remove it and evaluate again", notes)
     found.verified = _read_if_there(run.verify_file, Verification, "verify again", notes)
-    for path in sorted(
-        [*run.float_dir.glob("*/history.json"), *run.qat_dir.glob("*/history.json")]
+    for path in (
+        *shown_files(run.float_dir, "*/history.json"),
+        *shown_files(run.qat_dir, "*/history.json"),
     ):
         epochs = _read(path, Epochs, "run this stage again", found.notes)
         if epochs is not None:
             found.histories[path.parent.relative_to(run.root).as_posix()] = epochs
-    for path in sorted(run.export_dir.glob("*.contract.json")):
+    for path in shown_files(run.export_dir, "*.contract.json"):
         contract = _read(path, Contract, "export again", found.notes)
         if contract is not None:
             found.contracts[path.name.replace(".contract.json", ".tflite")] = contract

@@ -7,25 +7,38 @@ tensor: ``real = (q - zero_point) * scale``.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from quantdet.errors import ModelError
 from quantdet.runtime.embedded import embedded_contract, model_sha256
+from quantdet.runtime.flatbuffer import verify_model
 from quantdet.runtime.pixels import PIXEL_OFFSET, PIXEL_SCALE
 from quantdet.system.atomic import write_text
 
 CONTRACT_VERSION = 1
+MAX_ANCHORS = 1_000_000
+"""Most anchors of a detector; they take 16 bytes each, and real ones have some thousands."""
+_MOST_PROBLEMS = 3
 
 Score = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def is_one_line(name: str) -> bool:
+    """Return whether a class name can stand in a line of text, on a terminal and in a file."""
+    return not _CONTROL.search(name)
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TensorSpec(_Part):
@@ -64,6 +77,11 @@ class AnchorMap(_Part):
     cols: Count
     shapes_hw: tuple[tuple[Positive, Positive], ...]
 
+    @property
+    def count(self) -> int:
+        """Number of anchors of the map."""
+        return self.rows * self.cols * len(self.shapes_hw)
+
 
 class DecoderSpec(_Part):
     """How outputs become boxes; ``kind`` is a key of ``runtime.decoders.DECODERS``.
@@ -88,6 +106,14 @@ class DecoderSpec(_Part):
     anchors: tuple[AnchorMap, ...] = ()
     box_coder: tuple[Positive, Positive, Positive, Positive] = (10.0, 10.0, 5.0, 5.0)
 
+    @field_validator("anchors")
+    @classmethod
+    def _few(cls, anchors: tuple[AnchorMap, ...]) -> tuple[AnchorMap, ...]:
+        count = sum(item.count for item in anchors)
+        if count > MAX_ANCHORS:
+            raise ValueError(f"{count:.3g} anchors are more than the {MAX_ANCHORS} that are made")
+        return anchors
+
 
 class Contract(_Part):
     """The whole agreement; docs/contract.md describes every field.
@@ -110,6 +136,14 @@ class Contract(_Part):
     sha256: str = ""
     data_fingerprint: str = ""
     metrics: dict[str, object] = {}
+
+    @field_validator("labels")
+    @classmethod
+    def _plain(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        for name in labels:
+            if not is_one_line(name):
+                raise ValueError(f"{name!r} has a line break or a control character")
+        return labels
 
     @property
     def column_labels(self) -> tuple[str, ...]:
@@ -146,10 +180,11 @@ def file_sha256(path: Path) -> str:
 def load_contract(model_file: Path | str) -> Contract:
     """Read the contract of ``model_file`` and check that it belongs to it.
 
-    The contract next to the file takes precedence over the one inside it.
+    The contract next to the file takes precedence over the one inside it. A file whose contract
+    has no sha256 is checked for offsets that lead out of it, which would crash LiteRT.
 
     Raises:
-        ModelError: contract missing, malformed, or made for another file.
+        ModelError: contract missing, malformed, or made for another file; file damaged.
     """
     model_file = Path(model_file)
     path = contract_path(model_file)
@@ -162,7 +197,9 @@ def load_contract(model_file: Path | str) -> Contract:
     contract = _parse(text, str(path))
     if not model_file.is_file():
         raise ModelError(f"{model_file}: no such model file, though its contract is there")
-    if contract.sha256 and contract.sha256 != file_sha256(model_file):
+    if not contract.sha256:
+        verify_model(model_file)
+    elif contract.sha256 != file_sha256(model_file):
         raise ModelError(
             f"{model_file}: is damaged or not the file that {path.name} was made for (sha256 "
             "differs); copy model and contract together, or export again"
@@ -179,7 +216,9 @@ def _load_embedded(model_file: Path) -> Contract:
             "export again"
         )
     contract = _parse(text, f"{model_file}, the contract inside")
-    if contract.sha256 and contract.sha256 != model_sha256(model_file):
+    if not contract.sha256:
+        verify_model(model_file)
+    elif contract.sha256 != model_sha256(model_file):
         raise ModelError(
             f"{model_file}: is damaged (sha256 differs from that of the contract inside); copy "
             "it again, or export again"
@@ -199,4 +238,5 @@ def _parse(text: str, where: str) -> Contract:
 
 def _explain(error: ValidationError) -> str:
     items = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
-    return "; ".join(f"{key}: {message}" if key else message for key, message in items)
+    parts = [f"{key}: {message}" if key else message for key, message in items[:_MOST_PROBLEMS]]
+    return "; ".join([*parts, "…"] if len(items) > _MOST_PROBLEMS else parts)

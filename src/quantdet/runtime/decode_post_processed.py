@@ -40,6 +40,12 @@ def decode_post_processed(
             raise ModelError(
                 f"contract: decoder 'post_processed' needs the output {part!r}; name its tensor"
             )
+    if len(real["boxes"]) != 4 * len(real["scores"]) or len(real["classes"]) != len(real["scores"]):
+        shapes = {part: outputs[part].shape for part in real}
+        raise ModelError(
+            "decoder 'post_processed' needs a score and a class for each box, the model gives "
+            f"{shapes}; name the right tensors in the contract"
+        )
     used = _used(real["scores"], real["count"], contract.decoder.min_score)
     boxes = clip(yxyx_norm_to_xyxy(as_boxes(real["boxes"])[used], size_hw), size_hw)
     # A comparison with NaN is false.

@@ -61,6 +61,8 @@ def decode_single_box(outputs: Outputs, contract: Contract, size_hw: tuple[int, 
         raise ModelError(f"decoder 'single_box' needs one box, the model gives {boxes.shape}")
     box = ordered(yxyx_norm_to_xyxy(as_boxes(boxes), size_hw))
     classes = _without_background(scores.reshape(1, -1), contract)
+    if classes.size != len(contract.labels):
+        raise ModelError(f"decoder 'single_box' needs one score a class, not {scores.shape}")
     class_id = int(classes[0].argmax())
     return _one(clip(box, size_hw), float(classes[0, class_id]), class_id, contract)
 

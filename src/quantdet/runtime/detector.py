@@ -25,7 +25,10 @@ from quantdet.runtime.thresholds import check_threshold, label_thresholds
 
 
 class Detector:
-    """Finds objects in pictures with an exported model. Not for several threads at once.
+    """Finds objects in pictures with an exported model.
+
+    Threads may share it, a forked process may go on using it, and it can be pickled (its model as
+    path and sha256; another file at that path is refused): see :class:`quantdet.runtime.Engine`.
 
     Args:
         model: a .tflite with its contract next to it or inside, or a run folder. For the models
@@ -41,7 +44,8 @@ class Detector:
         model_file: the .tflite in use.
         contract: of that file.
         threshold: in use, of classes without their own.
-        last_inference_ms: time LiteRT took for the last picture, without decoding or resizing.
+        last_inference_ms: time LiteRT took for the last picture of any thread, without decoding
+            or resizing.
 
     Raises:
         ModelError: file or contract missing or corrupt, or they do not match.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
 from pathlib import Path
 
 CONTRACT_NAME = "quantdet.contract.json"
@@ -19,16 +18,21 @@ def embedded_contract(model_file: Path) -> str | None:
     try:
         with zipfile.ZipFile(model_file) as archive:
             info = archive.getinfo(CONTRACT_NAME)
-            if info.file_size > _MOST_BYTES:
+            if info.file_size > _MOST_BYTES or _model_size(archive) < 0:
                 return None
             return archive.read(info).decode()
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # zipfile and its decompressors raise about every kind on damaged bytes
         return None
 
 
 def model_sha256(model_file: Path) -> str:
     """Return the hexadecimal sha256 of a .tflite without the archive that follows the model."""
     with zipfile.ZipFile(model_file) as archive:
-        size = min(info.header_offset for info in archive.infolist())
+        size = _model_size(archive)
     with model_file.open("rb") as stream:
         return hashlib.sha256(stream.read(size)).hexdigest()
+
+
+def _model_size(archive: zipfile.ZipFile) -> int:
+    """Return the bytes in front of the archive; negative where its offsets are damaged."""
+    return min(info.header_offset for info in archive.infolist())

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import Contract, TensorSpec
-from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.decoders import DECODERS
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.raw import output_specs
@@ -26,7 +25,7 @@ def check_fit(model_file: Path, contract: Contract, engine: Engine) -> None:
             f"{model_file}: its contract asks for decoder {contract.decoder.kind!r}, this "
             f"version knows {sorted(DECODERS)}; update quantdet"
         )
-    for problem in (*_tensors(contract, engine), *_labels(contract), *_anchors(contract)):
+    for problem in (*_tensors(contract, engine), *_labels(contract), *_boxes(contract)):
         raise ModelError(
             f"{model_file}: {problem}; export model and contract again, or fix the contract"
         )
@@ -71,12 +70,12 @@ def _labels(contract: Contract) -> list[str]:
     return problems
 
 
-def _anchors(contract: Contract) -> list[str]:
-    if contract.decoder.kind != "ssd":
-        return []
+def _boxes(contract: Contract) -> list[str]:
     shape = contract.boxes.shape
-    anchors = len(contract_anchors(contract.decoder.anchors))
-    if shape[-2:] == (anchors, 4):
+    if shape[-1:] != (4,) or min(*shape, *contract.scores.shape) < 1:
+        return [f"boxes have shape {shape}, but each box has 4 values"]
+    anchors = sum(item.count for item in contract.decoder.anchors)
+    if contract.decoder.kind != "ssd" or shape[-2:] == (anchors, 4):
         return []
     return [f"boxes have shape {shape}, but the contract's decoder.anchors make {anchors} anchors"]
 

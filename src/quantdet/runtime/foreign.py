@@ -15,6 +15,7 @@ from quantdet.runtime.contract import (
 )
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
+from quantdet.runtime.flatbuffer import verify_model
 
 _PICTURE_NDIM = 4
 _PARTS = ("boxes", "scores", "classes", "count")
@@ -65,6 +66,8 @@ def describe_model(  # noqa: PLR0913 - one call with names is the public interfa
         ... )
     """
     model_file = Path(model_file)
+    if model_file.is_file():
+        verify_model(model_file)
     engine = Engine(model_file, signature=signature)
     contract = Contract(
         task="foreign",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantdet.errors import QuantdetError
+from quantdet.errors import DataError, QuantdetError
+from quantdet.runtime.journal import Journal
 from quantdet.runtime.predictions import PREDICTIONS_FILE, Predictions
-from quantdet.runtime.sources import Source, frames_per_second, load_opencv
-from quantdet.system.atomic import atomic_path
+from quantdet.runtime.sources import Source, frame_count, frames_per_second, load_opencv
+from quantdet.system.atomic import atomic_path, atomic_stream
 
 if TYPE_CHECKING:
     from cv2 import VideoWriter
 
 _JPEG_QUALITY = 92
 _TABLE_SUFFIX = ".csv"
+_NAME_BYTES = 255
 
 Canvas = Callable[[NDArray[np.uint8]], None]
 """Takes a drawn picture (uint8 RGB) and keeps it."""
@@ -37,7 +40,8 @@ class OutputNames:
     """Chooses file names in ``out_dir``.
 
     A name is free if no file has it, or if the file was written by an earlier call (then it is
-    listed in ``predictions.json`` as "drawn_files" or "csv_files"). An input is never written over.
+    listed in ``predictions.json`` as "drawn_files" or "csv_files", or in the journal of a call that
+    was killed). An input is never written over.
 
     Raises:
         QuantdetError: ``out_dir`` is a file, or its predictions.json is not ours.
@@ -46,14 +50,24 @@ class OutputNames:
     def __init__(self, out_dir: Path, sources: Sequence[Source]) -> None:
         self._out_dir = out_dir
         self._inputs = {source.path.resolve() for source in sources if source.path is not None}
-        self._earlier = _earlier_output(out_dir)
+        listed = _earlier_output(out_dir)
+        self._journal = Journal(out_dir)
+        self._earlier = {
+            name for name in listed | self._journal.earlier if (out_dir / name).exists()
+        }
         self._used: set[str] = set()
+        self._chosen: list[str] = []
 
-    def all_ours(self, now: Iterable[str]) -> OurFiles:
-        """Return what is ours in ``out_dir``: what earlier calls wrote, and ``now``."""
-        names = sorted(self._earlier.union(now))
+    def all_ours(self) -> OurFiles:
+        """Return what is ours in ``out_dir``: what earlier calls wrote, and this one."""
+        written = {name for name in self._chosen if (self._out_dir / name).exists()}
+        names = sorted(self._earlier | written)
         drawn = tuple(name for name in names if not name.endswith(_TABLE_SUFFIX))
         return OurFiles(drawn, tuple(name for name in names if name.endswith(_TABLE_SUFFIX)))
+
+    def close(self) -> None:
+        """Forget what was chosen: ``predictions.json`` lists it now."""
+        self._journal.close()
 
     def choose(self, source: Source) -> Path:
         """Return where the drawn picture or video of ``source`` goes."""
@@ -66,12 +80,14 @@ class OutputNames:
 
     def _first_free(self, stem: str, suffix: str) -> Path:
         number = 1
-        name = f"{stem}{suffix}"
+        name = file_name(stem, suffix)
         while not self._is_free(name):
             number += 1
-            name = f"{stem}-{number}{suffix}"
+            name = file_name(stem, f"-{number}{suffix}")
         # Some file systems take A.jpg and a.jpg for the same.
         self._used.add(name.lower())
+        self._journal.add(name)
+        self._chosen.append(name)
         return self._out_dir / name
 
     def _is_free(self, name: str) -> bool:
@@ -79,6 +95,14 @@ class OutputNames:
         if name.lower() in self._used or target.resolve() in self._inputs:
             return False
         return name in self._earlier or not target.exists()
+
+
+def file_name(stem: str, suffix: str) -> str:
+    """Return ``stem`` and ``suffix`` as a name that file systems take: of 255 bytes at most."""
+    room = _NAME_BYTES - len(os.fsencode(suffix))
+    if len(os.fsencode(stem)) > room:
+        stem = os.fsencode(stem)[:room].decode("utf-8", "ignore")
+    return stem + suffix
 
 
 @contextmanager
@@ -106,11 +130,12 @@ def open_canvas(source: Source, target: Path | None) -> Iterator[Canvas]:
                 yield video.add
             finally:
                 video.close()
+            video.check()
 
 
 def _save_jpeg(picture: NDArray[np.uint8], target: Path) -> None:
-    with atomic_path(target) as temporary:
-        Image.fromarray(picture).save(temporary, quality=_JPEG_QUALITY)
+    with atomic_stream(target) as stream:
+        Image.fromarray(picture).save(stream, quality=_JPEG_QUALITY)
 
 
 class _Video:
@@ -121,15 +146,35 @@ class _Video:
         self._shown_as = shown_as
         self._speed = speed
         self._writer: VideoWriter | None = None
+        self._frames = 0
 
     def add(self, picture: NDArray[np.uint8]) -> None:
         if self._writer is None:
             self._writer = self._open(picture.shape[1], picture.shape[0])
+        self._frames += 1
         self._writer.write(np.ascontiguousarray(picture[..., ::-1]))
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.release()
+
+    def check(self) -> None:
+        """Make sure that the closed file holds every frame; OpenCV says nothing of a full disk.
+
+        Raises:
+            QuantdetError: frames are missing.
+        """
+        if not self._frames:
+            return
+        try:
+            found = frame_count(Source("video", str(self._shown_as), path=self._file))
+        except DataError:
+            found = -1
+        if found < self._frames and found:  # 0: nobody knows
+            raise QuantdetError(
+                f"{self._shown_as}: was not written completely; free some space or choose another "
+                "folder"
+            )
 
     def _open(self, width: int, height: int) -> VideoWriter:
         cv2 = load_opencv()
@@ -158,5 +203,4 @@ def _earlier_output(out_dir: Path) -> set[str]:
             f"{error}; choose another output folder with --out, or move this file away"
         ) from None
     # Versions before 0.2 wrote no tables.
-    names = (*earlier.drawn_files, *earlier.csv_files)
-    return {name for name in names if (out_dir / name).exists()}
+    return {*earlier.drawn_files, *earlier.csv_files}

@@ -33,7 +33,7 @@ def pixels_of(image: Picture) -> NDArray[np.uint8]:
     if isinstance(image, Image.Image):
         try:
             return rgb_pixels(image)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # Pillow raises about every kind on damaged bytes
             raise DataError(f"Pillow image cannot be decoded ({error}); load it again") from None
     if image.dtype != np.uint8 or image.ndim != _PIXELS_NDIM or image.shape[2] != 3:
         raise DataError(

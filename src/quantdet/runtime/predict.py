@@ -19,7 +19,7 @@ from quantdet.errors import ConfigError, DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.draw import draw_detections
-from quantdet.runtime.outputs import OurFiles, OutputNames, open_canvas
+from quantdet.runtime.outputs import Canvas, OurFiles, OutputNames, open_canvas
 from quantdet.runtime.predictions import (
     FORMAT,
     PREDICTIONS_FILE,
@@ -30,6 +30,7 @@ from quantdet.runtime.predictions import (
 from quantdet.runtime.sources import Source, find_sources, frame_count, read_frames
 from quantdet.system.atomic import write_text
 
+_FORMULAS = ("=", "+", "-", "@")
 _CSV_COLUMNS = ("source", "frame", "label", "class_id", "score", "x1", "y1", "x2", "y2")
 
 
@@ -89,7 +90,8 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
 
     Source pictures are never overwritten. In ``out_dir`` only files that an earlier call wrote
     (its ``predictions.json`` lists them) are replaced; if another file has the name, a number
-    is added. A camera runs until Ctrl-C or ``max_frames``.
+    is added. A camera runs until Ctrl-C or ``max_frames``. Where anything else is interrupted, what
+    is finished is kept and listed: pictures, and a video up to there.
 
     Args:
         detector: what looks at the pictures.
@@ -107,6 +109,7 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         read has its ``error`` set.
 
     Raises:
+        KeyboardInterrupt: it was interrupted.
         DataError: nothing to read, or no file could be read.
         DependencyError: a video or camera, and OpenCV is not installed.
         ConfigError: threshold or max_frames out of range.
@@ -119,15 +122,23 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
     names = OutputNames(out_dir, sources)
     job = _Job(detector, threshold, max_frames, _Steps(progress, _total(sources, max_frames)))
     predictions: list[Prediction] = []
-    for source in sources:
-        predictions += job.run(source, names.choose(source) if save_images else None)
-    _stop_if_all_failed(predictions)
-    written = [item.drawn for item in predictions if item.drawn is not None]
+    interrupt = None
+    try:
+        for source in sources:
+            job.run(source, names.choose(source) if save_images else None, predictions)
+    except KeyboardInterrupt as error:
+        interrupt = error
+    if all(item.error is not None for item in predictions):
+        names.close()
+        if interrupt is not None:
+            raise interrupt
+        _stop_if_all_failed(predictions)
     if save_csv:
-        table = names.choose_table()
-        write_text(table, _csv(predictions))
-        written.append(table.name)
-    job.summary(predictions, names.all_ours(written)).save(out_dir / PREDICTIONS_FILE)
+        write_text(names.choose_table(), _csv(predictions))
+    job.summary(predictions, names.all_ours()).save(out_dir / PREDICTIONS_FILE)
+    names.close()
+    if interrupt is not None:
+        raise interrupt
     return predictions
 
 
@@ -139,8 +150,13 @@ def _csv(predictions: Iterable[Prediction]) -> str:
     for item in predictions:
         for found in item.detections.to_records():
             where = (item.source, "" if item.frame is None else item.frame)
-            writer.writerow((*where, *found.values()))
+            writer.writerow(map(_cell, (*where, *found.values())))
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return a text so that no spreadsheet takes it for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 class _Steps:
@@ -166,26 +182,49 @@ class _Job:
     max_frames: int | None
     steps: _Steps
 
-    def run(self, source: Source, target: Path | None) -> list[Prediction]:
-        """Look at one source; if it cannot be read the only prediction holds the error."""
-        found: list[Prediction] = []
+    def run(self, source: Source, target: Path | None, predictions: list[Prediction]) -> None:
+        """Look at one source and add what was found; if it cannot be read, what is wrong.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted; what is added was finished before.
+        """
+        start = len(predictions)
         try:
             with open_canvas(source, target) as keep, closing(read_frames(source)) as frames:
-                try:
-                    for image in islice(frames, self.max_frames):
-                        prediction = self._look(source, len(found), image, target)
-                        if target is not None:
-                            keep(draw_detections(image, prediction.detections))
-                        found.append(prediction)
-                        self.steps.add()
-                except KeyboardInterrupt:
-                    # Ctrl-C is how a camera is stopped; what it saw is kept.
-                    if source.kind != "camera" or not found:
-                        raise
+                interrupt = self._look_at_all(source, target, keep, frames, predictions)
         except DataError as error:
             self.steps.add()
-            return [Prediction(source=source.name, error=str(error))]
-        return found
+            predictions[start:] = [Prediction(source=source.name, error=str(error))]
+            return
+        except KeyboardInterrupt:
+            del predictions[start:]  # what they were drawn on is not finished
+            raise
+        # Ctrl-C is how a camera is stopped.
+        if interrupt is not None and source.kind != "camera":
+            raise interrupt
+
+    def _look_at_all(
+        self,
+        source: Source,
+        target: Path | None,
+        keep: Canvas,
+        frames: Iterable[NDArray[np.uint8]],
+        predictions: list[Prediction],
+    ) -> KeyboardInterrupt | None:
+        """Add a prediction for each frame; return what interrupted it behind the first."""
+        start = len(predictions)
+        try:
+            for image in islice(frames, self.max_frames):
+                prediction = self._look(source, len(predictions) - start, image, target)
+                if target is not None:
+                    keep(draw_detections(image, prediction.detections))
+                predictions.append(prediction)
+                self.steps.add()
+        except KeyboardInterrupt as error:
+            if len(predictions) == start:
+                raise
+            return error
+        return None
 
     def summary(self, predictions: Iterable[Prediction], ours: OurFiles) -> Predictions:
         """Return the content of predictions.json."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -90,21 +91,20 @@ class Predictions(_Head):
             QuantdetError: it is not readable, not of ``quantdet predict``, or of a later layout.
         """
         try:
-            content = Path(path).read_bytes()
-            head = _Head.model_validate_json(content)
+            # Names that are not UTF-8 are escapes which json takes and pydantic does not.
+            content = json.loads(Path(path).read_bytes())
+            head = _Head.model_validate(content)
             if int(head.format.removeprefix(_KIND)) > _LAYOUT:
                 raise QuantdetError(
                     f"{path}: format {head.format!r} was written by a later quantdet; "
                     "update quantdet"
                 )
-            return cls.model_validate_json(content)
+            return cls.model_validate(content)
         except OSError as error:
             raise QuantdetError(f"{path}: not readable ({error.strerror})") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            problem = ": ".join([*map(str, first["loc"]), first["msg"]])
+        except (ValueError, RecursionError) as error:  # pydantic's errors are ValueErrors
             raise QuantdetError(
-                f"{path}: was not written by `quantdet predict` ({problem})"
+                f"{path}: was not written by `quantdet predict` ({_problem(error)})"
             ) from None
 
     def save(self, path: Path | str) -> None:
@@ -115,3 +115,10 @@ class Predictions(_Head):
 def found_objects(detections: Detections) -> tuple[FoundObject, ...]:
     """Return detections as the file has them: scores to 4 digits, boxes to 2."""
     return tuple(map(FoundObject.model_validate, detections.to_list()))
+
+
+def _problem(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return f"no JSON: {error}"
+    first = error.errors()[0]
+    return ": ".join([*map(str, first["loc"]), first["msg"]])

@@ -6,7 +6,6 @@ Training, evaluation and ``predict`` all use these functions, so they see the sa
 
 from __future__ import annotations
 
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -22,12 +21,32 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from quantdet.errors import DataError, ModelError
 from quantdet.runtime.contract import InputSpec
 
+PICTURE_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm"),
+}
+"""Format of Pillow that is read → suffixes of files that count as pictures."""
+PICTURE_FORMATS = tuple(PICTURE_SUFFIXES)
+"""What is tried on a file; its content decides. Others, as EPS, would start programs."""
+
 MAX_PIXELS = 89_478_485
 """Most pixels of a picture: where Pillow starts to warn of a decompression bomb."""
+
+_STRIP_PIXELS = 1 << 20
+_MOST_8_BIT = 255
 
 _INTEGER_RANGE = {"uint8": (0, 255), "int8": (-128, 127)}
 # What Python warns of is one setting for all threads.
 _warnings_lock = threading.Lock()
+
+
+class TooManyPixelsError(DataError):
+    """A picture has more than :data:`MAX_PIXELS`."""
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
@@ -37,7 +56,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
     transparent parts show white. Of an animation the first frame is taken.
 
     Args:
-        path: a file of any format that Pillow reads.
+        path: a file of one of :data:`PICTURE_FORMATS`.
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -49,14 +68,14 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
 
 
 def decode_image(
-    source: Path | BinaryIO, name: str, formats: tuple[str, ...] | None = None
+    source: Path | BinaryIO, name: str, formats: tuple[str, ...] = PICTURE_FORMATS
 ) -> NDArray[np.uint8]:
     """Decode a picture as :func:`read_image` does, also one that came over a network.
 
     Args:
         source: a file, by its path or opened.
         name: of the picture, for messages.
-        formats: those of Pillow that are tried; None tries all.
+        formats: those of Pillow that are tried.
 
     Raises:
         DataError: as :func:`read_image`.
@@ -75,15 +94,15 @@ def decode_image(
         if isinstance(source, Path) and not source.stat().st_size:
             raise DataError(f"{name}: is empty; copy it again or leave it out") from None
         raise DataError(
-            f"{name}: not a picture that can be read; use JPEG, PNG or BMP, and leave other "
+            f"{name}: not a picture that can be read; use {', '.join(formats)}, and leave other "
             "files out"
         ) from None
     except Image.DecompressionBombError as error:
-        raise DataError(
+        raise TooManyPixelsError(
             f"{name}: too many pixels, {error}; make it smaller, at most {MAX_PIXELS / 1e6:.0f} "
             "megapixels"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except Exception as error:  # Pillow raises about every kind on damaged bytes
         raise DataError(
             f"{name}: picture is truncated or damaged ({error}); replace it or leave it out"
         ) from None
@@ -91,7 +110,7 @@ def decode_image(
 
 @contextmanager
 def open_picture(
-    source: Path | BinaryIO, formats: tuple[str, ...] | None = None
+    source: Path | BinaryIO, formats: tuple[str, ...] = PICTURE_FORMATS
 ) -> Iterator[Image.Image]:
     """Open a picture; its pixels are not decoded yet.
 
@@ -116,7 +135,17 @@ def rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
     # Pillow copies the picture even where there is nothing to turn.
     upright = ImageOps.exif_transpose(image) if turned else image
-    return np.array(_to_rgb(upright), dtype=np.uint8)
+    # Mode "I" has 32 bits, of which a picture of 8 bits uses the lowest.
+    wide = upright.mode == "I" and bool(np.max(upright.getextrema()) > _MOST_8_BIT)
+    rows = max(1, _STRIP_PIXELS // upright.width)
+    if upright.height <= rows:
+        return np.array(_to_rgb(upright, wide), dtype=np.uint8)
+    # In strips it takes the memory of picture and result only; in one piece, four times that.
+    pixels = np.empty((upright.height, upright.width, 3), np.uint8)
+    for top in range(0, upright.height, rows):
+        strip = upright.crop((0, top, upright.width, min(top + rows, upright.height)))
+        pixels[top : top + rows] = np.asarray(_to_rgb(strip, wide))
+    return pixels
 
 
 def resize(image_rgb: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -177,9 +206,9 @@ def _input_table(spec: InputSpec) -> NDArray[np.number]:
     return np.clip(q, low, high).astype(tensor.dtype)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, wide: bool) -> Image.Image:
     if image.mode.startswith("I"):
-        return _from_integers(np.asarray(image).astype(np.int64), wide=image.mode == "I")
+        return _from_integers(np.asarray(image), wide or image.mode != "I")
     if image.mode == "F":
         raise ValueError("floating-point pixels have no fixed range; save it with 8 bits")
     if image.has_transparency_data:
@@ -189,11 +218,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_integers(grey: NDArray[np.int64], *, wide: bool) -> Image.Image:
-    """Scale 16-bit grey to 8 bits; ``convert()`` would clip at 255 instead.
-
-    ``wide`` is Pillow's 32-bit mode "I", which may as well hold 8-bit values.
-    """
-    eight_bit = wide and grey.max(initial=0) <= 255
-    values = grey if eight_bit else (np.clip(grey, 0, 65535) + 128) // 257
+def _from_integers(grey: NDArray[np.integer], wide: bool) -> Image.Image:
+    """Return 8 bits of grey integers, 16 of them scaled; ``convert()`` would clip at 255."""
+    values = grey.astype(np.int64)
+    if wide:
+        values = (np.clip(values, 0, 65535) + 128) // 257
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")

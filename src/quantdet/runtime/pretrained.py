@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import contract_path, load_contract
+from quantdet.system.listing import shown_files
 
 DEFAULT_MODEL = "voc-ssd300"
 FOLDER = Path(__file__).parents[1] / "pretrained"
@@ -16,7 +17,7 @@ FOLDER = Path(__file__).parents[1] / "pretrained"
 def pretrained_names(folder: Path | str | None = None) -> list[str]:
     """Return the names of the models in the package (or in ``folder``), sorted."""
     folder = None if folder is None else Path(folder)
-    files = (FOLDER if folder is None else folder).glob("*.tflite")
+    files = shown_files(FOLDER if folder is None else folder, "*.tflite")
     return sorted(file.stem for file in files if contract_path(file).is_file())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,16 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import DataError, DependencyError
-from quantdet.runtime.preprocess import read_image
+from quantdet.runtime.preprocess import PICTURE_SUFFIXES, read_image
+from quantdet.system.listing import shown_files
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from cv2 import VideoCapture
 
-PICTURE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-)
+PICTURE_FILES = frozenset(chain.from_iterable(PICTURE_SUFFIXES.values()))
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
 _CAMERA = "camera:"
 _USUAL_FPS = 25.0
@@ -155,10 +155,10 @@ def _file(path: Path) -> Source:
 
 
 def _folder(folder: Path) -> list[Source]:
-    pictures = [path for path in sorted(folder.iterdir()) if _is_picture(path)]
+    pictures = [path for path in shown_files(folder) if path.suffix.lower() in PICTURE_FILES]
     if not pictures:
         raise DataError(
-            f"{folder}: holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))}); for pictures in "
+            f"{folder}: holds no picture ({', '.join(sorted(PICTURE_FILES))}); for pictures in "
             f'subfolders give a glob, e.g. "{folder}/**/*.jpg"'
         )
     return [_file(path) for path in pictures]
@@ -167,15 +167,11 @@ def _folder(folder: Path) -> list[Source]:
 def _glob(text: str, pattern: str) -> list[Source]:
     # Path.glob takes no absolute pattern.
     paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
-    known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    known = PICTURE_FILES | VIDEO_SUFFIXES
     files = [path for path in paths if path.is_file() and path.suffix.lower() in known]
     if not files:
         raise DataError(f"{text}: no picture or video matches; check the glob and its quotes")
     return [_file(path) for path in files]
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def _open_capture(source: Source) -> VideoCapture:

@@ -13,10 +13,12 @@ from quantdet.evaluate.tasks import JUDGES
 from quantdet.export.contract import DECODERS
 from quantdet.kinds import find_family
 from quantdet.models import BUILDERS, STARTS, build_model
+from quantdet.models.backbones import BACKBONES
+from quantdet.models.ssd_layout import LAYOUTS
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.layers import RANGES
 from quantdet.quant.observers import OBSERVERS
-from quantdet.quant.recipes import RecipeBook
+from quantdet.quant.recipes import RECIPES, RecipeBook
 from quantdet.quant.rounding import ROUNDINGS
 from quantdet.quant.weighted import WEIGHTED
 from quantdet.report.views import VIEWS
@@ -38,8 +40,19 @@ FAMILY_TABLES: Mapping[str, Collection[str]] = {
 """Tables that have an entry for each family of models."""
 
 
+def check_names(config: Config) -> None:
+    """Refuse names that no table has, before any data is read.
+
+    Raises:
+        ConfigError: all that is wrong, each with the key and what there is to choose from.
+    """
+    problems = [*_missing_tables(config), *_unknown_names(config)]
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
 def check_config(config: Config, dataset: Dataset) -> None:
-    """Refuse what a later stage could not use: names of tables, layers and classes.
+    """Refuse what a later stage could not use: names of layers and classes.
 
     The model is built once with random weights, so that names of layers are checked, too.
 
@@ -51,12 +64,9 @@ def check_config(config: Config, dataset: Dataset) -> None:
         ConfigError: all that is wrong, each with the key and what there is to choose from.
     """
     problems = [
-        *_missing_tables(config),
-        *_unknown_names(config),
         *_unknown_classes(config, dataset),
+        *_unknown_layers(config, len(dataset.labels)),
     ]
-    if not problems:
-        problems = list(_unknown_layers(config, len(dataset.labels)))
     if problems:
         raise ConfigError("; ".join(problems))
 
@@ -70,11 +80,16 @@ def _missing_tables(config: Config) -> Iterator[str]:
 
 def _unknown_names(config: Config) -> Iterator[str]:
     qat = config.qat
-    for key, name, known in (
+    recipes = [qat.recipe] if isinstance(qat.recipe, str) else [name for _, name in qat.recipe]
+    names: list[tuple[str, str, Collection[str]]] = [
+        ("model.anchors", config.model.anchors, LAYOUTS),
+        ("model.backbone", config.model.backbone, BACKBONES),
+        *(("qat.recipe", name, RECIPES) for name in recipes),
         ("qat.observer", qat.observer, OBSERVERS),
         ("qat.rounding", qat.rounding, ROUNDINGS),
         ("qat.ranges", qat.ranges, RANGES),
-    ):
+    ]
+    for key, name, known in names:
         if name not in known:
             yield f"{key}: {name!r} is unknown; choose one of {', '.join(sorted(known))}"
 

@@ -35,10 +35,10 @@ def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = si
 
     config = run.load_config()
     dataset = load_tested(config, run)
-    if config.data.train_split in dataset.splits and not run.data_file.exists():
-        write_data_facts(run, config, dataset)
     with recorded(run, "evaluate") as note:
         metrics = evaluate_run(run, config, dataset, parity_pictures, progress)
+        if config.data.train_split in dataset.splits and not run.data_file.exists():
+            write_data_facts(run, config, dataset)
         note(EvaluateRecord(metrics=run.metrics_file.name))
     return metrics
 

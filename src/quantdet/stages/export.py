@@ -17,6 +17,8 @@ from quantdet.runtime.contract import load_contract
 from quantdet.stages.backend import import_keras_quietly
 from quantdet.stages.dataset import load_data
 from quantdet.stages.record import recorded
+from quantdet.system.atomic import atomic_files
+from quantdet.system.folder_lock import exclusive
 
 if TYPE_CHECKING:
     import keras
@@ -43,10 +45,12 @@ def run_export(
         raise ConfigError(f"format {unknown[0]!r} is unknown; choose one of {known}")
     models = [name for name in formats if name in FORMATS]
     others = [name for name in formats if name in FILE_FORMATS]
-    paths = _export_models(run, models, progress) if models else []
-    if others:
-        made = export_file_formats(run.model_file, others, run.export_dir, replace=True)
-        paths += [file for files in made.values() for file in files]
+    with exclusive(run.root):
+        paths = _export_models(run, models, progress) if models else []
+        if others:
+            made = export_file_formats(run.model_file, others, run.export_dir, replace=True)
+            paths += [file for files in made.values() for file in files]
+            run.save_config()
     return paths
 
 
@@ -80,7 +84,6 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list
     """Write .tflite files of :data:`FORMATS`."""
     config = run.load_config()
     labels = run.labels()
-    paths = []
     import_keras_quietly()
     from quantdet.export.contract import write_contract
     from quantdet.quant.saved import load_keras
@@ -88,10 +91,12 @@ def _export_models(run: Run, formats: Sequence[str], progress: Progress) -> list
     load = cache(load_keras)
     data = run.recorded(TrainRecord).data_fingerprint
     with recorded(run, "export") as note:
-        for done, name in enumerate(formats):
-            progress("export", done, len(formats))
-            paths.append(_export_one(run, config, name, load))
+        with atomic_files(run.export_dir) as made:
+            for done, name in enumerate(formats):
+                progress("export", done, len(formats))
+                _export_one(run, name, load, made)
         progress("export", len(formats), len(formats))
+        paths = [export_file(run, name) for name in formats]
         thresholds = _thresholds(run, config, paths, progress)
         written = {}
         for name, path in zip(formats, paths, strict=True):
@@ -119,18 +124,22 @@ def _thresholds(
     return choose_thresholds(decides, contract, config, load_data(config, run), progress)
 
 
-def _export_one(run: Run, config: Config, name: str, load: Callable[[Path], keras.Model]) -> Path:
+def _export_one(run: Run, name: str, load: Callable[[Path], keras.Model], folder: Path) -> None:
+    """Write the .tflite of a format into a folder, under the name it has in the run."""
     from quantdet.export.baselines import export_float, export_ptq
     from quantdet.export.integer import export_integer
     from quantdet.train.float_stage import build_task
     from quantdet.train.qat_stage import calibration_pictures
 
-    path = export_file(run, name)
+    path = folder / export_file(run, name).name
     if name in ("uint8", "int8", "int16"):
         model = load(run.qat_dir / "model.keras")
-        return export_integer(model, path, io_dtype=name)
+        export_integer(model, path, io_dtype=name)
+        return
     model = load(run.float_dir / "model.keras")
     if name == "int8-ptq":
+        config = run.load_config()
         task = build_task(config, load_data(config, run))
-        return export_ptq(model, path, calibration_pictures(config, task))
-    return export_float(model, path, half=name == "float16")
+        export_ptq(model, path, calibration_pictures(config, task))
+    else:
+        export_float(model, path, half=name == "float16")

@@ -1,4 +1,4 @@
-"""The configuration of a run: saved before training, and changed for what comes after it."""
+"""The configuration of a run: given to training, and changed for what comes after it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from quantdet.data.contents import describe_contents, require_same
 from quantdet.results.contents import Contents
 from quantdet.runs import Run
 from quantdet.stages.dataset import load_data
+from quantdet.system.folder_lock import exclusive
 
 
-def update_config(
+def changed_run(
     run: Run,
     overrides: Sequence[str] = (),
     data: Path | str | None = None,
     splits: Sequence[str] | None = None,
     values: Mapping[str, object] | None = None,
-) -> None:
-    """Change sections of a run's configuration that later stages read, and save it.
+) -> Run:
+    """Return a run with other settings of later stages; the stage that succeeds saves them.
 
     [data] may change, too, as long as it still describes the pictures and annotations that the
     float model was trained with.
@@ -40,12 +41,30 @@ def update_config(
     contents = None
     if data is not None or config.data != run.load_config().data:
         contents = describe_contents(load_data(config, run, splits))
-    save_config(run, config, contents)
+    return with_config(run, config, contents)
 
 
-def save_config(run: Run, config: Config, contents: Contents | None) -> Run:
-    """Save a configuration; ``contents``, if known, have to be those of training."""
+def update_config(
+    run: Run,
+    overrides: Sequence[str] = (),
+    data: Path | str | None = None,
+    splits: Sequence[str] | None = None,
+    values: Mapping[str, object] | None = None,
+) -> None:
+    """Change sections of a run's configuration that later stages read, and save it.
+
+    Args and Raises are those of :func:`changed_run`.
+
+    Raises:
+        QuantdetError: another process is at work on the run.
+    """
+    with exclusive(run.root):
+        changed_run(run, overrides, data, splits, values).save_config()
+
+
+def with_config(run: Run, config: Config, contents: Contents | None) -> Run:
+    """Return a run with a configuration; ``contents``, if known, have to be those of training."""
     same = contents is not None and run.pictures_file.exists() and run.float_dir.exists()
     if contents is not None and same:
         require_same(run, contents, config.data.root)
-    return Run.create(run.root, config, same_data=same)
+    return run.with_config(config, same_data=same)

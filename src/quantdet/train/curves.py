@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantdet.system.atomic import atomic_path
+from quantdet.system.atomic import atomic_stream
 from quantdet.train.history import History
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def draw_curves(history: History, path: Path) -> None:
         panel.set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+    with atomic_stream(path) as stream:
+        figure.savefig(stream, format="png", dpi=130)
 
 
 def _draw_panel(panel: Axes, history: History, name: str) -> None:

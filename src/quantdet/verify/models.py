@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
 from quantdet.evaluate.end_to_end import Outputs, litert_runner
-from quantdet.progress import Progress, Tick
+from quantdet.progress import Progress, Tick, no_tick
 from quantdet.quant.litert_file import read_litert
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.detector import Detector
+from quantdet.verify.child import Call, ChildError, in_child
 from quantdet.verify.subject import KERAS, REFERENCE, Pictures, Subject, compared, real_outputs
 
 if TYPE_CHECKING:
     import keras
+
+T = TypeVar("T")
 
 _BATCH = 8
 
@@ -31,11 +35,10 @@ def load_checked(model: Path) -> tuple[Path, Contract]:
         model: run folder or .tflite.
 
     Raises:
-        ModelError: file or contract missing or damaged, not of each other, not of 8 bits, or
-            without a signature.
+        ModelError: file or contract missing or damaged, not of each other, not of 8 bits,
+            without a signature, or LiteRT crashes.
     """
-    detector = Detector(model)
-    model_file, contract = detector.model_file, detector.contract
+    model_file, contract = _beside_crashes(model, _load, model)
     tensors = (contract.input.tensor, *compared(contract).values())
     others = {spec.name: spec.dtype for spec in tensors if spec.dtype not in ("uint8", "int8")}
     if others:
@@ -49,10 +52,40 @@ def load_checked(model: Path) -> tuple[Path, Contract]:
 
 
 def file_subject(model_file: Path, contract: Contract, pictures: Pictures, tick: Tick) -> Subject:
-    """Return the subject of a lone file: LiteRT's reference kernels are the baseline."""
-    run = litert_runner(model_file, contract, "reference")
-    expected = real_outputs(run, contract, pictures.pixels, tick)
+    """Return the subject of a lone file: LiteRT's reference kernels are the baseline.
+
+    Raises:
+        ModelError: LiteRT cannot run it, or crashes.
+    """
+    expected = _beside_crashes(
+        model_file, _reference_outputs, model_file, contract, pictures, tick=tick
+    )
     return Subject(model_file, contract, pictures, REFERENCE, expected)
+
+
+def _beside_crashes(
+    model: Path, function: Callable[..., T], *arguments: object, tick: Tick = no_tick
+) -> T:
+    """Return what the function returns in a process of its own, which LiteRT may end."""
+    try:
+        return in_child(function, *arguments, answer=tick)
+    except ChildError as error:
+        raise ModelError(
+            f"{model}: LiteRT crashes on it: {error}; copy or export it again"
+        ) from None
+
+
+def _load(model: Path, _: Call) -> tuple[Path, Contract]:
+    # The other kernels have rows of their own to fail in.
+    detector = Detector(model, kernels="reference")
+    return detector.model_file, detector.contract
+
+
+def _reference_outputs(
+    model_file: Path, contract: Contract, pictures: Pictures, call: Call
+) -> Outputs:
+    run = litert_runner(model_file, contract, "reference")
+    return real_outputs(run, contract, pictures.pixels, call)
 
 
 def run_subject(run: Run, contract: Contract, pictures: Pictures, progress: Progress) -> Subject:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from quantdet.errors import ConfigError, DependencyError, QuantdetError
@@ -11,8 +12,9 @@ from quantdet.evaluate.latency import host
 from quantdet.progress import Progress, Tick
 from quantdet.results.verification import TargetResult, Verification
 from quantdet.runtime.contract import file_sha256
+from quantdet.verify.child import Call, in_child
 from quantdet.verify.subject import Subject
-from quantdet.verify.targets import TARGETS
+from quantdet.verify.targets import TARGETS, Target
 
 
 def check_targets(names: Sequence[str]) -> list[str]:
@@ -52,15 +54,37 @@ def verify_subject(subject: Subject, targets: Sequence[str], progress: Progress)
 
 
 def _verify_one(name: str, subject: Subject, tick: Tick) -> TargetResult:
+    # A process of its own, because native code may crash or hang.
+    answers: dict[str, Call] = {"tick": tick}
+    if subject.simulate is not None:
+        answers["simulate"] = subject.simulate
+    child = partial(
+        in_child,
+        _in_child,
+        TARGETS[name],
+        replace(subject, simulate=None),
+        "simulate" in answers,
+        answer=lambda wanted, *arguments: answers[wanted](*arguments),
+    )
+    return _as_result(child).model_copy(update={"target": name})
+
+
+def _in_child(target: Target, subject: Subject, simulated: bool, call: Call) -> TargetResult:
+    simulate = partial(call, "simulate") if simulated else None
+    whole = replace(subject, simulate=simulate)
+    return _as_result(partial(target, whole, partial(call, "tick")))
+
+
+def _as_result(run: Callable[[], TargetResult]) -> TargetResult:
     try:
-        result = TARGETS[name](subject, tick)
+        return run()
     except DependencyError as error:
-        result = TargetResult(status="skipped", reason=str(error))
+        return TargetResult(status="skipped", reason=str(error))
     except QuantdetError as error:
-        result = TargetResult(status="failed", reason=str(error))
+        return TargetResult(status="failed", reason=str(error))
     except Exception as error:  # even a defect must not hide what the other targets say
-        reason = f"{type(error).__name__}: {error}"
-        result = TargetResult(
-            status="failed", reason=reason, details={"traceback": traceback.format_exc()}
+        return TargetResult(
+            status="failed",
+            reason=f"{type(error).__name__}: {error}",
+            details={"traceback": traceback.format_exc()},
         )
-    return result.model_copy(update={"target": name})

@@ -10,15 +10,17 @@ import io
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+from anyio import fail_after
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,12 +28,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quantdet.detections import Detections
 from quantdet.errors import QuantdetError
 from quantdet.runtime.detector import Detector
-from quantdet.runtime.preprocess import decode_image, resize
-from quantdet.web.site import MAX_BYTES, Files, Shown
+from quantdet.runtime.preprocess import TooManyPixelsError, decode_image, resize
+from quantdet.web.clients import Clients, Upload
+from quantdet.web.site import Files, Shown
 
 HOST = "127.0.0.1"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """Of Pillow, tried on uploads; what browsers show too. The content decides, never a name."""
+UPLOAD_S = 60
+"""Longest time that a picture may take to arrive; it comes from this machine."""
 
 _HEADERS = {
     # WebAssembly, nothing inline, and nothing from elsewhere.
@@ -64,9 +69,10 @@ _MEDIA_TYPES = {
 def make_app(models: Sequence[Shown], files: Files) -> Starlette:
     """Return the application: GET a file of ``files``, POST api/detect?model=1 a picture."""
     lock = threading.Lock()
+    clients = Clients()
 
     def answer(model: Shown, content: bytes) -> dict[str, object]:
-        # A detector is not for several threads at once.
+        # One decoded picture at a time is what bounds the memory.
         with lock:
             return detect(model.detector, content)
 
@@ -76,11 +82,14 @@ def make_app(models: Sequence[Shown], files: Files) -> Starlette:
         chosen = {str(index + 1): model for index, model in enumerate(models)}.get(number)
         if chosen is None:
             raise HTTPException(404, f"there is no model {number!r}")
-        content = await _body(request)
-        try:
-            return JSONResponse(await run_in_threadpool(answer, chosen, content))
-        except QuantdetError as error:
-            raise HTTPException(422, str(error)) from None
+        with closing(Upload(clients, request.client.host if request.client else "")) as upload:
+            content = await _receive(request, upload)
+            try:
+                return JSONResponse(await run_in_threadpool(answer, chosen, content))
+            except TooManyPixelsError as error:
+                raise HTTPException(413, str(error)) from None
+            except QuantdetError as error:
+                raise HTTPException(422, str(error)) from None
 
     async def get(request: Request) -> Response:
         content = files.get(request.path_params["path"] or "index.html")
@@ -140,16 +149,17 @@ def _records(found: Detections) -> list[dict[str, object]]:
     ]
 
 
-async def _body(request: Request) -> bytes:
+async def _receive(request: Request, upload: Upload) -> bytes:
     """Return what was sent; it is not read further than allowed, whatever its header promises."""
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_BYTES:
-            raise HTTPException(
-                413, f"the picture has more than {MAX_BYTES / 2**20:.0f} MiB; make it smaller"
-            )
-    return bytes(content)
+    try:
+        with fail_after(UPLOAD_S):
+            async for chunk in request.stream():
+                upload.add(chunk)
+    except TimeoutError:
+        raise HTTPException(408, f"the picture did not arrive within {UPLOAD_S} s") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the picture is not whole") from None  # nobody hears it
+    return upload.whole()
 
 
 def _refuse_foreign(request: Request) -> None:
@@ -161,7 +171,7 @@ def _refuse_foreign(request: Request) -> None:
 
 async def _explain(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # it is registered for nothing else
-    return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 def _media_type(path: str) -> str:

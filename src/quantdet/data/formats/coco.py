@@ -42,6 +42,7 @@ from quantdet.data.records import (
     Problem,
     Reading,
     Record,
+    decode_json,
     fit_box,
     parse_flag,
     read_text,
@@ -367,10 +368,7 @@ def _size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
 
 def _parse(path: Path) -> dict[str, Any]:
     text = read_text(path, "COCO annotations")
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); export it again") from None
+    content = decode_json(path, text)
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds no JSON object; expected images, annotations, categories")
     # Without annotations it is a split to predict on.
@@ -397,10 +395,12 @@ def _named_categories(path: Path, items: Sequence[Any]) -> list[tuple[Any, str, 
 
 def _shared_names(path: Path, names: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the names that several categories have: they are one class."""
-    for name, count in Counter(names.values()).items():
-        if count > 1:
-            ids = ", ".join(number for number, other in names.items() if other == name)
-            reason = f"categories {ids} are all called {name!r} and are one class"
+    numbers: dict[str, list[str]] = {}
+    for number, name in names.items():
+        numbers.setdefault(name, []).append(number)
+    for name, shared in numbers.items():
+        if len(shared) > 1:
+            reason = f"categories {', '.join(shared)} are all called {name!r} and are one class"
             yield Problem(path, "duplicate_category", reason, "warning")
 
 

@@ -129,10 +129,18 @@ def _walk(folder: str, relative: str, above: tuple[str, ...]) -> Iterator[str]:
     for entry in entries:
         if entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
-        if entry.is_dir():
+        kind = _kind(entry)
+        if kind == "folder":
             yield from _walk(entry.path, f"{relative}{entry.name}/", (*above, real))
-        elif entry.is_file():
+        elif kind == "file":
             yield relative + entry.name
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:  # a circle of links
+        return ""
 
 
 _T = TypeVar("_T")
@@ -170,6 +178,14 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def real_path(path: Path) -> Path:
+    """Return a path without links and ".."; one that no file can have, as it is."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):  # a null byte, or a circle of links
+        return path.absolute()
 
 
 def clean_name(name: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from quantdet.data.formats.folders import Tree, read_tree
 from quantdet.data.formats.voc_xml import safe_xml
 from quantdet.data.images import IMAGE_SUFFIXES
-from quantdet.data.records import FaultError, read_text
+from quantdet.data.records import FaultError, decode_json, read_text
 from quantdet.errors import DataError
 
 _SHOWN = 6
@@ -76,11 +75,9 @@ def _broken(tree: Tree) -> str:
             if file.lower().endswith(".xml"):
                 safe_xml(tree.root / file)
             else:
-                json.loads(read_text(tree.root / file, "annotations"))
+                decode_json(tree.root / file, read_text(tree.root / file, "annotations"))
         except FaultError as fault:
             return f"{file} is {fault.args[1]}"
         except DataError as error:
             return str(error)
-        except (ValueError, RecursionError) as error:
-            return f"{file} is not valid JSON ({error})"
     return ""

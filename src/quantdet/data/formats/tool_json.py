@@ -5,7 +5,6 @@ The keys are those of the files that these tools write; each kind is told by its
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -13,8 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quantdet.data.formats.tool_entries import NO_BOX, Entry, Number, Region, around, size_hw
-from quantdet.data.records import Box, read_text
-from quantdet.errors import DataError
+from quantdet.data.records import Box, decode_json, read_text
 
 # Attributes of VIA that hold the class where there are several.
 _CLASS_KEYS = ("class", "label", "name", "type", "category", "object")
@@ -26,11 +24,7 @@ def parse_json(file: Path) -> Iterator[Entry]:
     Raises:
         DataError: not readable, or no JSON.
     """
-    text = read_text(file, "annotations")
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not valid JSON ({error}); export it again") from None
+    content = decode_json(file, read_text(file, "annotations"))
     for kind in _KINDS:
         found = list(kind(content))
         if found:

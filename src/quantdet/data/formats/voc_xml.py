@@ -131,7 +131,7 @@ def safe_xml(path: Path) -> ET.Element:
         raise FaultError("unsafe_xml", "declares XML entities, which are refused for safety")
     try:
         return ET.fromstring(content)
-    except (ET.ParseError, ValueError, LookupError) as error:
+    except (ET.ParseError, ValueError, LookupError, OverflowError, MemoryError) as error:
         raise FaultError("broken_xml", f"not valid XML ({error})") from None
 
 

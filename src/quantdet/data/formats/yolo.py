@@ -26,6 +26,7 @@ from quantdet.data.formats.folders import (
     pair_files,
     place_of,
     read_tree,
+    real_path,
     settle_loose,
     split_of_stem,
 )
@@ -351,7 +352,7 @@ def _resolved(paths: Iterable[Path]) -> dict[Path, Path]:
     found = {}
     for path in paths:
         if path.parent not in folders:
-            folders[path.parent] = path.parent.resolve()
+            folders[path.parent] = real_path(path.parent)
         found[path] = folders[path.parent] / path.name
     return found
 

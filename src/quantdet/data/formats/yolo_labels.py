@@ -10,6 +10,8 @@ from quantdet.data.records import Box, FaultError, Problem, fit_box, parse_numbe
 from quantdet.data.sample import ObjectAnnotation
 from quantdet.errors import DataError
 
+MOST_CLASSES = 10_000
+"""Of data that names none: a class number is one of these."""
 _BOX = 4
 _QUAD = 8
 
@@ -110,14 +112,14 @@ class LabelReader:
         if value != int(value):
             raise FaultError("broken_annotation", f"class is not a number: {word!r}")
         number = int(value)
-        if number < 0 or (self.names and number >= len(self.names)):
+        if not 0 <= number < (len(self.names) or MOST_CLASSES):
             raise FaultError("unknown_class", f"class {number} is out of range; {self._range()}")
         self.highest = max(self.highest, number)
         return self.names[number] if self.names else f"class_{number}"
 
     def _range(self) -> str:
         if not self.names:
-            return "classes count from 0"
+            return f"classes count from 0 to {MOST_CLASSES - 1} at most"
         return f"names has {len(self.names)} classes (0 to {len(self.names) - 1})"
 
 

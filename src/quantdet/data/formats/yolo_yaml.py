@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,10 @@ from quantdet.data.formats.folders import (
 )
 from quantdet.data.records import Problem, read_text
 from quantdet.errors import DataError, DependencyError
+from quantdet.system.listing import shown_files
 
+_SHOWN = 10
+_MOST_KEYPOINTS = 10_000
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 # Keys of the format, and of tools that write it, that are no split.
 _OTHER_KEYS = (
@@ -69,7 +73,7 @@ def _yaml_in(folder: Path) -> Path | None:
     usual = next((folder / name for name in YAML_NAMES if is_file(folder / name)), None)
     if usual is not None:
         return usual
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".yaml", ".yml")]
+    files = [path for path in shown_files(folder) if path.suffix.lower() in (".yaml", ".yml")]
     found = [path for path in files if _describes(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
@@ -113,15 +117,32 @@ def read_yaml(file: Path) -> YoloSet:
 def _parse(file: Path) -> dict[Any, Any]:
     yaml, text = load_yaml(), read_text(file, "data.yaml")
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        content = yaml.load(text, _loader(yaml))
+    except Exception as error:  # PyYAML raises about every kind on odd numbers and dates
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f", line {mark.line + 1}"
-        reason = getattr(error, "problem", None) or error
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise DataError(f"{file}{line}: not valid YAML ({reason}); correct it") from None
     if not isinstance(content, dict):
         raise DataError(f"{file}: holds no keys; expected names, train and val")
     return content
+
+
+def _loader(yaml: Any) -> Any:
+    """Return PyYAML's safe loader without aliases of lists and mappings.
+
+    A few lines of them, each twice in the next, make a text without end.
+    """
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.peek_event()
+            node = super().compose_node(parent, index)
+            if isinstance(event, yaml.AliasEvent) and not isinstance(node, yaml.ScalarNode):
+                raise ValueError(f"*{event.anchor} repeats a list or mapping; write it out")
+            return node
+
+    return Loader
 
 
 def load_yaml() -> Any:
@@ -152,9 +173,10 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
     labels = tuple(str(name).strip() for name in names)
     if not all(labels):
         raise DataError(f"{file}: names has an empty name; give each class its own name")
-    twice = sorted({name for name in labels if labels.count(name) > 1})
+    twice = sorted(name for name, count in Counter(labels).items() if count > 1)
     if twice:
-        raise DataError(f"{file}: names has {', '.join(twice)} twice; give each class its own name")
+        shown = ", ".join(repr(name)[1:-1] for name in twice[:_SHOWN])
+        raise DataError(f"{file}: names has {shown} twice; give each class its own name")
     return labels
 
 
@@ -162,8 +184,9 @@ def _keypoints(file: Path, shape: Any) -> int:
     """Return the numbers that follow each box of a pose data set."""
     if shape is None:
         return 0
-    if not (isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)):
-        raise DataError(f"{file}: kpt_shape is not [points, numbers of each]: {shape!r}")
+    known = isinstance(shape, list) and len(shape) == 2
+    if not known or not all(type(n) is int and 0 <= n <= _MOST_KEYPOINTS for n in shape):
+        raise DataError(f"{file}: kpt_shape is not [points, numbers of each]; write it as [17, 3]")
     return int(shape[0] * shape[1])
 
 
@@ -198,7 +221,7 @@ def _add_split(found: YoloSet, file: Path, key: str, value: Any, index: list[Fil
 def _target(root: Path, value: str) -> Path | None:
     """Return the folder or list that a split names, here or where it was written."""
     name = clean_name(value)
-    tails = [name, name.removeprefix("../")]
+    tails = [name.removeprefix("../"), name]  # that within the data set is meant, if there is one
     parts = PurePosixPath(name).parts
     # The path of another machine; one folder alone may be any, unless it is called as a split.
     tails += ["/".join(parts[n:]) for n in range(1, len(parts) - 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,10 @@ def _write_all(
         picture, objects = render_scene(seed, index, size_hw)
         path = folder / "JPEGImages" / f"{image_id}.jpg"
         quality = 88 + index % 6
-        Image.fromarray(picture).save(path, quality=quality)
+        # Not by Pillow itself: on a full disk it cuts files off without a word.
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "JPEG", quality=quality)
+        path.write_bytes(stream.getvalue())
         sample = Sample(image_id, path, size_hw, objects)
         write_annotation(folder / "Annotations" / f"{image_id}.xml", sample, folder="VOCscenes")
         progress(index + 1, count)

@@ -6,8 +6,6 @@ LiteRT's own kernels, and is not told apart here.
 
 from __future__ import annotations
 
-import atexit
-import os
 from importlib import metadata
 from math import prod
 from pathlib import Path
@@ -22,7 +20,6 @@ from quantdet.progress import Tick
 from quantdet.results.verification import TargetResult
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.preprocess import quantize_input
-from quantdet.system.quiet import quiet_stderr
 from quantdet.verify.answers import by_threads
 from quantdet.verify.subject import Subject, compared
 from quantdet.verify.verdict import judge_threads
@@ -41,27 +38,11 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         raise DependencyError(
             f"ai-edge-litert {version} has no CompiledModel API: pip install -U ai-edge-litert"
         ) from None
-    # LiteRT logs, with no switch, whatever it makes, up to the first run, and when that goes.
-    kept: list[Any] = []
 
     def make(threads: int) -> Runner:
-        with quiet_stderr():
-            model = _compile(api, subject.model_file, threads)
-            kept.append(model)
-            run = _runner(model, subject.contract)
-            run(subject.pictures.pixels[0])
-        return run
+        return _runner(_compile(api, subject.model_file, threads), subject.contract)
 
-    found = by_threads(make, subject, tick)
-    with quiet_stderr():
-        kept.clear()
-    atexit.register(_hush)
-    return judge_threads(subject, found, "xnnpack", version)
-
-
-def _hush() -> None:
-    """Close standard error for what LiteRT's library logs when the process unloads it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    return judge_threads(subject, by_threads(make, subject, tick), "xnnpack", version)
 
 
 def _compile(api: Any, model_file: Path, threads: int) -> Any:

@@ -1,5 +1,6 @@
 // Picture file → pixels, upright and on white, as runtime/preprocess.py decodes it.
 
+import { takeOrientation, turned } from "./orientation.js";
 import { checkPicture } from "./sniff.js";
 
 const LONGEST_SHOWN_SIDE = 1600;
@@ -15,8 +16,10 @@ export async function openPicture(blob, { maxBytes, maxPixels }) {
   }
   const bytes = new Uint8Array(await blob.arrayBuffer());
   const type = checkPicture(bytes, maxPixels);
+  const orientation = type === "image/webp" ? takeOrientation(bytes) : 1;
+  const file = new Blob([bytes], { type });
   try {
-    return await createImageBitmap(new Blob([bytes], { type }), { colorSpaceConversion: "none" });
+    return turned(await createImageBitmap(file, { colorSpaceConversion: "none" }), orientation);
   } catch {
     throw new Error("truncated or damaged, or too large for this browser");
   }

@@ -1,0 +1,81 @@
+"""How a command ends that is told to, or that the system fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TextIO
+
+_STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# What the machine has too little of or does not allow; other errors of the system are defects.
+_OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENAMETOOLONG, errno.ENODEV),
+    *(errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.ELOOP),
+    *(getattr(errno, name) for name in ("ESTALE", "EREMOTEIO") if hasattr(errno, name)),
+}
+
+
+class StopSignals:
+    """SIGTERM and SIGHUP, which would end the process at once, interrupt it as Ctrl-C does.
+
+    Whatever Ctrl-C cleans up and keeps, so do they.
+
+    Attributes:
+        number: of the signal that came, or of Ctrl-C.
+    """
+
+    def __init__(self) -> None:
+        self.number = int(signal.SIGINT)
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt when one comes; one that is ignored (nohup) stays ignored."""
+        is_main = threading.current_thread() is threading.main_thread()
+        ours = [n for n in _STOPPING if is_main and signal.getsignal(n) is signal.SIG_DFL]
+        for number in ours:
+            signal.signal(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in ours:
+                signal.signal(number, signal.SIG_DFL)
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a process that a signal ended."""
+        return 128 + self.number
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        signal.signal(number, signal.SIG_IGN)  # once is enough: what follows cleans up
+        raise KeyboardInterrupt
+
+
+def tolerant_output() -> None:
+    """Let names that are not UTF-8 be printed, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # replaced by a test, or closed
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def machine_problem(error: BaseException) -> str | None:
+    """Return what the machine lacks or refuses, as a sentence; None: something else is wrong."""
+    if isinstance(error, MemoryError):
+        return "not enough memory; close other programs, or work with smaller pictures or batches"
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_MACHINE:
+        return None
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return f"{place}{error.strerror}; check space, permissions and limits of this machine"
+
+
+def drop_output(stream: TextIO) -> None:
+    """Send what is still to be written to nowhere: else the interpreter fails on it at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
