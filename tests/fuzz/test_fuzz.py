@@ -19,7 +19,7 @@ NATIVE_SHARE = 0.002
 class Worker:
     """The process that reads; see ``worker.py``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *program: str) -> None:
         paths = [HERE.parents[1], *sys.path]
         environment = {
             **os.environ,
@@ -28,7 +28,7 @@ class Worker:
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.worker"],
+            [sys.executable, *program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -65,7 +65,7 @@ class Worker:
 
 @pytest.fixture(scope="module")
 def worker():
-    found = Worker()
+    found = Worker("-m", "tests.fuzz.worker")
     yield found
     found.close()
 
@@ -87,3 +87,44 @@ def test_spoiled_files(worker, name):
 @pytest.mark.parametrize("name", READERS)
 def test_many_spoiled_files(worker, name):
     check(worker, name, READERS[name].slow_cases)
+
+
+BAD_READERS = """
+import os
+from pathlib import Path
+from quantdet.errors import DataError
+from tests.fuzz import worker
+from tests.fuzz.readers import READERS, Reader
+
+def reader(read):
+    return Reader(lambda root: (root / "a.txt").write_text("text"), "*.txt", read)
+
+def lines(root, path):
+    raise DataError("two\\nlines")
+
+READERS.clear()
+READERS |= {
+    "traceback": reader(lambda root, path: 1 / 0),
+    "lines": reader(lines),
+    "signal": reader(lambda root, path: os.abort()),
+    "hang": reader(lambda root, path: sum(iter(int, 1))),
+    "memory": reader(lambda root, path: b"x" * (3 << 29)),
+    "good": reader(lambda root, path: None),
+}
+worker.SECONDS = 0.2
+worker.backbone = list
+worker.main()
+"""
+
+
+def test_what_is_wrong_is_found():
+    worker = Worker("-c", BAD_READERS)
+    faults, _ = worker.read("traceback", 2)
+    assert len(faults) == 2
+    assert "case 1 (a.txt): ZeroDivisionError" in faults[1]
+    faults, _ = worker.read("lines", 1)
+    assert "not one line" in faults[0]
+    for name in ("signal", "hang", "memory"):
+        assert worker.read(name, 1)[1], name
+    assert worker.read("good", 3) == ([], [])
+    worker.close()

@@ -21,6 +21,8 @@ from tests.fuzz.readers import READERS, Reader, backbone
 from tests.fuzz.spoil import spoil
 
 MEMORY = 1 << 30
+# Of address space: files are read in blocks of the size that they announce, which stay empty.
+ADDRESSES = 3 << 30
 SECONDS = 5
 
 
@@ -31,7 +33,7 @@ def complaint(reader: Reader, root: Path, path: Path) -> str:
     except QuantdetError as error:
         text = str(error)
         if isinstance(error.__context__, MemoryError):
-            return f"more than 1 GB: {text}"
+            return f"more than 3 GB: {text}"
         return "" if text and len(text.splitlines()) == 1 else f"not one line: {text!r:.300}"
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
@@ -39,11 +41,17 @@ def complaint(reader: Reader, root: Path, path: Path) -> str:
     return ""
 
 
+def peak() -> int:
+    """Return the most bytes of memory that this process had."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def cases(name: str, first: int, last: int, busy: Path) -> None:
     """Read spoiled files, and print what is wrong."""
     reader = READERS[name]
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESSES, used + ADDRESSES))
+    before = peak()
     # The default action ends the process even where it hangs in C.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     with tempfile.TemporaryDirectory(prefix="quantdet-fuzz-") as folder:
@@ -51,6 +59,7 @@ def cases(name: str, first: int, last: int, busy: Path) -> None:
         reader.write(root)
         originals = {path: path.read_bytes() for path in sorted(root.glob(reader.files))}
         first_file = next(iter(originals))
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         whole = complaint(reader, root, first_file)
         for number in range(first, last):
             busy.write_text(str(number))
@@ -61,6 +70,8 @@ def cases(name: str, first: int, last: int, busy: Path) -> None:
             fault = complaint(reader, root, path)
             signal.setitimer(signal.ITIMER_PROF, 0)
             path.write_bytes(originals[path])
+            if peak() - before > MEMORY:
+                raise MemoryError
             if fault:
                 print(f"case {number} ({path.name}): {' '.join(fault.split())}", flush=True)
         if complaint(reader, root, first_file) != whole:
