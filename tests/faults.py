@@ -162,7 +162,7 @@ def another_process() -> None:
     """Let what follows be of another process than what was before."""
     owner._TOKEN = secrets.token_hex(4)
     temporary._swept.clear()
-    if "keras" in sys.modules:  # counts the layers that have no name of their own
+    if sys.modules.get("keras"):  # counts the layers that have no name of their own
         sys.modules["keras"].utils.clear_session()
 
 

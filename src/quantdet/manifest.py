@@ -70,10 +70,25 @@ class Phase(Part):
     seconds: float
 
 
+class TrainedOn(Part):
+    """What computed a training.
+
+    Attributes:
+        backend: of Keras.
+        id: "cpu", or "gpu:N" of the machine.
+        name: what the device's maker calls it.
+    """
+
+    backend: str
+    id: str
+    name: str
+
+
 class TrainRecord(StageRecord):
     """Entry "train".
 
     Attributes:
+        device: what computed it; None where an earlier quantdet did not note it.
         phases: "frozen" and "finetune", those that there were.
         data_fingerprint: of all pictures and annotations.
     """
@@ -81,6 +96,7 @@ class TrainRecord(StageRecord):
     STAGE = "train"
 
     identity: Identity = Identity()
+    device: TrainedOn | None = None
     phases: Mapping[str, Phase] = {}
     data_fingerprint: str = ""
 
@@ -98,6 +114,7 @@ class QatRecord(StageRecord):
     """Entry "qat"; what training found is absent where nothing was trained.
 
     Attributes:
+        device: what computed it; None where an earlier quantdet did not note it.
         kept: "calibrated" or "trained".
         loss_calibrated: before training; ``loss_trained`` behind it.
         monitor: which figure chose the best epoch.
@@ -106,6 +123,7 @@ class QatRecord(StageRecord):
     STAGE = "qat"
 
     identity: QatIdentity = QatIdentity()
+    device: TrainedOn | None = None
     kept: str = ""
     loss_calibrated: float | None = None
     loss_trained: float | None = None

@@ -75,6 +75,25 @@ def test_run(snapshot, tmp_path, metrics, config):
     assert page(write_report(run).read_text("utf-8"), tmp_path) == snapshot
 
 
+def test_without_boxes_or_float(snapshot, tmp_path):
+    """No kernel set shows a box; float was not measured."""
+    metrics = detector_metrics()
+    for row in metrics["parity"]["end_to_end"]["kernels"]:
+        row["same_detections"] = None
+    metrics["variants"] = metrics["variants"][2:]
+    metrics["differences"] = []
+    run = complete_run(tmp_path / "voc", metrics, Config.model_validate(_DETECTOR))
+    assert page(write_report(run).read_text("utf-8"), tmp_path) == snapshot
+
+
+def test_localizer_without_paired_differences(snapshot, tmp_path):
+    """As versions before 0.2 wrote them: the change is the difference of the figures."""
+    metrics = made_up_metrics()
+    metrics["differences"] = []
+    run = complete_run(tmp_path / "voc", metrics)
+    assert page(write_report(run).read_text("utf-8"), tmp_path) == snapshot
+
+
 def test_complete_detector(snapshot, tmp_path):
     run = complete_detector(tmp_path / "voc")
     assert page(write_report(run).read_text("utf-8"), tmp_path) == snapshot

@@ -144,7 +144,7 @@ def deep_imports(text, is_python):
 
 PAGES = [
     path
-    for pattern in ("*.md", "docs/**/*.md", "docs/*.py", "examples/**/*", "benchmarks/**/*.py")
+    for pattern in ("*.md", "docs/**/*.md", "docs/**/*.py", "examples/**/*", "benchmarks/**/*.py")
     for path in sorted(ROOT.glob(pattern))
     if path.suffix in (".md", ".py")
 ]

@@ -13,6 +13,7 @@ from quantdet.results.details import Details
 from quantdet.results.figures import CLASS_ACCURACY, COCO_AP, FIGURES, MEAN_IOU, VOC07
 from quantdet.results.folder import read_results
 from quantdet.results.metrics import METRICS, DetectionVariant, LocalizerVariant
+from quantdet.results.thresholds import Thresholds
 from quantdet.results.training import QatSummary, TrainSummary
 from quantdet.runs import Run
 
@@ -126,3 +127,36 @@ def test_every_figure_is_a_field_of_its_family(family):
         assert figure.key.partition(".")[0] in variant.model_fields
     for figure in figures.headline:
         assert f"{figure.key}_interval" in variant.model_fields
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text"),
+    [
+        ("validation", "chosen by best F1 on the 1,234 objects of split “val”"),
+        ("settings", "set in the configuration"),
+        ("default", "not chosen: there is no split"),
+        ("contract", "as the contract has it"),
+    ],
+)
+def test_how_thresholds_were_chosen_in_words(chosen, text):
+    told = Thresholds(
+        score=0.5, chosen=chosen, split="val", objects=1234, reason="there is no split"
+    )
+    assert told.describe() == text
+
+
+def test_scores_of_thresholds_in_words():
+    told = Thresholds(score=0.254, chosen="contract")
+    assert told.scores() == "0.25"
+    assert told.model_copy(update={"per_class": {"a": 0.1, "b": 0.9}}).scores() == "0.1 to 0.9"
+
+
+@pytest.mark.parametrize("wrong", [1, 3, 4])
+def test_a_damaged_file_is_explained_by_its_first_three_faults(tmp_path, wrong):
+    run = Run.create(tmp_path / "run", Config())
+    keys = ["model", "sha256", "baseline", "targets"][:wrong]
+    run.verify_file.write_text(json.dumps({"version": 1, **dict.fromkeys(keys, 1)}))
+    (note,) = read_results(run).notes
+    parts = [f"{key}: Input should be a valid string" for key in keys[:3]]
+    shown = "; ".join([*parts, "…"] if wrong > 3 else parts)
+    assert note == f"{run.verify_file}: {shown}; verify again."

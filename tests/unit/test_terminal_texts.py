@@ -95,6 +95,7 @@ def _found(*objects):
 
 
 _NEAR = Detection("animal", 0, 0.1139, (0.0, 0.0, 1.0, 1.0))
+_NEAREST = Detection("dog", 1, 0.99999, (0.0, 0.0, 1.0, 1.0))
 _NEARER = Detection("dog", 1, 0.25, (0.0, 0.0, 1.0, 1.0))
 
 
@@ -115,6 +116,7 @@ _NEARER = Detection("dog", 1, 0.25, (0.0, 0.0, 1.0, 1.0))
         pytest.param([Prediction("bad.jpg", error="is truncated")], id="one and bad"),
         pytest.param([Prediction("white.jpg")], id="nothing at all"),
         pytest.param([], id="no picture"),
+        pytest.param([Prediction("a.jpg", nearest=_NEAREST)], id="nearly"),
     ],
 )
 def test_predictions(snapshot, results):

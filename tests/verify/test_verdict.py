@@ -11,9 +11,10 @@ from quantdet.cli.verify_text import verify_table
 from quantdet.evaluate.end_to_end import litert_runner
 from quantdet.results.verification import Verification
 from quantdet.verify import verdict
+from quantdet.verify.answers import Answers
 from quantdet.verify.run import verify_subject
 from quantdet.verify.targets import TARGETS, ethos_u, litert_xnnpack
-from quantdet.verify.verdict import judge
+from quantdet.verify.verdict import judge, judge_threads
 from tests.verify.conftest import silent
 
 
@@ -67,6 +68,37 @@ def test_lone_file_may_differ_by_rounding_only(subject):
     result = judge(subject, moved(subject.expected, subject, 10), "xnnpack")
     assert result.status == "failed"
     assert result.noise_lsb == pytest.approx(10, abs=0.01)
+
+
+def test_outputs_that_depend_on_the_number_of_threads_fail(subject):
+    right = Answers(subject.expected, 1.5)
+    other = Answers(moved(subject.expected, subject, 1, every=1000), 0.75)
+    same = judge_threads(subject, {1: right, 4: Answers(subject.expected, 0.5)}, "xnnpack", "2.0")
+    assert (same.status, same.version, same.latency_ms) == ("passed", "2.0", {"1": 1.5, "4": 0.5})
+    result = judge_threads(subject, {1: right, 2: other}, "xnnpack", "2.0")
+    assert (result.status, result.latency_ms) == ("failed", {"1": 1.5, "2": 0.75})
+    assert result.reason == "outputs depend on the number of threads"
+
+
+@pytest.mark.parametrize(
+    ("kernels", "machine", "status"),
+    [
+        ("xnnpack", "aarch64", "passed"),
+        ("optimized", "aarch64", "passed"),
+        ("xnnpack", "x86_64", "failed"),
+        ("optimized", "AMD64", "failed"),
+        ("reference", "aarch64", "failed"),
+    ],
+)
+def test_fast_kernels_of_other_processors_may_round_otherwise(
+    subject, kernels, machine, status, monkeypatch
+):
+    """Not as simulated, but less than quantization changed: fine where nobody modelled it."""
+    monkeypatch.setattr(verdict.platform, "machine", lambda: machine)
+    near = moved(subject.expected, subject, 1, every=4)
+    result = judge(told(subject, subject.expected), near, kernels)
+    assert result.status == status
+    assert result.identical_exact == pytest.approx(0.75, abs=0.01)
 
 
 def broken(_subject, _tick):

@@ -12,14 +12,23 @@ from typing import TypedDict
 
 from quantdet import __version__
 from quantdet.cli.tables import table
+from quantdet.system.backends import (
+    BACKENDS,
+    INSTALL,
+    Device,
+    Sight,
+    installed,
+    look_from_outside,
+)
+from quantdet.system.gpu import why_no_gpu
 
 # Distribution names that provide a module → (module, what it is for, how to get it)
 _PARTS = (
     ("ai-edge-litert", "ai_edge_litert", "run models", "pip install quantdet"),
     ("keras", "keras", "train", 'pip install "quantdet[train]"'),
     ("tensorflow-cpu|tensorflow", "tensorflow", "train, export", 'pip install "quantdet[train]"'),
-    ("jax", "jax", "train on GPU", 'pip install "quantdet[jax]"'),
-    ("torch", "torch", "train (optional)", "pip install torch"),
+    ("jax", "jax", "train (optional)", 'pip install "quantdet[jax]"'),
+    ("torch", "torch", "train (optional)", 'pip install "quantdet[torch]"'),
     ("opencv-python-headless", "cv2", "video, augmentation", 'pip install "quantdet[video]"'),
     ("pyyaml", "yaml", "YOLO data", 'pip install "quantdet[evaluate]"'),
     ("kagglehub", "kagglehub", "data download", 'pip install "quantdet[train]"'),
@@ -44,6 +53,22 @@ Package = TypedDict(
 Program = TypedDict("Program", {"name": str, "path": str | None, "for": str, "install": str | None})
 
 
+class Backend(TypedDict):
+    """A Keras backend that is installed.
+
+    Attributes:
+        packages: distribution → version.
+        devices: "cpu" or "gpu:N" with the device's name; Keras computes on the first.
+        why_no_gpu: None where one is used; ``remedy`` is the line that changes it.
+    """
+
+    name: str
+    packages: dict[str, str]
+    devices: list[Device]
+    why_no_gpu: str | None
+    remedy: str | None
+
+
 class Examination(TypedDict):
     """What there is on this machine."""
 
@@ -54,11 +79,11 @@ class Examination(TypedDict):
     keras_backend: str
     packages: list[Package]
     programs: list[Program]
-    devices: list[str]
+    backends: list[Backend]
 
 
 def examine() -> Examination:
-    """Return system, packages and devices, JSON-ready. Slow parts are imported if present."""
+    """Return system, packages and devices, JSON-ready. Backends are asked in other processes."""
     return {
         "quantdet": __version__,
         "python": sys.version.split()[0],
@@ -67,7 +92,7 @@ def examine() -> Examination:
         "keras_backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "packages": [_package(*part) for part in _PARTS],
         "programs": [_program(*program) for program in _PROGRAMS],
-        "devices": _devices(),
+        "backends": _backends(),
     }
 
 
@@ -99,13 +124,22 @@ def _program(names: tuple[str, ...], purpose: str, debian_package: str) -> Progr
     }
 
 
-def _devices() -> list[str]:
-    """Return devices that training can use, as the backends name them."""
-    if importlib.util.find_spec("tensorflow") is None:
-        return []
-    import tensorflow as tf
+def _backends() -> list[Backend]:
+    found = tuple(name for name in BACKENDS if installed(name))
+    sights = look_from_outside(found)
+    return [_backend(name, sight) for name, sight in zip(found, sights, strict=True)]
 
-    return [device.name for device in tf.config.list_physical_devices()]
+
+def _backend(name: str, sight: Sight) -> Backend:
+    packages = installed(name)
+    reason = why_no_gpu(name, packages, sight)
+    return {
+        "name": name,
+        "packages": packages,
+        "devices": sight["devices"],
+        "why_no_gpu": None if reason is None else reason.why,
+        "remedy": None if reason is None else reason.remedy,
+    }
 
 
 def render(result: Examination) -> str:
@@ -121,7 +155,17 @@ def render(result: Examination) -> str:
     head = (
         f"quantdet {result['quantdet']}, Python {result['python']} on {result['system']}, "
         f"{result['cores']} cores, Keras backend {result['keras_backend']}\n"
-        f"devices: {', '.join(result['devices']) or 'none known (no training backend)'}\n"
     )
+    lines = [_backend_text(item) for item in result["backends"]]
+    seen = "\n".join(lines) or f"no backend to train with: {INSTALL['tensorflow']}"
     header = ("package or program", "version", "for", "install with")
-    return head + table(header, rows, words=len(header))
+    return f"{head}{seen}\n" + table(header, rows, words=len(header))
+
+
+def _backend_text(backend: Backend) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in backend["packages"].items())
+    devices = ", ".join(f"{device['id']} {device['name']}" for device in backend["devices"])
+    first = f"{backend['name']} ({packages}) uses {devices or 'nothing'}"
+    if backend["why_no_gpu"] is None:
+        return first
+    return f"{first}\n  no GPU: {backend['why_no_gpu']}\n  change it: {backend['remedy']}"

@@ -51,6 +51,12 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Seed of weights, order
 Classes = Annotated[
     str | None, typer.Option("--classes", help="Classes to learn: car,dog; default: all.")
 ]
+BackendOption = Annotated[
+    str | None, typer.Option("--backend", help="Keras' backend: tensorflow, jax or torch.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, gpu or gpu:N; default: what is there.")
+]
 
 
 def config(
@@ -106,8 +112,11 @@ def _training_command(act: Callable[[Config, Path], None]) -> Callable[..., None
         lr: Rate = None,
         seed: Seed = None,
         classes: Classes = None,
+        backend: BackendOption = None,
+        device: DeviceOption = None,
     ) -> None:
         from quantdet.cli.settings import Given, class_list
+        from quantdet.stages.device import choose_device
 
         rest = _options(
             data=data,
@@ -120,7 +129,9 @@ def _training_command(act: Callable[[Config, Path], None]) -> Callable[..., None
             seed=seed,
             classes=class_list(classes),
         )
-        act(_config(Given(config, preset, overrides or (), rest)), out)
+        settings = _config(Given(config, preset, overrides or (), rest))
+        choose_device(backend, device)
+        act(settings, out)
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
     return command
@@ -152,6 +163,8 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
     batch: Batch = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of pictures and order.")] = None,
+    backend: BackendOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Quantize the float model and fine-tune it quantization-aware.
 
@@ -160,10 +173,12 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
     from quantdet.cli.bars import bar
     from quantdet.cli.settings import QAT_KEYS, Given, option_values
     from quantdet.runs import Run
+    from quantdet.stages.device import choose_device
     from quantdet.stages.settings import changed_run
     from quantdet.stages.train import run_qat
 
     run = Run.open(run_dir)
+    choose_device(backend, device)
     options = _options(epochs=epochs, batch=batch, lr=lr, seed=seed)
     given = Given(overrides=overrides or (), options=options)
     values = option_values(given, QAT_KEYS)
@@ -289,7 +304,9 @@ def _run_all(settings: Config, out: Path) -> Run:
     from quantdet.cli.metrics_text import metrics_table
     from quantdet.pipeline import run_all
     from quantdet.results.folder import read_results
+    from quantdet.stages.device import require_tensorflow
 
+    require_tensorflow()
     with bar() as progress:
         finished = run_all(settings, out, progress)
     metrics = read_results(finished).metrics

@@ -18,9 +18,9 @@ from quantdet.results.part import Host
 from quantdet.runtime.contract import TensorSpec
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.pixels import to_real
+from quantdet.system.processor import processor_name
 
 KERNELS = ("xnnpack", "optimized")
-_CPU_INFO = Path("/proc/cpuinfo")
 # Timed runs in one turn; each turn starts with an untimed run, which brings the weights back
 # into the cache and lets the threads of the setting before fall asleep.
 _TURN = 5
@@ -99,12 +99,8 @@ def benchmark(
 
 def host() -> Host:
     """Return processor, cores and system of this machine."""
-    model = platform.processor()
-    if _CPU_INFO.is_file():
-        names = [line for line in _CPU_INFO.read_text("utf-8").splitlines() if "model name" in line]
-        model = names[0].partition(":")[2].strip() if names else model
     return Host(
-        cpu=model or platform.machine(),
+        cpu=processor_name(),
         cores=os.cpu_count(),
         system=platform.platform(terse=True),
     )

@@ -13,6 +13,7 @@ from quantdet.quant.fold import simplify
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.litert.convert import Configure, convert, output_names, tensorflow
+from quantdet.quant.litert.tensorflow_process import on_tensorflow
 from quantdet.quant.reader import read_graph
 from quantdet.quant.tensors import Tensor
 from quantdet.system.atomic import write_bytes
@@ -23,15 +24,11 @@ if TYPE_CHECKING:
 
 
 def export_float(model: keras.Model, path: Path | str, *, half: bool = False) -> Path:
-    """Write a float Keras model as .tflite, weights float32 or (``half``) float16."""
+    """Write a float Keras model as .tflite, weights float32 or (``half``) float16.
 
-    def configure(converter: TFLiteConverter) -> None:
-        tf = tensorflow()
-        if half:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
-
-    return _write(_convert(model, configure), path)
+    On a backend other than TensorFlow, a TensorFlow process exports the saved model.
+    """
+    return _write(on_tensorflow(_float_content, model, half), path)
 
 
 def export_ptq(
@@ -43,6 +40,8 @@ def export_ptq(
 ) -> Path:
     """Write the converter's full-integer post-training quantization of a float model.
 
+    On a backend other than TensorFlow, a TensorFlow process exports the saved model.
+
     Args:
         model: float functional model.
         path: file to write.
@@ -52,7 +51,22 @@ def export_ptq(
     Raises:
         ExportError: the converter left something float.
     """
+    content = on_tensorflow(_ptq_content, model, calibration, io_dtype)
+    check_integer(content, io_dtype)
+    return _write(content, path)
 
+
+def _float_content(model: keras.Model, half: bool) -> bytes:
+    def configure(converter: TFLiteConverter) -> None:
+        tf = tensorflow()
+        if half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+
+    return _convert(model, configure)
+
+
+def _ptq_content(model: keras.Model, calibration: NDArray[np.float32], io_dtype: str) -> bytes:
     def representative() -> Iterator[list[NDArray[np.float32]]]:
         for picture in calibration:
             yield [picture[None].astype(np.float32)]
@@ -67,9 +81,7 @@ def export_ptq(
         # TFLite-Micro has no dense kernel with one scale per channel.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
-    content = _convert(model, configure)
-    check_integer(content, io_dtype)
-    return _write(content, path)
+    return _convert(model, configure)
 
 
 def _convert(model: keras.Model, configure: Configure) -> bytes:

@@ -10,16 +10,22 @@ from pydantic import ConfigDict, ValidationError
 from typing_extensions import Self
 
 from quantdet.errors import ModelError
-from quantdet.manifest import Identity, Phase, QatIdentity
+from quantdet.manifest import Identity, Phase, QatIdentity, TrainedOn
 from quantdet.system.atomic import write_json
 from quantdet.system.result_file import ResultFile
 
 
 class StageSummary(ResultFile):
-    """What every stage that trains leaves behind; what it did not find is left out."""
+    """What every stage that trains leaves behind; what it did not find is left out.
+
+    Attributes:
+        device: what computed it.
+    """
 
     # A training that diverged has NaN losses.
     model_config = ConfigDict(allow_inf_nan=True)
+
+    device: TrainedOn | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from quantdet.errors import DependencyError
+from quantdet.system.compiled import keep_compiled_programs
 from quantdet.system.quiet import quiet_stderr
 
 
@@ -29,7 +30,13 @@ def training_stages() -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def import_keras_quietly() -> None:
-    """Import the training backend without its greetings; later only its errors are shown."""
+    """Import the training backend without its greetings; later only its errors are shown.
+
+    On JAX compiled programs are kept, see :mod:`quantdet.system.compiled`.
+    """
     with suppress(ImportError), quiet_stderr():
-        import keras  # noqa: F401
+        import keras
+
+        if keras.backend.backend() == "jax":
+            keep_compiled_programs()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

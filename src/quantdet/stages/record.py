@@ -13,7 +13,10 @@ from quantdet.runs import Run
 from quantdet.system.folder_lock import exclusive
 from quantdet.system.memory import release_memory
 
-_PACKAGES = ("quantdet", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "numpy")
+_PACKAGES = (
+    *("quantdet", "keras", "tensorflow-cpu", "tensorflow", "jax", "jaxlib", "torch"),
+    *("ai-edge-litert", "numpy"),
+)
 
 
 @contextmanager

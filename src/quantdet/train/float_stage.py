@@ -32,6 +32,7 @@ from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.saved import load_keras
 from quantdet.results.training import TrainSummary
 from quantdet.system.atomic import atomic_path
+from quantdet.train.device import training_device
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
 from quantdet.train.identity import same_training
@@ -229,7 +230,7 @@ def _finish(
     with atomic_path(out_dir / "model.keras") as temporary:
         model.save(temporary)
     found = {name: _phase(history) for name, history in phases.items()}
-    summary = TrainSummary(identity=identity, phases=found)
+    summary = TrainSummary(identity=identity, phases=found, device=training_device())
     summary.save(out_dir / "summary.json")
     return TrainedModel(model, phases, summary)
 

@@ -65,6 +65,16 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
                 share = ops.cast(momentum, average.dtype)
                 average.assign(share * average + (1 - share) * variable)
 
+    def _overwrite_model_variables_with_average_value(
+        self, trainable_variables: Sequence[keras.Variable]
+    ) -> None:
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            if average is not None:
+                # A copy: assigned itself, JAX has one buffer for both, and a step gives it away
+                # twice. Keras does this at the end of each `fit`.
+                variable.assign(ops.copy(average))
+
     def _factor(self, path: str) -> float:
         if path.rpartition("/")[2] in _RANGES:
             return self._range_rate

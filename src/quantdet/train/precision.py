@@ -45,4 +45,6 @@ def mixed_precision_twin(model: keras.Model, policy: str = "mixed_bfloat16") -> 
 def copy_variables(source: keras.Model, target: keras.Model) -> None:
     """Copy all variables from one model to another of the same structure."""
     for old, new in zip(target.variables, source.variables, strict=True):
-        old.assign(new)
+        # A copy: assigned itself, JAX has one buffer for both, and a step of one model gives away
+        # the other's.
+        old.assign(keras.ops.copy(new))

@@ -36,6 +36,7 @@ from quantdet.runtime.pixels import PIXEL_RANGE
 from quantdet.system.atomic import atomic_path
 from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses, jit_compile
+from quantdet.train.device import training_device
 from quantdet.train.distill import follow, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task
@@ -245,6 +246,7 @@ def _finish(prepared: keras.Model, summary: QatSummary, out_dir: Path) -> Quanti
     frozen = freeze(prepared)
     with atomic_path(out_dir / "model.keras") as temporary:
         frozen.save(temporary)
+    summary = summary.model_copy(update={"device": training_device()})
     summary.save(out_dir / "summary.json")
     return QuantizedModel(frozen, summary)
 

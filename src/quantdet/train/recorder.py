@@ -189,9 +189,6 @@ class Recorder(keras.callbacks.Callback):
             variables = self.model.trainable_variables
             self._raw = [keras.ops.convert_to_numpy(variable) for variable in variables]
             self.model.optimizer.finalize_variable_values(variables)
-            # Copies: JAX gives the variables' memory away in a step, and the averages shared it.
-            for variable in variables:
-                variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
 
     def _swap_out_averages(self) -> None:
         for variable, value in zip(self.model.trainable_variables, self._raw, strict=False):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -26,45 +28,53 @@ _BY_HAND = (
 )
 
 
-def content_by_tensorflow(model: keras.Model, io_dtype: str | None) -> bytes:
-    """Do what ``integer_content`` does in a process with the TensorFlow backend.
+def on_tensorflow(function: Callable[..., bytes], model: keras.Model, *options: object) -> bytes:
+    """Call a function that makes a .tflite where Keras runs on TensorFlow: here, or in a process.
 
     Args:
-        model: prepared model of another backend.
-        io_dtype: see ``integer_content``.
+        function: at the top of a module; called with the model and the options.
+        model: of any backend.
+        options: what pickle takes.
 
     Raises:
-        QuantdetError: what ``integer_content`` raised there.
+        QuantdetError: what the function raised there.
         ExportError: the process failed, for example on a layer of the caller's own.
         DependencyError: TensorFlow is not installed.
     """
+    if keras.backend.backend() == "tensorflow":
+        return function(model, *options)
     if importlib.util.find_spec("tensorflow") is None:
         raise DependencyError(
             f"export needs TensorFlow, and Keras runs on {keras.backend.backend()} without it: "
             f'pip install "quantdet[train]", or {_BY_HAND}'
         )
     with tempfile.TemporaryDirectory() as folder:
-        saved, answer = Path(folder, "model.keras"), Path(folder, "answer.json")
-        path = Path(folder, "model.tflite")
-        model.save(saved)
-        request = json.dumps([str(saved), str(path), io_dtype, str(answer)])
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, request],
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
+        model.save(Path(folder, "model.keras"))
+        # Nobody else can write into the folder, so that loading it runs nobody else's code.
+        Path(folder, "call.pickle").write_bytes(pickle.dumps((function, options)))
+        return _answer(Path(folder))
+
+
+def _answer(folder: Path) -> bytes:
+    """Run the process on what lies in the folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, folder],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = folder / "answer.json"
+    if not answer.is_file():
+        said = done.stderr.strip().rsplit("\n", 1)[-1] or f"exit status {done.returncode}"
+        raise ExportError(
+            f"the TensorFlow process that exports for the {keras.backend.backend()} backend "
+            f"failed: {said}; {_BY_HAND} (with your own layers imported)"
         )
-        if not answer.is_file():
-            said = done.stderr.strip().rsplit("\n", 1)[-1] or f"exit status {done.returncode}"
-            raise ExportError(
-                f"the TensorFlow process that exports for the {keras.backend.backend()} backend "
-                f"failed: {said}; {_BY_HAND} (with your own layers imported)"
-            )
-        refusal = json.loads(answer.read_text("utf-8"))
-        if refusal is not None:
-            raise getattr(errors, refusal["type"])(refusal["message"])
-        return path.read_bytes()
+    refusal = json.loads(answer.read_text("utf-8"))
+    if refusal is not None:
+        raise getattr(errors, refusal["type"])(refusal["message"])
+    return (folder / "model.tflite").read_bytes()
 
 
 def _environment() -> dict[str, str]:
@@ -78,17 +88,18 @@ def _environment() -> dict[str, str]:
     }
 
 
-def main(request: str) -> None:
-    """Export a saved model, and write the refusal, or null, to a JSON file."""
-    from quantdet.quant.litert.writer import integer_content
-
-    saved, path, io_dtype, answer = json.loads(request)
+def main(folder: str) -> None:
+    """Make the .tflite of a saved model, and write the refusal, or null, to a JSON file."""
+    function, options = pickle.loads(Path(folder, "call.pickle").read_bytes())
     refusal = None
     try:
-        Path(path).write_bytes(integer_content(keras.saving.load_model(saved), io_dtype))
+        content = function(
+            keras.saving.load_model(Path(folder, "model.keras"), compile=False), *options
+        )
+        Path(folder, "model.tflite").write_bytes(content)
     except QuantdetError as error:
         refusal = {"type": type(error).__name__, "message": str(error)}
-    Path(answer).write_text(json.dumps(refusal), "utf-8")
+    Path(folder, "answer.json").write_text(json.dumps(refusal), "utf-8")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from quantdet.quant.litert.integer_operators import (
     as_table,
     use_integer_kernels,
 )
-from quantdet.quant.litert.tensorflow_process import content_by_tensorflow
+from quantdet.quant.litert.tensorflow_process import on_tensorflow
 from quantdet.quant.match import match_graph
 from quantdet.quant.numerics import QuantParams
 from quantdet.quant.prepared import check_prepared
@@ -52,8 +52,10 @@ def integer_content(model: keras.Model, io_dtype: str | None = None) -> bytes:
     Arguments and errors are those of :func:`quantdet.export.integer.export_integer`.
     """
     check_prepared(model)
-    if keras.backend.backend() != "tensorflow":
-        return content_by_tensorflow(model, io_dtype)
+    return on_tensorflow(_checked_content, model, io_dtype)
+
+
+def _checked_content(model: keras.Model, io_dtype: str | None) -> bytes:
     frozen = freeze(model)
     graph = read_graph(frozen, clone=False)
     io_dtype = _interface(graph, io_dtype)
