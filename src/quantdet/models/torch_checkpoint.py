@@ -157,7 +157,7 @@ class _Unpickler(pickle._Unpickler):
             return known[module, name]
         if module == "torch" and name in _STORAGE_TYPES:
             return name
-        raise _Refused(f"{module}.{name}"[:100])
+        raise _Refused(repr(f"{module}.{name}"[:100])[1:-1])
 
     def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         kind, dtype, key, _location, count, *_view = pid

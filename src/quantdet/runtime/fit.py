@@ -82,7 +82,7 @@ def _boxes(contract: Contract) -> list[str]:
 
 def _tensor_differences(promised: TensorSpec, real: TensorSpec) -> list[str]:
     pairs: list[tuple[str, object, object]] = [
-        ("name", promised.name, real.name),
+        ("name", repr(promised.name), repr(real.name)),
         ("shape", promised.shape, real.shape),
         ("dtype", promised.dtype, real.dtype),
     ]
