@@ -75,7 +75,7 @@ def test_truncated_model(tiny):
     tiny["ssd"].write_bytes(tiny["ssd"].read_bytes()[:3000])
     contract = json.loads(contract_path(tiny["ssd"]).read_text())
     contract_path(tiny["ssd"]).write_text(json.dumps({**contract, "sha256": ""}))
-    with pytest.raises(ModelError, match=r"ssd\.tflite: not a \.tflite that LiteRT can run"):
+    with pytest.raises(ModelError, match=r"ssd\.tflite: is no whole \.tflite"):
         export_model(tiny["ssd"], ["c-array"])
 
 

@@ -20,7 +20,7 @@ from tests.runtime.helpers import solid, write_video
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits of Linux")
 COMMAND = [sys.executable, "-m", "quantdet"]
-MANY = 2000
+MANY = 20_000
 
 
 def _quantdet(*arguments, **options):
