@@ -212,7 +212,8 @@ def test_they_agree_on_what_a_model_of_one_object_can_learn(voc, train, make_obj
     for path in root.glob(f"Annotations/{split}*"):
         path.write_text(path.read_text().replace(make_object(), cut))
     values = {"data": {"root": root, "cache_dir": root.parent / "cache"}}
-    _agree(load_config(preset="note", overrides=("model.weights=none",), values=values), train, sound)
+    config = load_config(preset="note", overrides=("model.weights=none",), values=values)
+    _agree(config, train, sound)
 
 
 @pytest.mark.parametrize("fault", [None, "empty", "cut", "split"])
