@@ -228,9 +228,10 @@ def test_model_inside_a_model(tmp_path):
         np.testing.assert_array_equal(read.arrays[name], value)
 
 
-def test_normalization_that_was_adapted(tmp_path):
+@pytest.mark.parametrize("name", ["normalization", "normalization_7", "pixels"])
+def test_normalization_that_was_adapted(tmp_path, name):
     picture = keras.Input((32, 32, 3))
-    normalize = keras.layers.Normalization()
+    normalize = keras.layers.Normalization(name=name)
     normalize.adapt(np.random.default_rng(0).normal(3, 2, (50, 32, 32, 3)))
     backbone = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None)
     whole = backbone(normalize(picture))

@@ -219,7 +219,9 @@ def _read_keras(path: Path, backbone: Backbone, width: float) -> _Loaded:
     built = _layers(backbone.build, width)
     groups = {name: layer.group for name, layer in saved.items()}
     places, shapes = _places(built, groups), _shapes(built)
-    normalization = saved.get("normalization")
+    # By its class: Keras numbers the names of layers of a process, and people choose their own.
+    normalizations = (la for la in saved.values() if la.class_name == "Normalization")
+    normalization = next(normalizations, None)
     if normalization is not None and normalization.config.get("mean") is None:
         for number, key in enumerate(("mean", "variance")):
             places[f"normalization/{key}"] = f"{normalization.group}/vars/{number}"
@@ -233,6 +235,7 @@ class _SavedLayer:
     """A layer of a .keras file; ``group`` is where its weights are."""
 
     name: str
+    class_name: str
     group: str
     config: Mapping[str, Any]
 
@@ -245,7 +248,8 @@ def _saved_layers(model: Mapping[str, Any], group: str = "") -> Iterator[_SavedL
         number = f"_{counts[kind]}" if counts[kind] else ""
         counts[kind] += 1
         place = f"{group}layers/{kind}{number}"
-        yield _SavedLayer(str(layer["config"]["name"]), place, layer["config"])
+        name, class_name = str(layer["config"]["name"]), str(layer["class_name"])
+        yield _SavedLayer(name, class_name, place, layer["config"])
         if "layers" in layer["config"]:
             yield from _saved_layers(layer, f"{place}/")
 
