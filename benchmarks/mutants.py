@@ -76,24 +76,26 @@ def main() -> None:
         if codes
     }
     mutmut(asked.children, [name for names in chosen.values() for name in names])
-    weighted = hits = total = 0.0
+    report(exit_codes(asked.only), chosen)
+
+
+def report(results: dict[Path, dict[str, int | None]], chosen: dict[Path, list[str]]) -> None:
+    weighted, hits, sampled = 0.0, 0, 0
     for path, names in chosen.items():
-        codes = exit_codes(asked.only)[path]
+        codes = results[path]
         dead = sum(killed(codes[name]) for name in names)
         weighted += len(codes) * dead / len(names)
-        hits, total = hits + dead, total + len(codes)
+        hits, sampled = hits + dead, sampled + len(names)
         module = str(path.relative_to(MUTANTS)).removesuffix(".py.meta").replace("/", ".")
         print(f"{module:45} {dead:3} of {len(names):3} killed ({len(codes)} mutants)")
         for name in names:
             if not killed(codes[name]):
                 print(f"    {'no test' if codes[name] in NO_TESTS else 'lives'}: {name}")
-    sampled = sum(map(len, chosen.values()))
-    low, high = interval(int(hits), sampled)
-    share, *around = (f"{100 * part:.1f}" for part in (hits / sampled, low, high))
-    print(f"\n{int(hits)} of {sampled} sampled: {share} % ({' to '.join(around)})")
-    print(
-        f"every file by its number of mutants, {int(total)} in all: {100 * weighted / total:.1f} %"
-    )
+    shares = (hits / sampled, *interval(hits, sampled))
+    share, *around = (f"{100 * part:.1f}" for part in shares)
+    print(f"\n{hits} of {sampled} sampled: {share} % ({' to '.join(around)})")
+    total = sum(len(results[path]) for path in chosen)
+    print(f"every file by its number of mutants, {total} in all: {100 * weighted / total:.1f} %")
 
 
 if __name__ == "__main__":

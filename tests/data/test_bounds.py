@@ -30,6 +30,17 @@ def coco(folder, picture):
     (folder / "instances_train.json").write_text(json.dumps(content))
 
 
+def coco_of(tmp_path, picture, name):
+    """Write a COCO set of one picture, whose class has the name."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    picture.rename(folder / "a.jpg")
+    coco(folder, "a.jpg")
+    file = folder / "instances_train.json"
+    file.write_text(file.read_text().replace('"cat"', json.dumps(name)))
+    return folder
+
+
 def yolo_list(folder, picture):
     (folder / "data.yaml").write_text("names: [cat]\ntrain: train.txt\n")
     (folder / "train.txt").write_text(f"{picture}\n")
@@ -100,12 +111,7 @@ def test_relative_and_absolute_paths_of_one_list(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "a\u2028b", "a\x00b"])
 def test_names_of_classes_have_one_line(tmp_path, secret, name):
-    folder = tmp_path / "set"
-    folder.mkdir()
-    secret.rename(folder / "a.jpg")
-    coco(folder, "a.jpg")
-    file = folder / "instances_train.json"
-    file.write_text(file.read_text().replace('"cat"', json.dumps(name)))
+    folder = coco_of(tmp_path, secret, name)
     with pytest.raises(DataError, match="has a line break or a control character") as caught:
         load_dataset(folder)
     assert str(caught.value).isprintable()
@@ -121,12 +127,7 @@ def test_a_class_of_one_object_with_a_line_break(tmp_path):
 
 @pytest.mark.parametrize("name", ["=1+1", "a,b", 'a"b', "a'b", "<b>", "&amp;", "-1", "@x", "ö"])
 def test_other_names_stay_as_they_are(tmp_path, secret, name):
-    folder = tmp_path / "set"
-    folder.mkdir()
-    secret.rename(folder / "a.jpg")
-    coco(folder, "a.jpg")
-    file = folder / "instances_train.json"
-    file.write_text(file.read_text().replace('"cat"', json.dumps(name)))
+    folder = coco_of(tmp_path, secret, name)
     assert load_dataset(folder).labels == (name,)
 
 

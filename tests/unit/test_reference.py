@@ -1,23 +1,21 @@
 """The pages that follow from the code are what the code says now."""
 
 import ast
-import importlib.util
+import importlib
 import inspect
 from pathlib import Path
 
 import pytest
 
 from quantdet.config import Config
+from tests.unit.scripts import load_script
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
 def reference():
-    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(DOCS / "reference.py")
 
 
 def test_pages_are_up_to_date(reference):

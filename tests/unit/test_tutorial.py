@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shlex
@@ -13,6 +12,7 @@ import typer
 
 from quantdet.cli import app
 from tests.e2e.conftest import quantdet_here, settings
+from tests.unit.scripts import load_script
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial"
 PAGES = sorted(TUTORIAL.glob("*.md"))
@@ -121,10 +121,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.fixture(scope="module")
 def figures():
-    spec = importlib.util.spec_from_file_location("figures", TUTORIAL / "figures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(TUTORIAL / "figures.py")
 
 
 def test_every_figure_is_drawn_shown_and_small(figures):

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import TypedDict
 
+from quantdet.system.child_environment import child_environment
 from quantdet.system.processor import processor_name
 
 # Backend → distributions that provide it.
@@ -82,13 +83,11 @@ def look_from_outside(backends: tuple[str, ...]) -> list[Sight]:
 
 
 def _ask(backend: str) -> Sight:
-    path = os.pathsep.join(filter(None, sys.path))
-    environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", __name__, backend]
     try:
         done = subprocess.run(
             command,
-            env=environment,
+            env=child_environment(TF_CPP_MIN_LOG_LEVEL="3"),
             capture_output=True,
             text=True,
             timeout=_SECONDS,

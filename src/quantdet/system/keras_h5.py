@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.errors import ModelError
+from quantdet.system.child_environment import child_environment
 
 if TYPE_CHECKING:
     import h5py
@@ -52,7 +52,8 @@ def read_keras_h5(
         done = subprocess.run(
             [sys.executable, "-m", __name__],
             input=request.encode(),
-            env=_environment(),
+            # Each thread of OpenBLAS takes address space, which is limited.
+            env=child_environment(OPENBLAS_NUM_THREADS="1"),
             capture_output=True,
             timeout=SECONDS,
             check=False,
@@ -78,12 +79,6 @@ def shape_fault(key: str, shape: Shape, wanted: Shape) -> str:
         f"{key!r} has shape {tuple(shape)}, the model needs {tuple(wanted)}; set [model] width to "
         "that of the weights"
     )
-
-
-def _environment() -> dict[str, str]:
-    # Each thread of OpenBLAS takes address space, which is limited.
-    paths = os.pathsep.join(filter(None, sys.path))
-    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}
 
 
 def _read_datasets(request: str) -> dict[str, NDArray[np.number]]:

@@ -20,6 +20,7 @@ import keras
 
 from quantdet import errors
 from quantdet.errors import DependencyError, ExportError, QuantdetError
+from quantdet.system.child_environment import child_environment
 
 _BY_HAND = (
     'save the model, model.save("model.keras"), and export it where TensorFlow is: '
@@ -78,14 +79,11 @@ def _answer(folder: Path) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    return {
-        # JAX has most of a GPU's memory; TensorFlow would want all of it.
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        **os.environ,
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
+    # JAX has most of a GPU's memory; TensorFlow would want all of it.
+    growth = os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    return child_environment(
+        KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", TF_FORCE_GPU_ALLOW_GROWTH=growth
+    )
 
 
 def main(folder: str) -> None:
