@@ -15,12 +15,14 @@ from quantdet.quant.analysis import analyse
 from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.diagnosis import diagnose, explain
 from quantdet.quant.freezing import freeze
+from quantdet.quant.judge import compare_with_float
 from quantdet.quant.noise import LIMIT_DB, decibels
 from quantdet.quant.pair import Pair
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import RECIPES, Recipe
 from quantdet.quant.sensitivities import sensitivity
 from tests.quant.cases import CASES, random_input, random_model
+from tests.quant.test_accuracy import uneven_net
 
 PIXELS = (-128 / 127.5, 127 / 127.5)
 
@@ -171,6 +173,22 @@ def test_what_a_relu_clips_is_no_clipping():
     before = keras.Model(model.input, model.get_layer("first").output)
     assert (np.array(before(random_input(model, 32))) == 0).mean() > 0.2
     assert layer.clipped == layer.from_clipping == 0
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+def test_an_equalized_net_compares_with_the_given_one(activation):
+    """Its inner tensors and kernels are those of the given net, divided."""
+    model = uneven_net(activation)
+    x = random_input(model, 32)
+    prepared = prepare_qat(model, [x], recipe="static_wi8_ai8_per_tensor", input_range=PIXELS)
+    for loaded in (prepared, type(prepared).from_config(prepared.get_config())):
+        loaded.set_weights(prepared.get_weights())
+        pair = Pair(loaded, model)
+        assert pair.is_divided
+        for layer in analyse(pair, [x]).layers:
+            assert layer.sqnr_own_db > 30, layer
+            assert layer.weights is None or layer.weights.sqnr_db > 35, layer
+        assert min(compare_with_float(model, loaded, x).layers.values()) > 30
 
 
 def test_channels_of_different_size_under_one_scale_are_named(monkeypatch):

@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 
 import pytest
 from typer.testing import CliRunner
@@ -14,10 +15,13 @@ from typer.testing import CliRunner
 from quantdet.cli import app
 from quantdet.errors import ConfigError, ModelError, QuantdetError
 from quantdet.runtime.contract import contract_path, load_contract
+from quantdet.runtime.preprocess import PICTURE_FORMATS
 from quantdet.runtime.pretrained import pretrained_file
 from quantdet.web.site import load_models, make_site
 from quantdet.web.static_export import MANIFEST, write_static
 from tests.web.helpers import choose, open_page, predicted, saved
+
+STATIC = files("quantdet.web") / "static"
 
 
 def run(*arguments):
@@ -145,3 +149,11 @@ def test_static_page_finds_what_predict_finds(context, any_host, pictures, tmp_p
     choose(page, pictures)
     got = [item["detections"] for item in saved(page)]
     assert got == [item["detections"] for item in predicted(pictures, tmp_path)]
+
+
+def test_the_page_takes_the_pictures_of_predict_that_browsers_show():
+    accepted = re.search('accept="([^"]+)"', (STATIC / "index.html").read_text())[1]
+    sniffed = re.findall('type: "(image/[a-z]+)"', (STATIC / "sniff.js").read_text())
+    shown = [name for name in PICTURE_FORMATS if name not in {"TIFF", "PPM"}]
+    assert sorted(accepted.split(",")) == sorted(sniffed)
+    assert sorted(sniffed) == sorted(f"image/{name.lower()}" for name in shown)

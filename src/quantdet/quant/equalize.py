@@ -17,7 +17,7 @@ pictures.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -25,10 +25,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from quantdet.quant.activations import activation_kind
-from quantdet.quant.calibration_data import Inputs, read_calibration
-from quantdet.quant.fold import simplify
-from quantdet.quant.graph import Graph, Node, build_model, call_layer
-from quantdet.quant.reader import read_graph
+from quantdet.quant.calibration_data import Inputs
+from quantdet.quant.graph import Graph, Node, call_layer
 from quantdet.quant.rules import CLIPS
 from quantdet.quant.tensors import Tensor
 
@@ -39,27 +37,32 @@ _EMPTY = 1e-6
 _KINDS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
 
-def equalize(model: keras.Model, calibration: object) -> keras.Model:
-    """Return a float model that computes the same with equalized weights.
+def equalize(graph: Graph, slices: Iterable[Inputs]) -> Graph:
+    """Equalize the weights of a graph in place; return it with what its tensors are divided by.
 
     Args:
-        model: functional Keras model; it is not changed. BatchNorm is folded in the result.
-        calibration: typical inputs, see ``prepare_qat``; they tell which channels reach the
-            clipping of a ReLU6.
+        graph: simplified (fold.py), with layers of its own; it computes the same afterwards.
+        slices: typical inputs; they tell which channels reach the clipping of a ReLU6.
     """
-    graph = simplify(read_graph(model))
-    trainable = {layer.name: layer.trainable for layer in model.layers}
     pairs = _pairs(graph)
-    slices = read_calibration(model, calibration)
-    largest = _largest_outputs(graph, {pair.tensor for pair in pairs}, slices)
+    divisors = {pair.tensor: np.ones(_output_range(pair.first).shape) for pair in pairs}
+    largest = _largest_outputs(graph, set(divisors), slices)
     for _ in range(_SWEEPS):
-        change = max((_equalize(pair, largest) for pair in pairs), default=0.0)
+        change = 0.0
+        for pair in pairs:
+            factor = _factor(pair, largest[pair.tensor])
+            _divide(pair, factor)
+            divisors[pair.tensor] *= factor
+            largest[pair.tensor] = largest[pair.tensor] / factor
+            change = max(change, float(np.abs(np.log(factor)).max()))
         if change < _SETTLED:
             break
-    equalized = build_model(graph, model.name)
-    for layer in equalized.layers:
-        layer.trainable = trainable.get(layer.name, True)
-    return equalized
+    known = {
+        tensor: tuple(map(float, divisors[pair.tensor]))
+        for pair in pairs
+        for tensor in pair.tensors
+    }
+    return replace(graph, divisors=known)
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,21 @@ class _Pair:
     """Two layers with weights, one behind the other.
 
     Attributes:
-        first: its output ``tensor`` is scaled down.
-        second: reads it, clipped or not.
+        first: its output, the first of ``tensors``, is divided.
+        second: reads the last of ``tensors``.
+        tensors: all between the two.
         clip: upper end of the ReLU in between, None if it has none.
     """
 
     first: keras.Layer
     second: keras.Layer
-    tensor: int
+    tensors: tuple[int, ...]
     clip: float | None
+
+    @property
+    def tensor(self) -> int:
+        """Output of the first layer."""
+        return self.tensors[0]
 
 
 def _pairs(graph: Graph) -> list[_Pair]:
@@ -84,14 +93,16 @@ def _pairs(graph: Graph) -> list[_Pair]:
     for node in graph.nodes:
         if not isinstance(node.layer, _KINDS) or calls.count(id(node.layer)) > 1:
             continue
-        reader, clip = graph.only_consumer(node.output), None
+        tensors, clip = [node.output], None
+        reader = graph.only_consumer(node.output)
         while reader is not None and _commutes(reader):
             clip = clip or CLIPS.get(activation_kind(reader.layer) or "", (0.0, None))[1]
+            tensors.append(reader.output)
             reader = graph.only_consumer(reader.output)
         if reader is None or not isinstance(reader.layer, _KINDS):
             continue
         if calls.count(id(reader.layer)) == 1:
-            found.append(_Pair(node.layer, reader.layer, node.output, clip))
+            found.append(_Pair(node.layer, reader.layer, tuple(tensors), clip))
     return found
 
 
@@ -120,18 +131,24 @@ def _largest_outputs(
     return largest
 
 
-def _equalize(pair: _Pair, largest: dict[int, Vector]) -> float:
-    """Scale the channels between two layers in place; return the largest relative change."""
+def _factor(pair: _Pair, reached: Vector) -> Vector:
+    """Return what the channels between two layers are to be divided by.
+
+    Args:
+        pair: the layers.
+        reached: largest value of each channel.
+    """
     first, second = _output_range(pair.first), _input_range(pair.second)
     usable = (first > _EMPTY) & (second > _EMPTY)
     factor = np.sqrt(np.where(usable, first, 1.0) / np.where(usable, second, 1.0))
     if pair.clip is not None:
-        reached = largest[pair.tensor]
         factor = np.where(reached >= pair.clip, 1.0, np.maximum(factor, reached / pair.clip))
+    return factor
+
+
+def _divide(pair: _Pair, factor: Vector) -> None:
     _divide_output(pair.first, factor)
     _multiply_input(pair.second, factor)
-    largest[pair.tensor] = largest[pair.tensor] / factor
-    return float(np.abs(np.log(factor)).max())
 
 
 def _kernel(layer: keras.Layer) -> Vector:

@@ -46,6 +46,8 @@ class Graph:
         shapes: of each tensor, batch first.
         origins: tensor id → label of the tensor in the given model that it equals
             (``reader.labelled_tensors``).
+        divisors: tensor id → what the channels of the given model's tensor are divided by to equal
+            it (equalize.py); tensors that are not named are not divided.
     """
 
     inputs: tuple[int, ...]
@@ -54,6 +56,7 @@ class Graph:
     outputs: Structure
     shapes: Mapping[int, tuple[int | None, ...]] = field(default_factory=dict)
     origins: Mapping[int, str] = field(default_factory=dict)
+    divisors: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def output_ids(self) -> list[int]:

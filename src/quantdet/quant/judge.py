@@ -115,7 +115,7 @@ def compare_with_float(
         exact = given.run(inputs)
         known = graph.run(
             [ops.convert_to_tensor(values) for values in inputs],
-            partial(_call_and_compare, exact.tensors, sums),
+            partial(_call_and_compare, exact, sums),
             forget=True,
         )
         for name, tensor in named_outputs(graph.outputs).items():
@@ -129,16 +129,16 @@ def compare_with_float(
 
 
 def _call_and_compare(
-    exact: Mapping[str, NDArray[np.float32]],
+    given: GivenValues,
     sums: Mapping[str, NDArray[np.float64]],
     node: Node,
     arguments: list[Tensor],
 ) -> Tensor:
     """Call a layer, and add the energies of its output and of its error to ``sums``."""
     result = call_layer(node.layer, arguments)
-    label = getattr(node.layer, "stands_for", None) or ""
-    if label in exact and exact[label].shape == result.shape:
-        sums[label] += _energies(exact[label], result)
+    wanted = given.counterpart(node.layer)
+    if wanted is not None and wanted.shape == result.shape:
+        sums[node.layer.stands_for] += _energies(wanted, result)
     return result
 
 
@@ -156,6 +156,15 @@ class GivenValues:
 
     tensors: Mapping[str, NDArray[np.float32]]
     outputs: Mapping[str, NDArray[np.float32]]
+
+    def counterpart(self, layer: keras.Layer) -> NDArray[np.float32] | None:
+        """Return what a quantizer rounds, as the given model has it; None if it has no such."""
+        is_quantizer = isinstance(layer, ActivationQuantizer)
+        found = self.tensors.get(layer.stands_for or "") if is_quantizer else None
+        if found is None or layer.divided_by is None:
+            return found
+        divisors: NDArray[np.float32] = np.asarray(layer.divided_by, np.float32)
+        return np.divide(found, divisors)
 
 
 class GivenModel:

@@ -9,6 +9,7 @@ Activations: uint8, asymmetric, or int16, symmetric. Gradients: fake_quant.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -57,6 +58,8 @@ class ActivationQuantizer(keras.layers.Layer):
         track_steps: calls in training after which a tracked range stays.
         stands_for: label of the tensor in the float model that equals the rounded one
             (``reader.labelled_tensors``), None if there is none, or the range is that of several.
+        divided_by: what the channels of that tensor are divided by to equal the rounded one, > 0
+            each (equalize.py); None where they are not.
 
     A ReLU in front is absorbed: with the range inside [lower, upper] quantization clips anyway.
     """
@@ -71,6 +74,7 @@ class ActivationQuantizer(keras.layers.Layer):
         ranges: str = "calibrated",
         track_steps: int = 0,
         stands_for: str | None = None,
+        divided_by: Sequence[float] | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,6 +86,7 @@ class ActivationQuantizer(keras.layers.Layer):
         self.ranges = ranges
         self.track_steps = track_steps
         self.stands_for = stands_for
+        self.divided_by = divided_by
 
     def build(self, input_shape: Shape) -> None:
         """Create the range; it means nothing before calibration unless it is fixed."""
@@ -169,7 +174,10 @@ class ActivationQuantizer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, object]:
         """Return the constructor arguments."""
-        names = ("lower", "upper", "fixed", "bits", "ranges", "track_steps", "stands_for")
+        names = (
+            *("lower", "upper", "fixed", "bits", "ranges", "track_steps"),
+            *("stands_for", "divided_by"),
+        )
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from keras import ops
 
 from quantdet.errors import QuantizationError
@@ -19,7 +20,7 @@ from quantdet.quant.ranges import clip_of
 from quantdet.quant.reader import read_graph
 from quantdet.quant.rules import rule_for
 from quantdet.quant.tensors import Tensor
-from quantdet.quant.weighted import WEIGHTED
+from quantdet.quant.weighted import WEIGHTED, scale_input, scale_output
 
 if TYPE_CHECKING:
     import keras
@@ -88,9 +89,31 @@ class Pair:
                 f"model {quantized.name!r} is not quantized; give what prepare_qat returned"
             )
         self.originals = {} if floats is None else _originals(floats, self.points)
+        self._divide_originals()
         self.outputs = named_outputs(self.graph.outputs)
         self._given = None if floats is None else GivenModel(floats)
         self._cut = _quantizers(self.graph, self.outputs, cut_outputs)
+
+    def _divide_originals(self) -> None:
+        """Equalize the original layers as the quantized ones are."""
+        producers = self.graph.producers()
+        for point in self.points:
+            call = point.calls[0]
+            if call.layer.name not in self.originals:
+                continue
+            layer = self.originals[call.layer.name]
+            before = quantizer_of(producers, call.inputs[0]).divided_by
+            if before is not None:
+                layer = scale_input(layer, np.asarray(before), np.zeros(1))
+            after = point.quantizer.divided_by
+            if after is not None:
+                layer = scale_output(layer, 1 / np.asarray(after), np.zeros(1))
+            self.originals[call.layer.name] = layer
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether any layer was equalized."""
+        return any(point.quantizer.divided_by is not None for point in self.points)
 
     def tensors(self, batch: Tensor | Sequence[Tensor]) -> list[Tensor]:
         """Return a batch as one tensor per input.
@@ -124,7 +147,7 @@ class Pair:
             computed: its float result.
             given: of the same batch.
         """
-        found = given.tensors.get(getattr(node.layer, "stands_for", None) or "")
+        found = given.counterpart(node.layer)
         if found is None or found.shape != tuple(computed.shape):
             return computed
         return self._cut_to_range(node, ops.convert_to_tensor(found))

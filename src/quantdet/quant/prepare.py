@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,8 +129,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     input_range = check_input_range(model, input_range)
     data = CalibrationData(model, calibration)
     slices = data.replayable() if equalizes(recipe) else data
-    source = equalize(model, slices) if equalizes(recipe) else model
-    prepared = insert_fake_quant(source, scheme, input_range)
+    prepared = insert_fake_quant(model, scheme, input_range, slices)
     sample = calibrate(prepared, slices, observer=observer)
     correct_biases(prepared, sample, ROUNDINGS[rounding])
     _warn_if_far(model, prepared, sample)
@@ -200,9 +200,19 @@ class Scheme:
 
 
 def insert_fake_quant(
-    model: keras.Model, scheme: Scheme, input_range: InputRange = None
+    model: keras.Model,
+    scheme: Scheme,
+    input_range: InputRange = None,
+    slices: Iterable[Inputs] = (),
 ) -> keras.Model:
-    """Return the fake-quantized model with ranges that still have to be calibrated."""
+    """Return the fake-quantized model with ranges that still have to be calibrated.
+
+    Args:
+        model: float functional model.
+        scheme: see there.
+        input_range: see ``prepare_qat``.
+        slices: typical inputs; read where the recipe equalizes.
+    """
     _refuse_quantized(model)
     source = read_graph(model)
     # Calls of bare operations (x + 1) have no trainable flag; their rule refuses them below.
@@ -211,6 +221,8 @@ def insert_fake_quant(
     _refuse_unread_inputs(simple)
     weighted = [node.layer.name for node in simple.nodes if isinstance(node.layer, WEIGHTED)]
     book = RecipeBook(scheme.recipe, dict.fromkeys(weighted))
+    if equalizes(scheme.recipe):
+        simple = equalize(simple, slices)
     simple = dense_as_convolution(simple, lambda name: book.for_layer(name).dense_per_channel)
     known = KnownRanges(input_range, book.activation_bits)
     graph = with_shapes(separate_fixed(with_shapes(simple), known))
@@ -298,6 +310,7 @@ class _Inserter:
         self._now[tensor] = self._call(quantizer, [value])
         shared = sum(node.layer is quantizer for node in self._nodes) > 1
         quantizer.stands_for = None if shared else self._graph.origins.get(tensor)
+        quantizer.divided_by = self._graph.divisors.get(tensor)
 
     def _group_quantizer(self, tensor: int, name: str) -> ActivationQuantizer:
         group = self._plan.group(tensor)

@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 
 from quantdet.config import Config
 from quantdet.data.sample import Dataset
+from quantdet.errors import ModelError
 from quantdet.progress import Progress, silent
 from quantdet.quant.analysis import analyse
 from quantdet.quant.diagnosis import diagnose
-from quantdet.quant.equalize import equalize
 from quantdet.quant.pair import Pair
 from quantdet.quant.recipes import equalizes
 from quantdet.quant.saved import load_keras
 from quantdet.quant.sensitivities import sensitivity
 from quantdet.results.analysis import Analysis
 from quantdet.train.float_stage import build_task
-from quantdet.train.qat_stage import calibration_batches
 from quantdet.train.task import PictureTask
 
 # All tensors of so many pictures are in memory at once.
@@ -67,10 +66,12 @@ def analyse_models(
     """
     quantized, floats = load_keras(models[1]), load_keras(models[0])
     task = build_task(config, dataset, progress)
-    if equalizes(config.qat.recipe):
-        # Equalized layers compare with equalized ones; the function is the same.
-        floats = equalize(floats, calibration_batches(config, task, progress))
     pair = Pair(quantized, floats, task.output_ranges)
+    if equalizes(config.qat.recipe) and not pair.is_divided:
+        raise ModelError(
+            f"{models[1]}: does not say how its layers were equalized; an older version made it, "
+            "quantize again with `quantdet qat`"
+        )
     pictures = _pictures(task, settings.pictures)
     batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
     analysis = analyse(pair, batches, partial(progress, "compare layers"))
