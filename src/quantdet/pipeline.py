@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from quantdet.config import Config
@@ -49,12 +50,29 @@ STAGES: Mapping[str, Stage] = {
 """All stages in their order."""
 
 
-def run_all(config: Config, out: Path | str, progress: Progress = silent) -> Run:
-    """Run every stage but verify; the baselines are exported, too."""
+def _here(act: Callable[[], object]) -> None:
+    act()
+
+
+def run_all(
+    config: Config,
+    out: Path | str,
+    progress: Progress = silent,
+    apart: Callable[[Callable[[], object]], None] = _here,
+) -> Run:
+    """Run every stage but verify; the baselines are exported, too.
+
+    Args:
+        config: of the whole run.
+        out: run folder.
+        progress: called with (phase, done, total).
+        apart: calls the float training, where it is to be done in another process.
+    """
     run = Run(out)
     given = run.with_config(config, same_data=True)
     with exclusive(run.root):
+        apart(partial(STAGES["train"].act, given, progress))
         for name, stage in STAGES.items():
-            if stage.always:
-                stage.act(given if name == "train" else run, progress)
+            if stage.always and name != "train":
+                stage.act(run, progress)
     return run

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -26,6 +27,12 @@ def picture():
     stream = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(stream, "PNG")
     return stream.getvalue()
+
+
+def in_own_loop(coroutine):
+    """Run it in another thread: Playwright's loop runs in this one once a browser was started."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 async def ask(app, receive, address="127.0.0.1"):
@@ -81,7 +88,7 @@ def test_one_client_waits_for_its_own_answers_only(app, picture, monkeypatch):
         later = await asyncio.gather(*slow)
         return busy, other, later, await ask(app, body(picture))
 
-    busy, other, later, after = asyncio.run(run())
+    busy, other, later, after = in_own_loop(run())
     assert busy[0] == 429
     assert busy[1][b"retry-after"] == b"1"
     assert other[0] == 200
@@ -115,11 +122,11 @@ def test_upload_that_never_ends(app, picture, monkeypatch):
     async def run():
         return await ask(app, hung(picture, asyncio.Event()))
 
-    assert asyncio.run(run())[0] == 408
+    assert in_own_loop(run())[0] == 408
 
 
 def test_client_that_goes_away(app):
     async def receive():
         return {"type": "http.disconnect"}
 
-    assert asyncio.run(ask(app, receive))[0] == 400  # which nobody hears
+    assert in_own_loop(ask(app, receive))[0] == 400  # which nobody hears

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
+from quantdet.errors import QuantdetError
+
 _STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # What the machine has too little of or does not allow; other errors of the system are defects.
 _OF_THE_MACHINE = {
@@ -73,6 +75,16 @@ def machine_problem(error: BaseException) -> str | None:
         return None
     place = f"{error.filename}: " if error.filename is not None else ""
     return f"{place}{error.strerror}; check space, permissions and limits of this machine"
+
+
+def sentence(error: Exception) -> str | None:
+    """Return what a user can do about an error; None for a defect of quantdet."""
+    if isinstance(error, QuantdetError):
+        return str(error)
+    # Typer's usage errors know how to show themselves.
+    if hasattr(error, "format_message"):
+        return str(error.format_message())
+    return machine_problem(error)
 
 
 def drop_output(stream: TextIO) -> None:

@@ -21,15 +21,16 @@ from quantdet.cli.device import benchmark, doctor, models, predict
 from quantdet.cli.endings import (
     StopSignals,
     drop_output,
-    machine_problem,
+    sentence,
     tolerant_output,
 )
 from quantdet.cli.evaluate import evaluate
 from quantdet.cli.output import help_without_command, register
+from quantdet.cli.own_process import PartEndedError
 from quantdet.cli.stages import config, demo, export, qat, report, run, train
 from quantdet.cli.verify import verify
 from quantdet.cli.web import web
-from quantdet.errors import DataWarning, QuantdetError, QuantizationWarning
+from quantdet.errors import DataWarning, QuantizationWarning
 
 app = typer.Typer(
     help="Images with boxes in, full-integer uint8 LiteRT detector out, measured on the file.",
@@ -84,31 +85,25 @@ def main() -> None:
                 warnings.simplefilter("default", ours)
             # Without standalone mode click returns the code of typer.Exit instead of leaving.
             code = app(standalone_mode=False)
-    except QuantdetError as error:
-        _fail(str(error))
     except KeyboardInterrupt:
         code = _INTERRUPTED
+    except PartEndedError as end:
+        sys.exit(end.code)
     except SystemExit as end:
         # Click leaves with 1 where nobody reads any more, e.g. `| head`.
         sys.exit(_PIPE_CLOSED if end.code == 1 else end.code)
     except Exception as error:
-        _explain(error)
-        raise
+        said = sentence(error)
+        if said is None:
+            raise
+        if isinstance(error, OSError):
+            drop_output(sys.stdout)
+        typer.echo(f"error: {said}", err=True)
+        sys.exit(2)
     if code == _INTERRUPTED:  # typer makes it of KeyboardInterrupt
         typer.echo("interrupted; the same command resumes from here", err=True)
         sys.exit(signals.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _explain(error: Exception) -> None:
-    """End with a sentence if it is no defect of quantdet; those come with their traceback."""
-    # Typer's usage errors know how to show themselves.
-    if hasattr(error, "format_message"):
-        _fail(error.format_message())
-    problem = machine_problem(error)
-    if problem is not None:
-        drop_output(sys.stdout)
-        _fail(problem)
 
 
 def _show_warning(  # noqa: PLR0913, PLR0917 - as Python calls it
@@ -125,8 +120,3 @@ def _show_warning(  # noqa: PLR0913, PLR0917 - as Python calls it
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
         typer.echo(text, err=True, nl=False)
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
-    sys.exit(2)

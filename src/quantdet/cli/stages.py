@@ -302,13 +302,14 @@ def _draw(detector: Detector, pictures: Sequence[str], out: Path) -> None:
 def _run_all(settings: Config, out: Path) -> Run:
     from quantdet.cli.bars import bar
     from quantdet.cli.metrics_text import metrics_table
+    from quantdet.cli.own_process import in_own_process
     from quantdet.pipeline import run_all
     from quantdet.results.folder import read_results
     from quantdet.stages.device import require_tensorflow
 
     require_tensorflow()
     with bar() as progress:
-        finished = run_all(settings, out, progress)
+        finished = run_all(settings, out, progress, in_own_process)
     metrics = read_results(finished).metrics
     if metrics is not None:
         typer.echo(metrics_table(metrics))

@@ -88,7 +88,10 @@ def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callba
     stage = training_stages()[1]
     from keras.callbacks import LambdaCallback
 
+    from quantdet.stages.check import check_names
+
     config = run.load_config()
+    check_names(config)
     dataset = load_data(config, run)
     if run.pictures_file.exists():
         require_same(run, describe_contents(dataset), config.data.root)

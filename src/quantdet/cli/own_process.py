@@ -1,0 +1,106 @@
+"""Do a part of a command in a process of its own, whose memory is free again when it is done.
+
+TensorFlow keeps about 1 GB of what a float training took (docs/log.md, "Memory of a run"), and
+quantization-aware training needs as much again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+from quantdet.cli.endings import sentence
+from quantdet.errors import QuantdetError
+
+_PR_SET_PDEATHSIG = 1
+
+
+class PartEndedError(Exception):
+    """A part of a command failed and has said why.
+
+    Attributes:
+        code: what the command is to leave with.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def in_own_process(act: Callable[[], object]) -> None:
+    """Call ``act`` in a fork of this process, which prints and is stopped as this one is.
+
+    It is called here where a fork is not safe: once Keras is imported, since the threads of its
+    backend do not live on, or where the system has none.
+
+    Raises:
+        PartEndedError: it failed.
+        QuantdetError: the system ended the process.
+        KeyboardInterrupt: this process was told to stop; so was the other.
+    """
+    if not hasattr(os, "fork") or "keras" in sys.modules:
+        act()
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if not child:
+        _obey_the_parent()
+        os._exit(_exit_code(act))
+    code = os.waitstatus_to_exitcode(_wait(child))
+    if code < 0:
+        raise QuantdetError(
+            f"the training was ended by {signal.Signals(-code).name}; the same command resumes it, "
+            "with a smaller --batch if the memory did not suffice"
+        )
+    if code:
+        raise PartEndedError(code)
+
+
+def _wait(child: int) -> int:
+    try:
+        return os.waitpid(child, 0)[1]
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        raise
+
+
+def _obey_the_parent() -> None:
+    """Stop when the parent says so, and end with it."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    # Ctrl-C reaches both; the parent passes it on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def _exit_code(act: Callable[[], object]) -> int:
+    """Call ``act``; say what went wrong, as the whole command would."""
+    try:
+        act()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        said = sentence(error)
+        if said is None:
+            traceback.print_exc()
+            return 1
+        sys.stderr.write(f"error: {said}\n")
+        return 2
+    finally:
+        sys.stderr.flush()
+    return 0
