@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quantdet.detections import Detections
 from quantdet.runtime.contract import (
     AnchorMap,
     Contract,
@@ -21,6 +22,8 @@ LABELS = ("red", "blue")
 NAMES = ("single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32")
 """Models that answer with one object."""
 MODEL_NAMES = (*NAMES, "ssd-uint8", "ssd-int8", "ssd-float32")
+YOLO_NAMES = ("yolov8-float32", "yolov8-int8", "yolov5-float32", "yolox-float32")
+"""Models with the layouts of other tools, and no contract."""
 MODELS = Path(__file__).parent / "models"
 SIZE = 32
 
@@ -90,3 +93,8 @@ def write_video(path: Path, colors, fps: float = 10) -> None:
     for color in colors:
         writer.write(solid(color, (64, 96))[..., ::-1].copy())
     writer.release()
+
+
+def their_decoder(outputs, contract, size_hw):
+    """A decoder as an installed package brings it."""
+    return Detections.empty(contract.labels)

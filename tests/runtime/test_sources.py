@@ -130,8 +130,11 @@ class FakeCapture:
     def isOpened(self):
         return True
 
-    def read(self):
-        return (True, self.left.pop(0)) if self.left else (False, None)
+    def grab(self):
+        return bool(self.left)
+
+    def retrieve(self):
+        return True, self.left.pop(0)
 
     def release(self):
         type(self).released += 1

@@ -17,6 +17,7 @@ from quantdet.evaluate.predictors import decode_batch
 from quantdet.progress import Tick
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decoders import dequantize
+from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import label_thresholds
 
 KERAS = "fake-quantized Keras"
@@ -58,7 +59,7 @@ class Subject:
         contract: of that file.
         pictures: see the class.
         baseline: name of what made ``expected``: ``KERAS`` or ``REFERENCE``.
-        expected: "boxes" and "scores" of the baseline, real values, batch in front.
+        expected: the outputs of the baseline that are compared, real values, batch in front.
         floats: outputs of the float Keras model; None where there is none.
         simulate: kernel set → outputs of the simulation that rounds as it does; None where
             there is none.
@@ -104,8 +105,16 @@ class Subject:
 
 
 def compared(contract: Contract) -> dict[str, TensorSpec]:
-    """Return part → tensor of the outputs that are compared."""
-    return {"boxes": contract.boxes, "scores": contract.scores}
+    """Return part → tensor of the outputs that are compared: "boxes" and "scores".
+
+    A file that decodes inside has "classes" and "count" too.
+    """
+    return output_specs(contract)
+
+
+def decodes_inside(contract: Contract) -> bool:
+    """Return whether the file ends with TFLite_Detection_PostProcess, whose outputs are float."""
+    return contract.decoder.kind == "post_processed"
 
 
 def real_outputs(
@@ -114,11 +123,16 @@ def real_outputs(
     pixels: NDArray[np.uint8],
     tick: Tick,
 ) -> Outputs:
-    """Return "boxes" and "scores" of every picture, real values, batch in front."""
+    """Return the compared outputs of every picture, real values, batch in front."""
     rows: dict[str, list[NDArray[np.float32]]] = {part: [] for part in compared(contract)}
     for done, picture in enumerate(pixels, start=1):
         answer = run(picture)
         for part, spec in compared(contract).items():
-            rows[part].append(dequantize(answer[spec.name], spec)[0])
+            rows[part].append(_first(dequantize(answer[spec.name], spec), part))
         tick(done, len(pixels))
     return {part: np.stack(values) for part, values in rows.items()}
+
+
+def _first(values: NDArray[np.float32], part: str) -> NDArray[np.float32]:
+    """Return an output without its batch axis, which "count" does not have."""
+    return values if part == "count" else values[0]
