@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from quantdet.detections import Detections
 from quantdet.runtime.contract import (
@@ -98,3 +103,34 @@ def write_video(path: Path, colors, fps: float = 10) -> None:
 def their_decoder(outputs, contract, size_hw):
     """A decoder as an installed package brings it."""
     return Detections.empty(contract.labels)
+
+
+@contextmanager
+def mjpeg_server(colors):
+    """Serve pictures of plain colours as an MJPEG camera does, on this machine; yield the URL."""
+    boundary = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
+    parts = []
+    for color in colors:
+        stream = io.BytesIO()
+        Image.fromarray(solid(color, (64, 96))).save(stream, "jpeg")
+        parts.append(boundary + stream.getvalue() + b"\r\n")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            with suppress(OSError):  # who reads may go away
+                self.wfile.write(b"".join(parts))
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/camera.mjpg"
+    finally:
+        server.shutdown()
+        server.server_close()

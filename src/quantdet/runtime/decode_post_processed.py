@@ -47,12 +47,13 @@ def decode_post_processed(
             "decoder 'post_processed' needs a score and a class for each box, the model gives "
             f"{shapes}; name the right tensors in the contract"
         )
-    scores = probabilities(real["scores"], contract.scores)
-    used = _used(scores, real["count"], contract.decoder.min_score)
+    used = _used(real["scores"], real["count"], contract.decoder.min_score)
     boxes = clip(yxyx_norm_to_xyxy(as_boxes(real["boxes"])[used], size_hw), size_hw)
     # A comparison with NaN is false.
     good = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    boxes, scores = boxes[good], scores[used][good]
+    # Of the rows that are meant: what is behind them was never written.
+    scores = probabilities(real["scores"][used], contract.scores)
+    boxes, scores = boxes[good], scores[good]
     class_ids = np.round(real["classes"][used][good]).astype(np.int64)
     if class_ids.size and not 0 <= class_ids.min() <= class_ids.max() < len(contract.labels):
         raise ModelError(

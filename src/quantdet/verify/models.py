@@ -17,11 +17,11 @@ from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.detector import Detector
-from quantdet.runtime.foreign import POST_PROCESS
 from quantdet.verify.child import Call, ChildError, in_child
 from quantdet.verify.subject import (
     KERAS,
     REFERENCE,
+    WEIGHTED,
     Pictures,
     Subject,
     compared,
@@ -54,7 +54,8 @@ def load_checked(model: Path) -> tuple[Path, Contract]:
     others: dict[str, str] = {
         spec.name: spec.dtype for spec in tensors if spec.dtype not in _EIGHT_BITS
     }
-    others |= _floats_before_decoding(read_litert(model_file))
+    file = read_litert(model_file)
+    others |= _float_layers(file) if decodes_inside(contract) else {}
     if others:
         what = ", ".join(f"{name!r} is {dtype}" for name, dtype in others.items())
         raise ModelError(
@@ -64,13 +65,13 @@ def load_checked(model: Path) -> tuple[Path, Contract]:
     return model_file, contract
 
 
-def _floats_before_decoding(file: FileGraph) -> dict[str, str]:
-    """Return name → type of what TFLite_Detection_PostProcess reads that is not of 8 bits.
+def _float_layers(file: FileGraph) -> dict[str, str]:
+    """Return name → type of the outputs of layers with weights that are not of 8 bits.
 
-    Its last input, the anchors, may be float: no kernel but the operator itself sees it.
+    Behind them a file that decodes inside may go on in float.
     """
-    read = [file.tensors[i] for op in file.ops if op.name == POST_PROCESS for i in op.inputs[:2]]
-    return {tensor.name: tensor.dtype for tensor in read if tensor.dtype not in _EIGHT_BITS}
+    made = [file.tensors[op.outputs[0]] for op in file.ops if op.name in WEIGHTED]
+    return {tensor.name: tensor.dtype for tensor in made if tensor.dtype not in _EIGHT_BITS}
 
 
 def file_subject(model_file: Path, contract: Contract, pictures: Pictures, tick: Tick) -> Subject:

@@ -15,13 +15,17 @@ from quantdet.evaluate.agreement import same_detections
 from quantdet.evaluate.end_to_end import Outputs, Runner, quantization_noise
 from quantdet.evaluate.predictors import decode_batch
 from quantdet.progress import Tick
+from quantdet.quant.litert_file import FileGraph, FileOp
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decoders import dequantize
+from quantdet.runtime.foreign import POST_PROCESS
 from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import label_thresholds
 
 KERAS = "fake-quantized Keras"
 REFERENCE = "LiteRT reference kernels"
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+"""Operators that have weights."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,12 @@ class Subject:
         return same_detections(found, self._found, label_thresholds(self.contract))
 
     @cached_property
+    def shown(self) -> int:
+        """How many detections of the baseline are shown to people."""
+        lowest = label_thresholds(self.contract)
+        return sum(len(found.above(lowest)) for found in self._found)
+
+    @cached_property
     def _found(self) -> list[Detections]:
         return decode_batch(self.expected, self.contract, self.pictures.sizes)
 
@@ -115,6 +125,20 @@ def compared(contract: Contract) -> dict[str, TensorSpec]:
 def decodes_inside(contract: Contract) -> bool:
     """Return whether the file ends with TFLite_Detection_PostProcess, whose outputs are float."""
     return contract.decoder.kind == "post_processed"
+
+
+def decoding_operators(file: FileGraph) -> tuple[FileOp, ...]:
+    """Return TFLite_Detection_PostProcess and what prepares its numbers in float.
+
+    On an NPU the CPU runs these, as in Coral's own detectors. None in a file without it.
+    """
+    if not any(op.name == POST_PROCESS for op in file.ops):
+        return ()
+    return tuple(
+        op
+        for op in file.ops
+        if op.name == POST_PROCESS or file.tensors[op.outputs[0]].dtype == "float32"
+    )
 
 
 def real_outputs(

@@ -19,11 +19,10 @@ from quantdet.progress import Tick
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
 from quantdet.results.verification import TargetResult
 from quantdet.runtime.foreign import POST_PROCESS
-from quantdet.verify.subject import Subject, decodes_inside
+from quantdet.verify.subject import WEIGHTED, Subject, decodes_inside, decoding_operators
 
 _EIGHT_BITS = ("int8", "uint8")
 _LONGEST_SOFTMAX = 16000
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 Limit = Callable[[FileOp, FileGraph], bool]
 """(operator, its graph) → whether the Edge TPU takes it."""
@@ -55,16 +54,17 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
 def check_rules(file: FileGraph) -> list[Rule]:
     """Return the rules for the whole file, and one for each kind of operator in it.
 
-    TFLite_Detection_PostProcess is left out: it is the last one of Coral's own detectors, and the
-    CPU runs it ("Object detection", coral.ai/models/object-detection).
+    TFLite_Detection_PostProcess is left out, with what prepares its numbers: it is the last one of
+    Coral's own detectors ("Object detection", coral.ai/models/object-detection).
     """
-    file = _without_post_process(file)
+    decoding = decoding_operators(file)
+    file = replace(file, ops=tuple(op for op in file.ops if op not in decoding))
     constant = {i for i, tensor in enumerate(file.tensors) if tensor.data is not None}
     used = {i for op in file.ops for i in (*op.inputs, *op.outputs)}
     computed = [file.tensors[i] for i in sorted(used - constant)]
-    weights = [file.tensors[op.inputs[1]] for op in file.ops if op.name in _WEIGHTED]
+    weights = [file.tensors[op.inputs[1]] for op in file.ops if op.name in WEIGHTED]
     parameters = [
-        file.tensors[i] for op in file.ops if op.name in _WEIGHTED for i in _parameters(op)
+        file.tensors[i] for op in file.ops if op.name in WEIGHTED for i in _parameters(op)
     ]
     return [
         _rule("tensors are quantized to 8 bits", [*computed, *weights], _is_8_bit),
@@ -77,11 +77,6 @@ def check_rules(file: FileGraph) -> list[Rule]:
         ),
         *_operator_rules(file),
     ]
-
-
-def _without_post_process(file: FileGraph) -> FileGraph:
-    ops = tuple(op for op in file.ops if op.name != POST_PROCESS)
-    return replace(file, ops=ops)
 
 
 def _operator_rules(file: FileGraph) -> list[Rule]:

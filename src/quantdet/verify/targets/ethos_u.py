@@ -18,9 +18,10 @@ from typing import TypedDict
 
 from quantdet.errors import DependencyError, ModelError
 from quantdet.progress import Tick
+from quantdet.quant.litert_file import read_litert
 from quantdet.results.verification import TargetResult
 from quantdet.runtime.foreign import POST_PROCESS
-from quantdet.verify.subject import Subject, decodes_inside
+from quantdet.verify.subject import Subject, decoding_operators
 
 ACCELERATORS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u85-256")
 
@@ -40,7 +41,7 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
     for done, accelerator in enumerate(ACCELERATORS, start=1):
         found.append(compile_for(accelerator, subject.model_file))
         tick(done, len(ACCELERATORS))
-    decoding = 1 if decodes_inside(subject.contract) else 0
+    decoding = len(decoding_operators(read_litert(subject.model_file)))
     left = [item["accelerator"] for item in found if item["cpu_operators"] > decoding]
     times = ", ".join(f"{item['accelerator']} {item['inference_ms']:.1f} ms" for item in found)
     on_npu = f"all on the NPU but {POST_PROCESS}" if decoding else "all on the NPU"
