@@ -1,5 +1,6 @@
 """`quantdet describe`: files in the layouts of other tools run by commands alone."""
 
+import io
 import json
 import shutil
 import zipfile
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quantdet.errors import DependencyError, ModelError
+from quantdet.errors import DependencyError, ExportError, ModelError
 from quantdet.runtime.contract import Contract, contract_path, load_contract
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.labels_inside import labels_inside, named, read_labels
@@ -232,3 +233,28 @@ def test_first_word_of_a_foreign_file_names_the_way(quantdet, yolov8, tmp_path):
     code, _, said = quantdet("predict", yolov8, tmp_path / "half.png")
     assert code == 2
     assert "quantdet describe yolov8.tflite" in said
+
+
+def test_the_page_leaves_it_to_the_server(yolov8):
+    pytest.importorskip("starlette")
+    from quantdet.web.server import detect
+    from quantdet.web.site import load_models
+
+    recognise_model(yolov8, LABELS).contract.save(contract_path(yolov8))
+    (shown,) = load_models([yolov8])
+    assert shown.litertjs_problem() is None
+    assert "no decoder 'yolo'" in shown.browser_problem()
+    stream = io.BytesIO()
+    Image.fromarray(HALF).save(stream, "png")
+    answer = detect(shown.detector, stream.getvalue())
+    every = shown.detector.predict(HALF, threshold=0.0)
+    assert [item["score"] for item in answer["detections"]] == every.scores.tolist()
+
+
+def test_no_c_source_decodes_it(yolov8):
+    pytest.importorskip("jinja2")
+    from quantdet.export.file_formats import export_file_formats
+
+    recognise_model(yolov8, LABELS).contract.save(contract_path(yolov8))
+    with pytest.raises(ExportError, match="no decoder 'yolo'"):
+        export_file_formats(yolov8, ["c-array"], yolov8.parent / "c")

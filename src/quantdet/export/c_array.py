@@ -36,9 +36,7 @@ def c_array(source: ModelSource) -> dict[str, bytes]:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise DependencyError(
-            'format c-array needs jinja2: pip install "quantdet[train]"'
-        ) from None
+        raise DependencyError("format c-array needs jinja2: pip install jinja2") from None
     environment = Environment(
         loader=PackageLoader("quantdet.export"),
         undefined=StrictUndefined,
