@@ -151,6 +151,8 @@ def test_no_labels_inside(yolov8):
         ("[1, 2]", "has no names"),
         ('{"names": 3}', "has no names"),
         ('{"names": {"x": "red"}}', "has no names"),
+        ('{"names": [["red"], "blue"]}', "has no names"),
+        ('{"names": []}', "has no names"),
         ('{"names": ["a"], "task": "segment"}', "task is 'segment'"),
     ],
 )
@@ -158,6 +160,25 @@ def test_description_that_names_no_classes(yolov8, text, message):
     put_inside(yolov8, metadata__json=text)
     with pytest.raises(ModelError, match=message):
         labels_inside(yolov8)
+
+
+def test_a_label_of_two_lines_is_refused(yolov8):
+    with pytest.raises(ModelError, match=r"label 'a\\nb' has a line break"):
+        recognise_model(yolov8, ("a\nb", "c"))
+
+
+def test_an_empty_label_file_has_no_labels(yolov8):
+    put_inside(yolov8, labelmap__txt="\n\n")
+    assert labels_inside(yolov8) is None
+
+
+def test_yaml_that_unfolds_without_end(tmp_path):
+    pytest.importorskip("yaml")
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    (tmp_path / "metadata.yaml").write_text("\n".join([*rows, "names: *a11"]))
+    with pytest.raises(ModelError, match="has no names"):
+        read_labels(tmp_path / "metadata.yaml")
 
 
 def test_yaml_without_its_package(tmp_path, monkeypatch):

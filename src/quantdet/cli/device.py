@@ -75,8 +75,8 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
         bool,
         typer.Option(
             "--newest",
-            help="Of cameras and streams only the newest frame, so that nothing is late; several "
-            "are looked at in turn.",
+            help="Of a camera or stream only the newest frame, so that nothing is late. Several are "
+            "always looked at so, in turn.",
         ),
     ] = False,
     formats: Annotated[

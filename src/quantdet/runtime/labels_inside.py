@@ -15,7 +15,8 @@ from pathlib import Path
 
 from quantdet.errors import DependencyError, ModelError
 
-_MOST_BYTES = 4 << 20  # a real one has some kilobytes
+_MOST_BYTES = 1 << 20  # a real one has some kilobytes
+_MOST_FILES = 16
 _TOO_DEEP = (RecursionError, MemoryError)
 PLACEHOLDERS = ("???", "background", "__background__")
 """What a label file calls a class that is none: the background in its first line, or a gap."""
@@ -46,7 +47,7 @@ def labels_inside(model_file: Path) -> FoundLabels | None:
     chosen = next((name for name in lists if "label" in name.lower()), None)
     if chosen is None and len(lists) == 1:
         chosen = lists[0]
-    if chosen is None:
+    if chosen is None or not _lines(texts[chosen]):
         return None
     return FoundLabels(_lines(texts[chosen]), f"{chosen} inside the file")
 
@@ -91,12 +92,13 @@ def _texts(model_file: Path) -> dict[str, str]:
     """Return name → content of the small files in the archive; nothing where there is none."""
     try:
         with zipfile.ZipFile(model_file) as archive:
-            small = [info for info in archive.infolist() if info.file_size <= _MOST_BYTES]
-            return {
-                info.filename: archive.read(info).decode()
-                for info in small
+            texts = [
+                info
+                for info in archive.infolist()
                 if info.filename.endswith((".txt", ".json", ".yaml"))
-            }
+                and info.file_size <= _MOST_BYTES
+            ]
+            return {info.filename: archive.read(info).decode() for info in texts[:_MOST_FILES]}
     except Exception:  # zipfile and its decompressors raise about every kind on damaged bytes
         return {}
 
@@ -139,6 +141,9 @@ def _in_order(names: object) -> tuple[str, ...]:
         names = [names[key] for key in sorted(names, key=int)]
     if not isinstance(names, list) or not names:
         raise TypeError("no list of names")
+    # Nothing nested is written out: YAML's aliases make much of little.
+    if not all(isinstance(name, str | int) for name in names):
+        raise TypeError("names are texts")
     return tuple(map(str, names))
 
 

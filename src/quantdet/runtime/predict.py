@@ -30,8 +30,8 @@ class Frames:
     Attributes:
         most: of each; None: all.
         every: each so many-th.
-        newest: of cameras and streams only the newest, so that what is found is never late; several
-            of them are looked at in turn.
+        newest: of cameras and streams only the newest, so that what is found is never late. So it
+            is always where there are several, which are looked at in turn.
     """
 
     most: int | None = None
@@ -111,7 +111,7 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
     )
     interrupt = None
     try:
-        for group in _groups(sources, newest):
+        for group in _groups(sources):
             job.run(group, names)
     except KeyboardInterrupt as error:
         interrupt = error
@@ -129,10 +129,8 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
     return records.kept
 
 
-def _groups(sources: Sequence[Source], newest: bool) -> list[list[Source]]:
-    """Return what is looked at together: all cameras and streams if their newest frames count."""
-    if not newest:
-        return [[source] for source in sources]
+def _groups(sources: Sequence[Source]) -> list[list[Source]]:
+    """Return what is looked at together: all cameras and streams, which never end, at the end."""
     live = [source for source in sources if source.is_live]
     rest = [[source] for source in sources if not source.is_live]
     return [*rest, live] if live else rest
@@ -281,7 +279,7 @@ class _Job:
     @contextmanager
     def _given(self, group: Sequence[Source]) -> Iterator[Iterator[Frame]]:
         """Give the frames that are wanted."""
-        if self.frames.newest and group[0].is_live:
+        if group[0].is_live and (self.frames.newest or len(group) > 1):
             with newest_frames(group, self.frames.every) as items:
                 yield self._as_they_are(items, len(group))
         else:
