@@ -75,8 +75,8 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
         bool,
         typer.Option(
             "--newest",
-            help="Of a camera or stream only the newest frame, so that nothing is late. Several are "
-            "always looked at so, in turn.",
+            help="Of a camera or stream only the newest frame, so that nothing is late; of several "
+            "always, in turn.",
         ),
     ] = False,
     formats: Annotated[

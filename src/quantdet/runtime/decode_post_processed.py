@@ -32,21 +32,7 @@ def decode_post_processed(
         ModelError: the contract names no "classes" or "count", or too few labels, or mixes the
             outputs up: a score is above 1.
     """
-    real = {
-        part: dequantize(outputs[part], spec).reshape(-1)
-        for part, spec in output_specs(contract).items()
-    }
-    for part in ("classes", "count"):
-        if part not in real:
-            raise ModelError(
-                f"contract: decoder 'post_processed' needs the output {part!r}; name its tensor"
-            )
-    if len(real["boxes"]) != 4 * len(real["scores"]) or len(real["classes"]) != len(real["scores"]):
-        shapes = {part: outputs[part].shape for part in real}
-        raise ModelError(
-            "decoder 'post_processed' needs a score and a class for each box, the model gives "
-            f"{shapes}; name the right tensors in the contract"
-        )
+    real = _real(outputs, contract)
     used = _used(real["scores"], real["count"], contract.decoder.min_score)
     boxes = clip(yxyx_norm_to_xyxy(as_boxes(real["boxes"])[used], size_hw), size_hw)
     # A comparison with NaN is false.
@@ -65,6 +51,26 @@ def decode_post_processed(
         best = best[agnostic_nms(boxes[best], contract.decoder.nms_iou)]
     best = best[: contract.decoder.max_detections]
     return Detections(boxes[best], scores[best], class_ids[best], contract.labels)
+
+
+def _real(outputs: Outputs, contract: Contract) -> dict[str, Floats]:
+    """Return the four outputs as flat real values."""
+    real = {
+        part: dequantize(outputs[part], spec).reshape(-1)
+        for part, spec in output_specs(contract).items()
+    }
+    for part in ("classes", "count"):
+        if part not in real:
+            raise ModelError(
+                f"contract: decoder 'post_processed' needs the output {part!r}; name its tensor"
+            )
+    if len(real["boxes"]) != 4 * len(real["scores"]) or len(real["classes"]) != len(real["scores"]):
+        shapes = {part: outputs[part].shape for part in real}
+        raise ModelError(
+            "decoder 'post_processed' needs a score and a class for each box, the model gives "
+            f"{shapes}; name the right tensors in the contract"
+        )
+    return real
 
 
 def _used(scores: Floats, count: Floats, min_score: float) -> Indices:

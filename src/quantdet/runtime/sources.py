@@ -124,20 +124,30 @@ def read_frames(source: Source, every: int = 1) -> Generator[NDArray[np.uint8], 
     if source.kind == "picture" and source.path is not None:
         yield read_image(source.path)
         return
-    cv2 = load_opencv()
     capture = _open_capture(source)
-    count = 0
     try:
         promised = _promised(capture) if source.kind == "video" else 0
-        while capture.grab():
-            if count % every == 0:
-                good, frame_bgr = capture.retrieve()
-                if not good:
-                    break
-                yield cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2RGB)
-            count += 1
+        count = yield from _decoded(capture, every)
     finally:
         capture.release()
+    _check_whole(source, count, promised)
+
+
+def _decoded(capture: VideoCapture, every: int) -> Generator[NDArray[np.uint8], None, int]:
+    """Yield frames until there are no more; return how many there were."""
+    cv2 = load_opencv()
+    count = 0
+    while capture.grab():
+        if count % every == 0:
+            good, frame_bgr = capture.retrieve()
+            if not good:
+                break
+            yield cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2RGB)
+        count += 1
+    return count
+
+
+def _check_whole(source: Source, count: int, promised: int) -> None:
     if not count:
         raise DataError(
             f"{source.name}: delivers no picture; check the video, or that no other program uses "
