@@ -1,6 +1,7 @@
 """Formats for other tools: what is written is what was found."""
 
 import json
+import os
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -219,3 +220,12 @@ def test_one_box_an_object_across_classes(models):
     both, one = (d.predict(picture, threshold=0.01) for d in (plain, agnostic))
     assert len(both) == 2 * len(one)
     assert len(one) == 16
+
+
+def test_names_that_xml_cannot_hold(model, tmp_path):
+    name = os.fsdecode(b"stra\xdfe\x01.png")
+    Image.fromarray(solid((255, 0, 0), (20, 30))).save(tmp_path / "red.png")
+    (tmp_path / "red.png").rename(tmp_path / name)
+    run(model, [tmp_path / name], tmp_path / "out", "jsonl", "csv", "coco", "yolo", "voc")
+    (file,) = (tmp_path / "out" / "voc" / "Annotations").iterdir()
+    assert ET.parse(file).findtext("filename") == "stra?e?.png"

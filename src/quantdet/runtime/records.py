@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,8 @@ from quantdet.system.atomic import write_bytes, write_json, write_text
 
 _FORMULAS = ("=", "+", "-", "@")
 _CSV_COLUMNS = ("source", "frame", "label", "class_id", "score", "x1", "y1", "x2", "y2")
+# A file's name may hold what XML cannot: control characters, and bytes that are not UTF-8.
+_NOT_XML = re.compile("[\x00-\x1f\ud800-\udfff]")
 KEPT = "json"
 """The format that keeps every record until the end: predictions.json."""
 
@@ -187,7 +190,7 @@ def _voc_xml(item: Prediction) -> bytes:
     """Return the XML; VOC's corners are counted from 1 and inclusive."""
     height, width = item.size_hw
     root = ET.Element("annotation")
-    ET.SubElement(root, "filename").text = picture_name(item)
+    ET.SubElement(root, "filename").text = _NOT_XML.sub("?", picture_name(item))
     _numbers(ET.SubElement(root, "size"), {"width": width, "height": height, "depth": 3})
     for found in item.detections.to_list():
         entry = ET.SubElement(root, "object")

@@ -52,6 +52,8 @@ class Shown:
         if contract.decoder.kind == "post_processed":
             # Its outputs have no fixed size: with 2.5.3 the second picture fails.
             return "LiteRT.js fails on files with TFLite_Detection_PostProcess"
+        if contract.input.color_order != "RGB":
+            return "the page's scripts give RGB only"
         specs = (contract.input.tensor, contract.boxes, contract.scores)
         others = sorted({spec.dtype for spec in specs} - set(_BROWSER_TYPES))
         return f"LiteRT.js takes no {' or '.join(others)} tensors" if others else None
@@ -62,8 +64,8 @@ def _page_problem(contract: Contract) -> str | None:
     spec, decoder = contract.input, contract.decoder
     if decoder.kind not in _BROWSER_DECODERS or decoder.agnostic_nms:
         return f"the page has no decoder {decoder.kind!r} that does the same"
-    if spec.letterbox is not None or spec.color_order != "RGB":
-        return "the page stretches pictures and gives RGB only"
+    if spec.letterbox is not None:
+        return "the page puts pictures into no border"
     return None
 
 
