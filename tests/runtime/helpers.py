@@ -80,6 +80,10 @@ def plain_contract(kind: str, cells: int = 1, classes: int = 2, background: int 
         labels=tuple(f"class{i}" for i in range(classes)),
         background_index=background,
     )
+    if kind in {"yolo", "yolo_objectness"}:
+        width = 4 + (kind == "yolo_objectness") + classes
+        table = TensorSpec(name="output", shape=(1, cells, width), dtype="float32")
+        return contract.model_copy(update={"boxes": table, "scores": table})
     if kind != "post_processed":
         return contract
     rows = {"shape": (1, cells), "dtype": "float32"}
