@@ -77,12 +77,18 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         return TargetResult(status="skipped", reason=reason, version=found["version"])
     return TargetResult(
         status="passed" if same >= SAME else "failed",
-        reason=f"{100 * same:.4g} % the detections of our decoder under MediaPipe's rules (of "
-        f"boxes that overlap by {_IOU} it keeps the better one, even of another class)",
+        reason=f"{100 * same:.4g} % the detections of our decoder under MediaPipe's rules "
+        f"({_rules(contract)})",
         version=found["version"],
         same_detections=subject.same_as_expected(theirs),
         details={"same_by_their_rules": same},
     )
+
+
+def _rules(contract: Contract) -> str:
+    if decodes_inside(contract):
+        return "the file has suppressed already"
+    return f"of boxes that overlap by {_IOU} it keeps the better one, even of another class"
 
 
 def by_their_rules(subject: Subject) -> list[Detections]:
@@ -118,6 +124,12 @@ def _detections(records: list[Any], contract: Contract, size_hw: tuple[int, int]
     (height, width), (rows, columns) = size_hw, contract.input.size_hw
     scale = np.array([width / columns, height / rows] * 2, np.float32)
     boxes = as_boxes([record[:4] for record in records]) * scale
+    others = sorted({record[4] for record in records} - set(contract.labels))
+    if others:
+        raise ModelError(
+            f"MediaPipe answers {others[0]!r}, as the file's own label list has it, which the "
+            "contract does not; describe the file with those labels"
+        )
     labels: NDArray[np.int64] = np.array(
         [contract.labels.index(record[4]) for record in records], np.int64
     )
