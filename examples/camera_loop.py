@@ -3,7 +3,7 @@
 pip install "quantdet[video]"
 python camera_loop.py                       # the first camera; what it finds is printed
 python camera_loop.py --save now.jpg        # now.jpg always shows the last frame with boxes
-python camera_loop.py --source street.avi   # a video file
+python camera_loop.py --source street.avi   # a video file, or a stream: rtsp://…
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from quantdet import Detector, draw_detections
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", default="0", help="number of a camera, or a video file")
+    parser.add_argument("--source", default="0", help="number of a camera, a video, or rtsp://…")
     parser.add_argument("--model", help=".tflite with its contract, or run folder")
     parser.add_argument("--save", type=Path, help=".jpg that shows the last frame")
     options = parser.parse_args()

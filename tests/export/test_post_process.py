@@ -9,16 +9,19 @@ from quantdet import Detector
 from quantdet.boxes import clip, decode_boxes
 from quantdet.data.scenes import generate_scenes
 from quantdet.detections import Detections
+from quantdet.errors import ModelError
 from quantdet.export.file_formats import export_file_formats
 from quantdet.export.metadata import embed_contract
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.runtime.contract import load_contract
 from quantdet.runtime.decode_ssd import contract_anchors
 from quantdet.runtime.engine import Engine
+from quantdet.runtime.foreign import describe_model
 from quantdet.runtime.nms import class_wise_nms
 from quantdet.runtime.preprocess import read_image, resize
 from quantdet.runtime.pretrained import pretrained_file
-from quantdet.runtime.raw import dequantize
+from quantdet.runtime.raw import dequantize, output_specs
+from quantdet.runtime.recognise import recognise_model
 from tests.runtime.helpers import make_contract, solid, tiny_model
 
 
@@ -47,7 +50,7 @@ def test_what_is_before_the_operator_stays(shipped):
     before, after = read_litert(pretrained_file()), read_litert(shipped)
     assert after.ops[: len(before.ops)] == before.ops
     added = operator_counts(after).items() - operator_counts(before).items()
-    assert added == {("DEQUANTIZE", 2), ("LOGISTIC", 1), ("CUSTOM", 1)}
+    assert added == {("DEQUANTIZE", 2), ("LOGISTIC", 1), ("TFLite_Detection_PostProcess", 1)}
     assert after.inputs == before.inputs
     assert after.output_order == ("boxes", "classes", "scores", "count")
 
@@ -156,3 +159,33 @@ def test_other_readers_find_the_outputs(shipped):
     assert {name: values.dtype for name, values in engine.run(picture).items()} == dict.fromkeys(
         ("boxes", "classes", "scores", "count"), np.float32
     )
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ("classes", "scores", "outputs are mixed up: its operator TFLite_Detection_PostProcess"),
+        ("boxes", "classes", r"boxes have shape \(1, 100\), but each box has 4 values"),
+        ("count", "boxes", r"boxes have shape \(1,\), but each box has 4 values"),
+        ("count", "scores", r"scores have shape \(1,\), but 100 boxes need \(100,\)"),
+    ],
+)
+def test_outputs_that_are_mixed_up_are_refused(shipped, a, b, message):
+    names = {part: part for part in ("boxes", "classes", "scores", "count")}
+    names |= {a: names[b], b: names[a]}
+    decoder = load_contract(shipped).decoder
+    with pytest.raises(ModelError, match=message):
+        describe_model(
+            shipped, labels=load_contract(shipped).labels, decoder=decoder, outputs=names
+        )
+
+
+def test_the_operator_says_what_its_outputs_are(shipped, tmp_path):
+    """Whatever they are called; the archive with our own contract is cut off."""
+    content = shipped.read_bytes()
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(content[: content.index(b"PK\3\4")])
+    labels = load_contract(shipped).labels
+    found = recognise_model(bare, ("???", *labels)).contract
+    assert (found.labels, found.decoder.kind) == (labels, "post_processed")
+    assert output_specs(found) == output_specs(load_contract(shipped))

@@ -41,8 +41,10 @@ from quantdet.results.folder import read_results
 from quantdet.runs import Run
 from quantdet.runtime.contract import contract_path
 from quantdet.runtime.detector import Detector
+from quantdet.runtime.labels_inside import labels_inside, read_labels
 from quantdet.runtime.predictions import Predictions
 from quantdet.runtime.preprocess import read_image
+from quantdet.runtime.recognise import recognise_model
 from quantdet.system import keras_h5
 from tests.report.made_up_run import complete_detector, complete_run
 from tests.runtime.helpers import make_contract, tiny_model
@@ -252,7 +254,32 @@ def write_whole_model(root: Path) -> None:
         side.unlink()
 
 
+def write_descriptions(root: Path) -> None:
+    """Write the descriptions that `quantdet describe` reads, by themselves."""
+    names = {"task": "detect", "names": {0: "red", 1: "blue"}}
+    (root / "metadata.json").write_text(json.dumps(names))
+    (root / "temp_meta.txt").write_text(str(names))
+    (root / "metadata.yaml").write_text("task: detect\nnames:\n  0: red\n  1: blue\n")
+
+
+def write_foreign_model(root: Path) -> None:
+    """Write a model of another tool with its labels behind."""
+    path = root / "yolov8.tflite"
+    path.write_bytes(tiny_model("yolov8", "float32"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("metadata.json", json.dumps({"names": ["red", "blue"]}))
+
+
+def describe(_: Path, path: Path) -> None:
+    found = labels_inside(path)
+    recognise_model(path, found.labels if found else ("red", "blue"))
+
+
 READERS |= {
+    "descriptions of models": Reader(
+        write_descriptions, "*.*", lambda _, path: read_labels(path), 100
+    ),
+    "tflite of another tool": Reader(write_foreign_model, "*.tflite", describe, 100, native=True),
     "toml": Reader(write_config, "*.toml", read_config),
     "--set": Reader(write_override, "*.txt", read_override),
     "contract": Reader(write_model, "*.contract.json", predict),

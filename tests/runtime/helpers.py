@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from quantdet.detections import Detections
 from quantdet.runtime.contract import (
     AnchorMap,
     Contract,
@@ -21,6 +27,8 @@ LABELS = ("red", "blue")
 NAMES = ("single-uint8", "single-int8", "single-float32", "grid-uint8", "grid-float32")
 """Models that answer with one object."""
 MODEL_NAMES = (*NAMES, "ssd-uint8", "ssd-int8", "ssd-float32")
+YOLO_NAMES = ("yolov8-float32", "yolov8-int8", "yolov5-float32", "yolox-float32")
+"""Models with the layouts of other tools, and no contract."""
 MODELS = Path(__file__).parent / "models"
 SIZE = 32
 
@@ -72,6 +80,10 @@ def plain_contract(kind: str, cells: int = 1, classes: int = 2, background: int 
         labels=tuple(f"class{i}" for i in range(classes)),
         background_index=background,
     )
+    if kind in {"yolo", "yolo_objectness"}:
+        width = 4 + (kind == "yolo_objectness") + classes
+        table = TensorSpec(name="output", shape=(1, cells, width), dtype="float32")
+        return contract.model_copy(update={"boxes": table, "scores": table})
     if kind != "post_processed":
         return contract
     rows = {"shape": (1, cells), "dtype": "float32"}
@@ -90,3 +102,39 @@ def write_video(path: Path, colors, fps: float = 10) -> None:
     for color in colors:
         writer.write(solid(color, (64, 96))[..., ::-1].copy())
     writer.release()
+
+
+def their_decoder(outputs, contract, size_hw):
+    """A decoder as an installed package brings it."""
+    return Detections.empty(contract.labels)
+
+
+@contextmanager
+def mjpeg_server(colors):
+    """Serve pictures of plain colours as an MJPEG camera does, on this machine; yield the URL."""
+    boundary = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
+    parts = []
+    for color in colors:
+        stream = io.BytesIO()
+        Image.fromarray(solid(color, (64, 96))).save(stream, "jpeg")
+        parts.append(boundary + stream.getvalue() + b"\r\n")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            with suppress(OSError):  # who reads may go away
+                self.wfile.write(b"".join(parts))
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/camera.mjpg"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -116,6 +116,9 @@ def test_every_decoder_takes_outputs_with_and_without_batch(kind):
         "boxes": rng.uniform(0, 0.1, (1, 4)).astype(np.float32) + np.float32([0, 0, 0.3, 0.4]),
         "scores": rng.random((1, 3), dtype=np.float32),
     }
+    if contract.boxes == contract.scores:  # one output with both
+        table = rng.uniform(0.2, 0.9, contract.boxes.shape[1:]).astype(np.float32)
+        outputs = {"boxes": table, "scores": table}
     if kind == "post_processed":
         outputs["scores"] = outputs["scores"][0, :1]
         outputs |= {"classes": np.float32([2.0]), "count": np.float32(1.0)}
@@ -146,7 +149,7 @@ def test_raw_integers_and_their_real_values_give_the_same(kind):
 def quantized(contract):
     """The contract with uint8 outputs."""
     changes = {
-        part: spec.model_copy(update={"dtype": "uint8", "scale": 1 / 128, "zero_point": 0})
+        part: spec.model_copy(update={"dtype": "uint8", "scale": 1 / 256, "zero_point": 0})
         for part, spec in output_specs(contract).items()
     }
     return contract.model_copy(update=changes)

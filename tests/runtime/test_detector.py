@@ -250,3 +250,18 @@ def test_what_was_found_shows_itself_on_its_picture(models, tmp_path):
     shown = np.asarray(Image.open(io.BytesIO(found._repr_png_())))
     np.testing.assert_array_equal(shown, draw_detections(picture, found))
     assert found[:1]._repr_png_() == detector.predict(picture)[:1]._repr_png_()
+
+
+def test_a_list_is_a_batch(model, red):
+    detector = Detector(model)
+    blue = np.ascontiguousarray(red[..., ::-1])
+    both = detector.predict([red, blue])
+    assert [found.names() for found in both] == [["red"], ["blue"]]
+    assert detector.predict((red,))[0].to_list() == detector.predict(red).to_list()
+    assert detector.predict([]) == []
+
+
+@pytest.mark.parametrize("picture", [None, b"bytes", 3, {"a": 1}, [None]])
+def test_what_is_no_picture_is_refused(model, picture):
+    with pytest.raises(DataError, match=r"picture is \w+; give a path, uint8 RGB"):
+        Detector(model).predict(picture)

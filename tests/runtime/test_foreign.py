@@ -54,13 +54,14 @@ def test_pixels_of_a_float_input_must_be_said(models):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"outputs": {"boxes": "boxes"}}, "give boxes and scores"),
+        ({"outputs": {"scores": "scores"}}, "give boxes and scores"),
+        ({"outputs": {"boxes": "boxes"}}, "scores have 4 classes"),
         ({"outputs": {"boxes": "boxes", "scores": "scores", "x": "y"}}, r"names \['x'\]"),
         ({"outputs": {"boxes": "b", "scores": "scores"}}, r"has no output 'b', only \['boxes', "),
         ({"labels": ("red",)}, "scores have 3 classes, but the contract names 1 labels and"),
         ({"background_index": 3}, "background_index 3 is none of 3 columns"),
         ({"decoder": DecoderSpec(kind="ssd")}, "decoder.anchors make 0 anchors"),
-        ({"decoder": DecoderSpec(kind="yolo")}, r"decoder 'yolo'.*'ssd'"),
+        ({"decoder": DecoderSpec(kind="x")}, r"decoder 'x' is unknown.*'ssd'.*quantdet\.decoders"),
         ({"signature": "other"}, "has no signature 'other'"),
     ],
 )

@@ -74,3 +74,20 @@ def test_quantized_outputs():
     raw = outputs([BOX], [0.0], [1]) | {"scores": np.uint8([[128]])}
     found = decode(raw, contract(1).model_copy(update={"scores": spec}), SIZE)
     assert found.scores.tolist() == [0.5]
+
+
+def test_a_score_above_1_never_passes():
+    """Classes were taken for scores (tensorflow/models#10970): 61 is a clock, no score."""
+    with pytest.raises(ModelError, match=r"'scores' answers 61, .*mixed up: `quantdet describe`"):
+        decode(outputs([BOX], [61.0], [0]), contract(1), SIZE)
+
+
+def test_rows_that_were_never_written_are_not_looked_at():
+    raw = outputs([BOX] * 2, [0.9, 616.0], [0, 0], count=1)
+    assert decode(raw, contract(2), SIZE).scores.tolist() == [np.float32(0.9)]
+
+
+def test_suppression_across_classes():
+    raw = outputs([BOX] * 3, [0.7, 0.9, 0.5], [0, 2, 1])
+    found = decode(raw, contract(agnostic_nms=True, nms_iou=0.5), SIZE)
+    assert found.names() == ["class2"]

@@ -216,7 +216,7 @@ def test_predictions_come_back_from_their_file(detector, pictures, tmp_path):
     assert found.drawn_files == ("blue.jpg", "grey.jpg", "red.jpg")
     assert list(found.model_dump(exclude={"predictions"})) == [
         *("format", "model", "model_sha256", "threshold", "class_thresholds", "labels"),
-        *("drawn_files", "csv_files"),
+        *("drawn_files", "csv_files", "record_files"),
     ]
 
 
@@ -331,10 +331,13 @@ class InterruptedCamera:
     def get(self, what):
         return 0.0
 
-    def read(self):
+    def grab(self):
         if self.given == self.frames:
             raise KeyboardInterrupt
         self.given += 1
+        return True
+
+    def retrieve(self):
         return True, solid((0, 0, 255), (64, 96))  # BGR
 
     def release(self):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from quantdet.errors import DataError, ModelError
 from quantdet.runtime.contract import InputSpec, TensorSpec
-from quantdet.runtime.preprocess import quantize_input, read_image, resize
+from quantdet.runtime.preprocess import fit_picture, quantize_input, read_image, resize
 
 EVERY_PIXEL = np.arange(256, dtype=np.uint8)
 
@@ -134,3 +134,36 @@ def test_decompression_bomb(tmp_path, monkeypatch):
         warnings.simplefilter("error")
         with pytest.raises(DataError, match=r"bomb\.png: too many pixels.*smaller"):
             read_image(tmp_path / "bomb.png")
+
+
+def test_int16_input():
+    tensor = TensorSpec(name="image", shape=(1, 1, 2, 3), dtype="int16", scale=1 / 32768)
+    spec = InputSpec(tensor=tensor, size_hw=(1, 2))
+    q = quantize_input(np.array([[[0, 128, 255], [1, 2, 3]]], np.uint8), spec)
+    assert q.dtype == np.int16
+    # (0 - 128) / 127.5 is below -1, where the integers end; so does (255 - 128) / 127.5 = 0.996.
+    assert q[0, 0].tolist() == [-32768, 0, round(127 / 127.5 * 32768)]
+
+
+def test_bgr_turns_the_channels_round():
+    tensor = TensorSpec(name="image", shape=(1, 1, 1, 3), dtype="float32")
+    spec = InputSpec(
+        tensor=tensor, size_hw=(1, 1), color_order="BGR", pixel_offset=0, pixel_scale=1
+    )
+    assert quantize_input(np.uint8([[[1, 2, 3]]]), spec).tolist() == [[[3, 2, 1]]]
+
+
+@pytest.mark.parametrize(("size_hw", "rows", "columns"), [((20, 80), 8, 32), ((90, 30), 32, 11)])
+def test_letterbox_puts_the_picture_in_the_middle(size_hw, rows, columns):
+    tensor = TensorSpec(name="image", shape=(1, 32, 32, 3), dtype="float32")
+    spec = InputSpec(tensor=tensor, size_hw=(32, 32), letterbox=114)
+    found = fit_picture(np.full((*size_hw, 3), 200, np.uint8), spec)
+    assert found.shape == (32, 32, 3)
+    inside = (found == 200).all(axis=2)
+    assert (inside.any(axis=1).sum(), inside.any(axis=0).sum()) == (rows, columns)
+    assert inside.sum() == rows * columns
+    assert (found[~inside] == 114).all()
+    places = np.argwhere(inside)
+    (top, left), (bottom, right) = places.min(axis=0), places.max(axis=0)
+    assert abs(top - (31 - bottom)) <= 1
+    assert abs(left - (31 - right)) <= 1

@@ -6,8 +6,15 @@ import pytest
 from PIL import Image
 
 from quantdet.errors import DataError, DependencyError
-from quantdet.runtime.sources import find_sources, frame_count, frames_per_second, read_frames
-from tests.runtime.helpers import write_video
+from quantdet.runtime.sources import (
+    BrokenOffError,
+    find_sources,
+    frame_count,
+    frames_per_second,
+    read_frames,
+    skipped_files,
+)
+from tests.runtime.helpers import mjpeg_server, write_video
 
 
 @pytest.fixture
@@ -130,8 +137,11 @@ class FakeCapture:
     def isOpened(self):
         return True
 
-    def read(self):
-        return (True, self.left.pop(0)) if self.left else (False, None)
+    def grab(self):
+        return bool(self.left)
+
+    def retrieve(self):
+        return True, self.left.pop(0)
 
     def release(self):
         type(self).released += 1
@@ -157,3 +167,85 @@ def test_camera_that_gives_nothing(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
     with pytest.raises(DataError, match="camera:0: delivers no picture; check"):
         list(read_frames(find_sources(["camera:0"])[0]))
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        ("rtsp://host/stream", "rtsp://host/stream"),
+        ("RTSP://user:secret@host:554/a", "RTSP://host:554/a"),
+        ("http://host/x.mjpg", "http://host/x.mjpg"),
+    ],
+)
+def test_streams(item, name):
+    (source,) = find_sources([item])
+    assert (source.kind, source.name, source.url) == ("stream", name, item)
+    assert source.is_live
+    assert frames_per_second(source) == 25  # it is not opened for this
+
+
+def test_a_device_is_a_camera():
+    (source,) = find_sources(["/dev/video2"])
+    assert (source.kind, source.name, source.camera) == ("camera", "/dev/video2", 2)
+
+
+def test_stream_that_does_not_answer():
+    pytest.importorskip("cv2")
+    (source,) = find_sources(["http://127.0.0.1:9/nothing.mjpg"])
+    with pytest.raises(DataError, match=r"nothing\.mjpg: cannot be opened; check the address"):
+        next(read_frames(source))
+
+
+def test_stream_over_http(tmp_path):
+    """A camera's MJPEG over HTTP, as OpenCV reads it."""
+    pytest.importorskip("cv2")
+    with mjpeg_server([(255, 0, 0), (0, 0, 255), (0, 0, 255)]) as url:
+        (source,) = find_sources([url])
+        frames = list(read_frames(source))
+    # A server that goes away takes the last frame along: nothing says that it is whole.
+    assert [int(frame.mean((0, 1)).argmax()) for frame in frames] == [0, 2]
+
+
+def test_every_third_frame(tmp_path):
+    colors = [(255, 0, 0), (0, 0, 255), (0, 0, 255), (0, 255, 0), (0, 0, 255)]
+    write_video(tmp_path / "v.mp4", colors)
+    (source,) = find_sources([tmp_path / "v.mp4"])
+    frames = list(read_frames(source, every=3))
+    assert [int(frame.mean((0, 1)).argmax()) for frame in frames] == [0, 1]
+
+
+def broken_video(path):
+    """An AVI whose end is missing, though its header promises 40 frames."""
+    cv2 = pytest.importorskip("cv2")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        writer.write(rng.integers(0, 256, (64, 96, 3), np.uint8))
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    return path
+
+
+def test_video_that_breaks_off(tmp_path):
+    (source,) = find_sources([broken_video(tmp_path / "half.avi")])
+    frames = read_frames(source)
+    seen = 0
+    with pytest.raises(BrokenOffError, match=r"half\.avi: breaks off after \d+ of 40") as caught:
+        for _ in frames:
+            seen += 1
+    assert 0 < seen == caught.value.frames < 20
+
+
+def test_video_that_is_left_early_is_whole(tmp_path):
+    (source,) = find_sources([broken_video(tmp_path / "half.avi")])
+    frames = read_frames(source)
+    next(frames)
+    frames.close()
+
+
+def test_what_is_no_picture_is_named(folder):
+    (folder / "clip.mp4").write_bytes(b"")
+    (folder / "old.JFIF").write_bytes((folder / "b.jpg").read_bytes())
+    assert names(find_sources([folder])) == ["a.PNG", "b.jpg", "old.JFIF"]
+    assert [path.name for path in skipped_files([folder, "0"])] == ["clip.mp4", "notes.txt"]
+    assert skipped_files([folder / "b.jpg"]) == []

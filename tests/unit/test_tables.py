@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from quantdet.boxes import as_boxes
-from quantdet.cli.tables import predictions_text, table
+from quantdet.cli.predictions_text import predictions_text
+from quantdet.cli.tables import table
 from quantdet.detections import Detection, Detections
 from quantdet.runtime.predict import Prediction
 

@@ -15,7 +15,8 @@ from quantdet.boxes import as_boxes
 from quantdet.cli.analysis_text import analysis_text
 from quantdet.cli.data_text import check_text
 from quantdet.cli.metrics_text import metrics_table
-from quantdet.cli.tables import latency_table, models_text, predictions_text, settings_text
+from quantdet.cli.predictions_text import predictions_text
+from quantdet.cli.tables import latency_table, models_text, settings_text
 from quantdet.cli.verify_text import verify_table
 from quantdet.config import Setting
 from quantdet.data.check import CheckResult, SplitSummary

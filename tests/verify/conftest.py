@@ -40,7 +40,7 @@ def subject(folder):
     """The shipped model as a lone file."""
     file = pretrained_file()
     contract = load_contract(file)
-    pictures = read_pictures(picture_files(folder), PICTURES, contract.input.size_hw)
+    pictures = read_pictures(picture_files(folder), PICTURES, contract.input)
     return file_subject(file, contract, pictures, silent)
 
 

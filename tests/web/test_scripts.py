@@ -12,6 +12,7 @@ import PIL
 import pytest
 from PIL import Image
 
+from quantdet.errors import ModelError
 from quantdet.runtime.contract import AnchorMap, InputSpec, TensorSpec
 from quantdet.runtime.decoders import decode
 from quantdet.runtime.nms import class_wise_nms
@@ -131,13 +132,18 @@ def quantized(contract, dtype):
     parts = {
         part: getattr(contract, part).model_copy(update=change) for part in ("boxes", "scores")
     }
+    if contract.decoder.kind == "single_box":  # probabilities
+        parts["scores"] = parts["scores"].model_copy(update={"scale": 1 / 140})
     return contract.model_copy(update=parts)
 
 
 def random_outputs(rng, contract):
     shapes = {"boxes": contract.boxes.shape, "scores": contract.scores.shape}
     if contract.boxes.dtype == "float32":
-        return {part: rng.normal(0, 2, shape).astype(np.float32) for part, shape in shapes.items()}
+        found = {part: rng.normal(0, 2, shape).astype(np.float32) for part, shape in shapes.items()}
+        if contract.decoder.kind == "single_box":
+            found["scores"] = rng.random(shapes["scores"], dtype=np.float32)
+        return found
     limits = np.iinfo(contract.boxes.dtype)
     # Bell-shaped about the zero point, and coarse, so that there are many equal scores.
     return {
@@ -195,6 +201,15 @@ def test_decoders_are_those_of_the_runtime(script, kind, dtype):
         np.testing.assert_allclose(boxes, expected.boxes_xyxy, rtol=2e-6, atol=2e-4)
         found += len(got)
     assert found >= 4
+
+
+def test_a_score_above_1_is_refused_as_by_the_runtime(script):
+    contract = plain_contract("single_box", classes=2)
+    outputs = {"boxes": np.zeros((1, 4), np.float32), "scores": np.float32([[61.0, 0.2]])}
+    with pytest.raises(ModelError, match="answers 61"):
+        decode(outputs, contract, (10, 10))
+    with pytest.raises(Exception, match="answers 61, no score"):
+        run_decoder(script, contract, outputs, (10, 10))
 
 
 def test_offsets_that_are_not_finite_are_dropped(script):

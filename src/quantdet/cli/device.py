@@ -10,6 +10,8 @@ import typer
 
 from quantdet.cli.output import Json, show
 
+_BROKEN_OFF = 2  # what the user can fix: a video is not whole
+
 
 def doctor(as_json: Json = False) -> None:
     """Show versions, backend and devices, and what is missing with its install line.
@@ -26,8 +28,8 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, folders, globs, a video, or camera:0. The first may be a run folder or "
-            ".tflite instead of --model."
+            help="Pictures, folders, globs, a video, camera:0, or a stream (rtsp://, http://). The "
+            "first may be a run folder or .tflite instead of --model."
         ),
     ],
     model: Annotated[
@@ -58,21 +60,51 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Default: number of cores, at most 4.")
     ] = None,
+    agnostic_nms: Annotated[
+        bool,
+        typer.Option("--agnostic-nms", help="Suppress across classes: one box for an object."),
+    ] = False,
     max_frames: Annotated[
-        int | None, typer.Option("--max-frames", min=1, help="Most frames to read.")
+        int | None,
+        typer.Option("--max-frames", min=1, help="Most frames of a video, camera or stream."),
+    ] = None,
+    every: Annotated[
+        int, typer.Option("--every", min=1, help="Look at each so many-th frame only.")
+    ] = 1,
+    newest: Annotated[
+        bool,
+        typer.Option(
+            "--newest",
+            help="Of a camera or stream only the newest frame, so that nothing is late; of several "
+            "always, in turn.",
+        ),
+    ] = False,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="json (the default), jsonl (as it comes), csv, coco, yolo, voc; may be repeated.",
+        ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write predictions.csv.")] = False,
+    draw: Annotated[
+        bool, typer.Option("--draw/--no-draw", help="Write pictures and videos with boxes.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Find objects and draw them; needs only the core install.
 
+    With --format jsonl and without json, records are printed as they come and not kept.
+
     Example: quantdet predict street.jpg --out found --class car --threshold 0.4
+    Example: quantdet predict rtsp://camera/stream --newest --no-draw --format jsonl
     """
     from quantdet.cli.bars import bar
-    from quantdet.cli.tables import predictions_text
+    from quantdet.cli.predictions_text import Printer
     from quantdet.runtime.detector import Detector
     from quantdet.runtime.predict import predict_to_folder
     from quantdet.runtime.pretrained import DEFAULT_MODEL, find_model, is_model
+    from quantdet.runtime.sources import skipped_files
     from quantdet.runtime.thresholds import parse_class_thresholds
 
     if model is None and is_model(inputs[0]):
@@ -86,17 +118,26 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
         class_thresholds=parse_class_thresholds(class_thresholds or ()),
         classes=classes,
         num_threads=threads,
+        agnostic_nms=agnostic_nms,
     )
+    printer = Printer(as_json=as_json, at_once="json" not in (formats or ["json"]))
     with bar() as progress:
         results = predict_to_folder(
             detector,
             inputs,
             out,
+            save_images=draw,
             save_csv=as_csv,
+            formats=formats or ["json"],
             max_frames=max_frames,
+            every=every,
+            newest=newest,
+            on_prediction=printer.add,
             progress=progress.named("predict"),
         )
-    show([result.to_dict() for result in results], as_json, predictions_text(results))
+    printer.end(results, skipped_files(inputs))
+    if any(result.error is not None and result.frame is not None for result in results):
+        raise typer.Exit(_BROKEN_OFF)
 
 
 def models(as_json: Json = False) -> None:

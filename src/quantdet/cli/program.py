@@ -17,6 +17,7 @@ import typer
 from quantdet import __version__
 from quantdet.cli.analyse import analyse
 from quantdet.cli.data import data_app
+from quantdet.cli.describe import describe
 from quantdet.cli.device import benchmark, doctor, models, predict
 from quantdet.cli.endings import (
     StopSignals,
@@ -42,7 +43,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 for command in (
     *(doctor, demo, config, train, qat, export, evaluate, analyse, report, run),
-    *(predict, verify, benchmark, web, models),
+    *(predict, describe, verify, benchmark, web, models),
 ):
     register(app, command)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from quantdet.config import Setting
     from quantdet.evaluate.latency import LatencyResult
-    from quantdet.runtime.predict import Prediction
     from quantdet.runtime.pretrained import Pretrained
 
 
@@ -43,51 +41,6 @@ def latency_table(rows: Sequence[LatencyResult]) -> str:
         for row in rows
     ]
     return table(("kernels", "threads", "median ms", "p90 ms", "min ms"), cells)
-
-
-def predictions_text(results: Sequence[Prediction]) -> str:
-    """Return what ``quantdet predict`` found: a line per picture, many objects below it."""
-    lines = []
-    for result in results:
-        where = result.source if result.frame is None else f"{result.source} #{result.frame}"
-        if result.error:
-            lines.append(f"{where}: not read: {result.error}")
-            continue
-        found = result.to_record().detections
-        width = max((len(item.label) for item in found), default=0)
-        objects = [
-            f"{item.label:<{width}} {100 * item.score:3.0f} % at {[*item.box_xyxy]}"
-            for item in found
-        ]
-        time = f"({result.inference_ms:.1f} ms)"
-        if len(objects) > 1:
-            lines += [f"{where}: {len(objects)} objects {time}", *(f"  {text}" for text in objects)]
-        else:
-            lines.append(f"{where}: {objects[0] if objects else _nothing(result)} {time}")
-    failed = sum(bool(result.error) for result in results)
-    if failed and len(results) > 1:
-        lines.append(f"{failed} of {len(results)} could not be read")
-    return "\n".join([*lines, *_below(results)])
-
-
-def _nothing(result: Prediction) -> str:
-    if result.nearest is None:
-        return "nothing found"
-    return f"nothing found, at best {result.nearest.label} {100 * result.nearest.score:.3g} %"
-
-
-def _below(results: Sequence[Prediction]) -> list[str]:
-    """Return what to try where nothing reached the threshold."""
-    empty = [item for item in results if not item.error and not len(item.detections)]
-    scores = [item.nearest.score for item in empty if item.nearest is not None]
-    if not scores:
-        return []
-    # Rounded down, so that the best one is shown.
-    lower = math.floor(1000 * max(scores)) / 1000
-    return [
-        f"nothing reached the threshold in {len(empty)} of {len(results)}; the best score there "
-        f"was {100 * max(scores):.3g} %, try --threshold {lower:.3g}"
-    ]
 
 
 def models_text(found: Sequence[Pretrained]) -> str:

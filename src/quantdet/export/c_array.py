@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from quantdet.errors import DependencyError
+from quantdet.errors import DependencyError, ExportError
 from quantdet.export.source import ModelSource
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import label_thresholds
 
 _TYPES_HEADER = "quantdet_model.h"
+_KINDS = ("ssd", "post_processed", "single_box", "grid")  # of quantdet_kind in that header
 _ROW = 20
 _PLAIN = set(range(32, 127)) - set(b'"\\?')
 _ABSENT = TensorSpec(name="", shape=(0,), dtype="float32")
@@ -29,13 +30,13 @@ def c_array(source: ModelSource) -> dict[str, bytes]:
 
     Raises:
         DependencyError: jinja2 is not installed.
+        ExportError: the C sources have no decoder for it.
     """
+    _check_decoder(source.contract)
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise DependencyError(
-            'format c-array needs jinja2: pip install "quantdet[train]"'
-        ) from None
+        raise DependencyError("format c-array needs jinja2: pip install jinja2") from None
     environment = Environment(
         loader=PackageLoader("quantdet.export"),
         undefined=StrictUndefined,
@@ -51,6 +52,17 @@ def c_array(source: ModelSource) -> dict[str, bytes]:
         f"{prefix}.h": environment.get_template("model.h.j2").render(values).encode(),
         f"{prefix}.c": environment.get_template("model.c.j2").render(values).encode(),
     }
+
+
+def _check_decoder(contract: Contract) -> None:
+    spec, kind = contract.input, contract.decoder.kind
+    if kind not in _KINDS or contract.decoder.agnostic_nms:
+        raise ExportError(f"format c-array: its C sources have no decoder {kind!r} that does this")
+    if spec.letterbox is not None or spec.color_order != "RGB":
+        raise ExportError(
+            "format c-array: its C sources stretch pictures and give RGB; export a model that "
+            "takes them so"
+        )
 
 
 def c_name(stem: str) -> str:

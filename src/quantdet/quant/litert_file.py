@@ -69,8 +69,10 @@ class FileGraph:
 def read_litert(content: bytes | Path) -> FileGraph:
     """Parse a .tflite (path or bytes).
 
+    A file without a signature has the names of its tensors, and a custom operator its own name.
+
     Raises:
-        ModelError: not a .tflite, or one without a signature.
+        ModelError: not a .tflite.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -80,15 +82,15 @@ def read_litert(content: bytes | Path) -> FileGraph:
         raise ModelError(f"{where}: not a .tflite file (no TFL3 mark); export it again")
     model = schema.ModelT.InitFromPackedBuf(raw, 0)
     graph = model.subgraphs[0]
-    if not model.signatureDefs:
-        raise ModelError(f"{where}: has no signature; export it with quantdet")
-    signature = model.signatureDefs[0]
+    inputs, outputs = _interface(model, graph)
     types = _names(schema.TensorType)
     codes = _names(schema.BuiltinOperator)
     names = [
-        codes[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes
+        code.customCode.decode(errors="replace")
+        if code.customCode
+        else codes[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        for code in model.operatorCodes
     ]
-    outputs = {item.name.decode(): int(item.tensorIndex) for item in signature.outputs}
     by_index = {index: name for name, index in outputs.items()}
     return FileGraph(
         tensors=tuple(_tensor(tensor, types, model.buffers) for tensor in graph.tensors),
@@ -101,10 +103,28 @@ def read_litert(content: bytes | Path) -> FileGraph:
             )
             for op in graph.operators
         ),
-        inputs={item.name.decode(): int(item.tensorIndex) for item in signature.inputs},
+        inputs=inputs,
         outputs=outputs,
         output_order=tuple(by_index[int(index)] for index in graph.outputs),
     )
+
+
+def _interface(
+    model: schema.ModelT, graph: schema.SubGraphT
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return name → tensor of inputs and of outputs: of the first signature, else the tensors'."""
+    if model.signatureDefs:
+        signature = model.signatureDefs[0]
+        inputs, outputs = (
+            {item.name.decode(): int(item.tensorIndex) for item in items}
+            for items in (signature.inputs, signature.outputs)
+        )
+        return inputs, outputs
+    inputs, outputs = (
+        {graph.tensors[index].name.decode(errors="replace"): int(index) for index in indices}
+        for indices in (graph.inputs, graph.outputs)
+    )
+    return inputs, outputs
 
 
 def operator_counts(file: FileGraph) -> dict[str, int]:

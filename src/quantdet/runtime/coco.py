@@ -36,5 +36,17 @@ def coco_labels(*, voc_names: bool = False) -> tuple[str, ...]:
             be measured on VOC.
     """
     names = [name.strip() for name in _NAMES.split(",")]
-    labels = (name or f"unused {number}" for number, name in enumerate(names, start=1))
-    return tuple(COCO_TO_VOC.get(name, name) if voc_names else name for name in labels)
+    labels = tuple(name or f"unused {number}" for number, name in enumerate(names, start=1))
+    return as_voc_names(labels) if voc_names else labels
+
+
+def as_voc_names(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return labels with VOC's names for the classes that COCO and VOC call differently."""
+    return tuple(COCO_TO_VOC.get(label, label) for label in labels)
+
+
+NAMED_LABELS = {
+    "coco80": tuple(name.strip() for name in _NAMES.split(",") if name.strip()),
+    "coco90": coco_labels(),
+}
+"""Name on the command line → labels: of YOLO's 80 numbers, and of TensorFlow's 90."""

@@ -27,6 +27,8 @@ _MOST_PROBLEMS = 3
 Score = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Grey = Annotated[int, Field(ge=0, le=255)]
+BoxUnit = Literal["fraction", "pixel", "cell"]
 
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -56,14 +58,19 @@ class InputSpec(_Part):
 
     A pixel p of 0–255 means ``real = (p - pixel_offset) / pixel_scale``. With scale
     1/pixel_scale and zero_point pixel_offset the raw uint8 pixels are the quantized input.
+
+    ``letterbox``: the picture keeps its aspect ratio, in the middle of a border of this grey; None:
+    it is stretched to ``size_hw``.
     """
 
     tensor: TensorSpec
     size_hw: tuple[int, int]
-    color_order: Literal["RGB"] = "RGB"
+    color_order: Literal["RGB", "BGR"] = "RGB"
     resize: Literal["pillow-bilinear"] = "pillow-bilinear"
     pixel_offset: float = PIXEL_OFFSET
     pixel_scale: Positive = PIXEL_SCALE
+    # Left out where it says nothing, so that earlier versions read the contracts of our files.
+    letterbox: Grey | None = Field(None, exclude_if=lambda grey: grey is None)
 
 
 class AnchorMap(_Part):
@@ -95,6 +102,9 @@ class DecoderSpec(_Part):
         nms_iou: if two boxes of a class overlap more, the lower-scoring one is dropped.
         anchors: of anchor-based detectors, map after map in the order of the outputs.
         box_coder: y, x, height, width factors of the encoded boxes.
+        box_unit: of the decoders "yolo…": what centres and sizes are measured in: "fraction" of
+            the input's sides, "pixel" of the input, or "cell" (steps of the grid, as YOLOX does).
+        agnostic_nms: suppression compares boxes of all classes, not only those of one.
     """
 
     kind: str
@@ -105,6 +115,8 @@ class DecoderSpec(_Part):
     nms_iou: Score = 0.5
     anchors: tuple[AnchorMap, ...] = ()
     box_coder: tuple[Positive, Positive, Positive, Positive] = (10.0, 10.0, 5.0, 5.0)
+    box_unit: BoxUnit = Field("fraction", exclude_if=lambda unit: unit == "fraction")
+    agnostic_nms: bool = Field(False, exclude_if=lambda agnostic: not agnostic)
 
     @field_validator("anchors")
     @classmethod
@@ -212,8 +224,9 @@ def _load_embedded(model_file: Path) -> Contract:
     if text is None:
         raise ModelError(
             f"{contract_path(model_file)}: not found; a model runs only with its contract (and "
-            "there is none inside the file, either), copy it from the run's export folder or "
-            "export again"
+            "there is none inside the file, either). For a model made elsewhere, "
+            f"`quantdet describe {model_file.name}` writes it; of one of quantdet, copy it from "
+            "the run's export folder or export again"
         )
     contract = _parse(text, f"{model_file}, the contract inside")
     if not contract.sha256:

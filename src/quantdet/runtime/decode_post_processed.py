@@ -8,8 +8,8 @@ from quantdet.boxes import as_boxes, clip, yxyx_norm_to_xyxy
 from quantdet.detections import Detections
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import Contract
-from quantdet.runtime.nms import Indices
-from quantdet.runtime.raw import Floats, Outputs, dequantize, output_specs
+from quantdet.runtime.nms import Indices, agnostic_nms
+from quantdet.runtime.raw import Floats, Outputs, dequantize, output_specs, probabilities
 
 
 def decode_post_processed(
@@ -29,8 +29,32 @@ def decode_post_processed(
         within the picture.
 
     Raises:
-        ModelError: the contract names no "classes" or "count", or too few labels.
+        ModelError: the contract names no "classes" or "count", or too few labels, or mixes the
+            outputs up: a score is above 1.
     """
+    real = _real(outputs, contract)
+    used = _used(real["scores"], real["count"], contract.decoder.min_score)
+    boxes = clip(yxyx_norm_to_xyxy(as_boxes(real["boxes"])[used], size_hw), size_hw)
+    # A comparison with NaN is false.
+    good = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    # Of the rows that are meant: what is behind them was never written.
+    scores = probabilities(real["scores"][used], contract.scores)
+    boxes, scores = boxes[good], scores[good]
+    class_ids = np.round(real["classes"][used][good]).astype(np.int64)
+    if class_ids.size and not 0 <= class_ids.min() <= class_ids.max() < len(contract.labels):
+        raise ModelError(
+            f"contract: the model answers class {class_ids.max()}, but labels names only "
+            f"{len(contract.labels)} classes; name all, in the order of their numbers"
+        )
+    best = np.argsort(-scores, kind="stable")
+    if contract.decoder.agnostic_nms:
+        best = best[agnostic_nms(boxes[best], contract.decoder.nms_iou)]
+    best = best[: contract.decoder.max_detections]
+    return Detections(boxes[best], scores[best], class_ids[best], contract.labels)
+
+
+def _real(outputs: Outputs, contract: Contract) -> dict[str, Floats]:
+    """Return the four outputs as flat real values."""
     real = {
         part: dequantize(outputs[part], spec).reshape(-1)
         for part, spec in output_specs(contract).items()
@@ -46,19 +70,7 @@ def decode_post_processed(
             "decoder 'post_processed' needs a score and a class for each box, the model gives "
             f"{shapes}; name the right tensors in the contract"
         )
-    used = _used(real["scores"], real["count"], contract.decoder.min_score)
-    boxes = clip(yxyx_norm_to_xyxy(as_boxes(real["boxes"])[used], size_hw), size_hw)
-    # A comparison with NaN is false.
-    good = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    boxes, scores = boxes[good], real["scores"][used][good]
-    class_ids = np.round(real["classes"][used][good]).astype(np.int64)
-    if class_ids.size and not 0 <= class_ids.min() <= class_ids.max() < len(contract.labels):
-        raise ModelError(
-            f"contract: the model answers class {class_ids.max()}, but labels names only "
-            f"{len(contract.labels)} classes; name all, in the order of their numbers"
-        )
-    best = np.argsort(-scores, kind="stable")[: contract.decoder.max_detections]
-    return Detections(boxes[best], scores[best], class_ids[best], contract.labels)
+    return real
 
 
 def _used(scores: Floats, count: Floats, min_score: float) -> Indices:

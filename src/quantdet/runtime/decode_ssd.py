@@ -10,20 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantdet.boxes import Boxes, clip, decode_boxes, exp_float32
+from quantdet.boxes import Boxes, decode_boxes, exp_float32
 from quantdet.detections import Detections
 from quantdet.errors import ModelError
 from quantdet.runtime.anchors import anchor_boxes
 from quantdet.runtime.contract import AnchorMap, Contract, TensorSpec
-from quantdet.runtime.nms import Indices, class_wise_nms
+from quantdet.runtime.nms import Indices
 from quantdet.runtime.raw import Floats, Outputs, dequantize
-
-MAX_CANDIDATES = 2000
-"""Most anchor-class pairs that are decoded, the best of all classes; it bounds the time.
-
-On 200 VOC pictures with Google's Open Images SSD, where at min_score 0.01 a median of 4600 and at
-most 14065 pairs are candidates, 1000 and more change no answer; 500 change five.
-"""
+from quantdet.runtime.suppress import MAX_CANDIDATES, suppressed
 
 # The test on integers or logits lets a little more through; the score itself decides.
 _LOGIT_SLACK = 1e-3
@@ -37,7 +31,8 @@ def decode_ssd(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) -
     """Decode anchors (Liu et al. 2016, arXiv:1512.02325), as the TF Object Detection API does.
 
     1. Anchor-class pairs with ``sigmoid(logit) >= min_score`` are candidates; on raw integers
-       the test is one comparison. At most :data:`MAX_CANDIDATES` go on, the best.
+       the test is one comparison. The best of them go on
+       (:data:`quantdet.runtime.suppress.MAX_CANDIDATES`).
     2. Only their boxes are decoded, and clipped to the picture. What is not finite, or has no
        area within the picture, is dropped.
     3. Class-wise suppression; at most ``max_detections`` are answered.
@@ -64,15 +59,7 @@ def decode_ssd(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) -
     rows, columns = np.divmod(found, scores.shape[1])
     decoded = _decode(dequantize(boxes[rows], contract.boxes), anchors[rows], contract)
     real = _sigmoid(dequantize(logits, contract.scores))
-    valid = (real >= np.float32(contract.decoder.min_score)) & _has_area(decoded)
-    decoded, real, class_ids = decoded[valid], real[valid], _class_ids(columns[valid], contract)
-    decoder = contract.decoder
-    kept = class_wise_nms(decoded, class_ids, iou=decoder.nms_iou, most=decoder.max_detections)
-    height, width = size_hw
-    scale = np.array([width, height, width, height], dtype=np.float32)
-    # Rounding may lift a product above the picture's side.
-    in_pixels = clip(decoded[kept] * scale, size_hw)
-    return Detections(in_pixels, real[kept], class_ids[kept], contract.labels)
+    return suppressed(decoded, real, _class_ids(columns, contract), contract, size_hw)
 
 
 @lru_cache(maxsize=8)
@@ -135,14 +122,6 @@ def _decode(encoded: Floats, anchors: Boxes, contract: Contract) -> Boxes:
     limits = _STEP_LIMITS * coder
     safe = np.clip(encoded, -limits, limits)
     return np.clip(decode_boxes(safe, anchors, contract.decoder.box_coder), 0.0, 1.0)
-
-
-def _has_area(boxes_xyxy: Boxes) -> NDArray[np.bool_]:
-    # A comparison with NaN is false.
-    wide = boxes_xyxy[:, 2] > boxes_xyxy[:, 0]
-    high = boxes_xyxy[:, 3] > boxes_xyxy[:, 1]
-    both: NDArray[np.bool_] = np.logical_and(wide, high)
-    return both
 
 
 def _sigmoid(logits: Floats) -> Floats:

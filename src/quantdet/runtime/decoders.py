@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,12 +19,19 @@ from quantdet.errors import ModelError
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.decode_post_processed import decode_post_processed
 from quantdet.runtime.decode_ssd import decode_ssd
-from quantdet.runtime.raw import Floats, Outputs, dequantize
+from quantdet.runtime.decode_yolo import decode_yolo, decode_yolo_objectness
+from quantdet.runtime.letterbox import Placement
+from quantdet.runtime.raw import Floats, Outputs, dequantize, probabilities
 
-__all__ = ["DECODERS", "Decoder", "Outputs", "decode", "dequantize"]
+__all__ = ["DECODERS", "Decoder", "Outputs", "decode", "dequantize", "find_decoder"]
 
 Decoder = Callable[[Outputs, Contract, tuple[int, int]], Detections]
-"""(outputs, contract, original size_hw) → detections in pixels of the original."""
+"""(outputs, contract, size_hw) → detections in pixels of a picture of that size.
+
+The picture fills the input; a border around it is what :func:`decode` sees to."""
+
+ENTRY_POINTS = "quantdet.decoders"
+"""Entry points of installed packages that bring decoders: name = "module:function"."""
 
 
 def decode(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) -> Detections:
@@ -35,9 +43,42 @@ def decode(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) -> De
         size_hw: of the original picture.
 
     Raises:
-        ModelError: the outputs do not have the layout of ``contract.decoder.kind``.
+        ModelError: the outputs do not have the layout of ``contract.decoder.kind``, a score is
+            above 1, or the kind is unknown.
     """
-    return DECODERS[contract.decoder.kind](outputs, contract, size_hw)
+    decoder = find_decoder(contract.decoder.kind)
+    if contract.input.letterbox is None:
+        return decoder(outputs, contract, size_hw)
+    input_hw = contract.input.size_hw
+    found = decoder(outputs, contract, input_hw)
+    return Placement.of(size_hw, input_hw).to_original(found)
+
+
+def find_decoder(kind: str) -> Decoder:
+    """Return a decoder of :data:`DECODERS`, or one that an installed package brings.
+
+    A package names its function under the entry point group :data:`ENTRY_POINTS`. A contract can
+    only choose among these: what comes with a model runs no code.
+
+    Raises:
+        ModelError: there is none of that name.
+    """
+    if kind not in DECODERS:
+        DECODERS.update(_installed(kind))
+    if kind not in DECODERS:
+        raise ModelError(
+            f"decoder {kind!r} is unknown, this version knows {sorted(DECODERS)}; update quantdet, "
+            f"or install the package that brings it (entry point group {ENTRY_POINTS!r})"
+        )
+    return DECODERS[kind]
+
+
+@lru_cache
+def _installed(kind: str) -> dict[str, Decoder]:
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=ENTRY_POINTS, name=kind)
+    return {item.name: item.load() for item in found}
 
 
 def decode_single_box(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) -> Detections:
@@ -56,7 +97,8 @@ def decode_single_box(outputs: Outputs, contract: Contract, size_hw: tuple[int, 
     Raises:
         ModelError: the outputs do not have this layout.
     """
-    boxes, scores = _real(outputs, contract)
+    boxes = dequantize(outputs["boxes"], contract.boxes)
+    scores = probabilities(outputs["scores"], contract.scores)
     if boxes.size != 4:
         raise ModelError(f"decoder 'single_box' needs one box, the model gives {boxes.shape}")
     box = ordered(yxyx_norm_to_xyxy(as_boxes(boxes), size_hw))
@@ -87,7 +129,8 @@ def decode_grid(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) 
     Raises:
         ModelError: the outputs do not have this layout.
     """
-    boxes, scores = _real(outputs, contract)
+    boxes = dequantize(outputs["boxes"], contract.boxes)
+    scores = dequantize(outputs["scores"], contract.scores)
     distances = boxes.reshape(-1, 4)
     side = math.isqrt(len(distances))
     if side * side != len(distances) or scores.size % len(distances):
@@ -101,11 +144,6 @@ def decode_grid(outputs: Outputs, contract: Contract, size_hw: tuple[int, int]) 
     x, y = (cell % side + 0.5) / side, (cell // side + 0.5) / side
     box = yxyx_norm_to_xyxy(as_boxes([y - top, x - left, y + bottom, x + right]), size_hw)
     return _one(clip(box, size_hw), _sigmoid(float(logits[cell, class_id])), class_id, contract)
-
-
-def _real(outputs: Outputs, contract: Contract) -> tuple[Floats, Floats]:
-    boxes = dequantize(outputs["boxes"], contract.boxes)
-    return boxes, dequantize(outputs["scores"], contract.scores)
 
 
 def _without_background(scores: Floats, contract: Contract) -> Floats:
@@ -133,5 +171,7 @@ DECODERS: dict[str, Decoder] = {
     "grid": decode_grid,
     "ssd": decode_ssd,
     "post_processed": decode_post_processed,
+    "yolo": decode_yolo,
+    "yolo_objectness": decode_yolo_objectness,
 }
 """Contract's ``decoder.kind`` → function."""

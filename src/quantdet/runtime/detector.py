@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from quantdet.runtime.contract import load_contract
 from quantdet.runtime.decoders import decode
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
-from quantdet.runtime.picture import Picture, drawer, pixels_of
-from quantdet.runtime.preprocess import quantize_input, resize
+from quantdet.runtime.picture import Picture, Pictures, drawer, pixels_of
+from quantdet.runtime.preprocess import fit_picture, quantize_input
 from quantdet.runtime.pretrained import DEFAULT_MODEL, pretrained_file
 from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import check_threshold, label_thresholds
@@ -39,6 +39,8 @@ class Detector:
         classes: labels reported; None reports all.
         num_threads: for LiteRT; None takes the usable cores, at most 4.
         kernels: see :class:`quantdet.runtime.Engine`.
+        agnostic_nms: suppress across classes: of two boxes that overlap too much only the better
+            stays, whatever their classes.
 
     Attributes:
         model_file: the .tflite in use.
@@ -65,10 +67,14 @@ class Detector:
         classes: Collection[str] | None = None,
         num_threads: int | None = None,
         kernels: str = "xnnpack",
+        agnostic_nms: bool = False,
     ) -> None:
         self.model_file = _model_file(Path(model))
         # First, because its sha256 keeps damaged files away from native code.
         self.contract = load_contract(self.model_file)
+        if agnostic_nms:
+            decoder = self.contract.decoder.model_copy(update={"agnostic_nms": True})
+            self.contract = self.contract.model_copy(update={"decoder": decoder})
         self._engine = Engine(
             self.model_file,
             num_threads=num_threads,
@@ -91,7 +97,8 @@ class Detector:
         Args:
             name: one of :func:`quantdet.pretrained_names`.
             folder: where models lie; None for those of the package.
-            options: threshold, class_thresholds, classes, num_threads, kernels: see the class.
+            options: threshold, class_thresholds, classes, num_threads, kernels, agnostic_nms: see
+                the class.
 
         Raises:
             ModelError: no such model; the message lists those that are there.
@@ -130,24 +137,33 @@ class Detector:
             return self._lowest
         return np.where(np.isinf(self._lowest), self._lowest, check_threshold(threshold))
 
-    def predict(self, image: Picture, threshold: float | None = None) -> Detections:
-        """Find objects in one picture.
+    @overload
+    def predict(self, image: Picture, threshold: float | None = None) -> Detections: ...
+    @overload
+    def predict(self, image: Pictures, threshold: float | None = None) -> list[Detections]: ...
+    def predict(
+        self, image: Picture | Pictures, threshold: float | None = None
+    ) -> Detections | list[Detections]:
+        """Find objects in one picture, or in each of a list.
 
         Args:
-            image: see ``Picture``; files and Pillow images are turned upright by their EXIF.
+            image: see ``Picture``; files and Pillow images are turned upright by their EXIF. A list
+                or tuple of them is a batch.
             threshold: confidence threshold of every class, 0 to 1; None takes the detector's.
                 Below ``contract.decoder.min_score`` nothing more is found.
 
         Returns:
-            Detections in pixels of the upright picture, best first.
+            Detections in pixels of the upright picture, best first; a list of them for a batch.
 
         Raises:
-            DataError: the picture cannot be read, or the array is not RGB pixels.
+            DataError: the picture cannot be read, is none, or the array is not RGB pixels.
             ConfigError: threshold out of range.
         """
+        if isinstance(image, list | tuple):
+            return [self.predict(item, threshold) for item in image]
         lowest = self.lowest_scores(threshold)
         pixels = pixels_of(image)
-        resized = resize(pixels, self.contract.input.size_hw)
+        resized = fit_picture(pixels, self.contract.input)
         found = self.detect_pixels(resized, (pixels.shape[0], pixels.shape[1])).above(lowest)
         return replace(found, draw=drawer(image))
 

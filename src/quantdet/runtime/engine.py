@@ -140,6 +140,24 @@ class Engine:
         with self._interpreters.one() as interpreter:
             return np.array(interpreter.get_tensor(index))
 
+    def outputs_of(self, operator: str) -> tuple[str, ...] | None:
+        """Return the names of the outputs that an operator writes, in its own order.
+
+        Args:
+            operator: its name in the file, e.g. "TFLite_Detection_PostProcess".
+
+        Returns:
+            None where the file has no such operator, or others come after it.
+        """
+        names = {index: name for name, index in self._output_indices.items()}
+        with self._interpreters.one() as interpreter:
+            # The one list of operators that every version of LiteRT gives.
+            for details in interpreter._get_ops_details():
+                if details["op_name"] == operator:
+                    found = [names.get(int(index)) for index in details["outputs"]]
+                    return None if None in found else tuple(filter(None, found))
+        return None
+
     def _describe(self, interpreter: Interpreter, signature: str | None) -> None:
         """Set what is known of the model: its signature, input and outputs."""
         self.signature = self._choose_signature(list(interpreter.get_signature_list()), signature)

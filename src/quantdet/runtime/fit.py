@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from math import prod
 from pathlib import Path
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import Contract, TensorSpec
-from quantdet.runtime.decoders import DECODERS
+from quantdet.runtime.decoders import find_decoder
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.raw import output_specs
 
 # The contract keeps scales as decimal text, the file as float32.
 _SCALE_TOLERANCE = 1e-5
+_TABLE_NDIM = 2
 
 
 def check_fit(model_file: Path, contract: Contract, engine: Engine) -> None:
@@ -20,12 +23,12 @@ def check_fit(model_file: Path, contract: Contract, engine: Engine) -> None:
     Raises:
         ModelError: names what differs.
     """
-    if contract.decoder.kind not in DECODERS:
-        raise ModelError(
-            f"{model_file}: its contract asks for decoder {contract.decoder.kind!r}, this "
-            f"version knows {sorted(DECODERS)}; update quantdet"
-        )
-    for problem in (*_tensors(contract, engine), *_labels(contract), *_boxes(contract)):
+    try:
+        find_decoder(contract.decoder.kind)
+    except ModelError as error:
+        raise ModelError(f"{model_file}: contract: {error}") from None
+    check = _LAYOUT_CHECKS.get(contract.decoder.kind, _nothing)
+    for problem in (*_tensors(contract, engine), *_thresholds(contract), *check(contract)):
         raise ModelError(
             f"{model_file}: {problem}; export model and contract again, or fix the contract"
         )
@@ -48,14 +51,17 @@ def _tensors(contract: Contract, engine: Engine) -> list[str]:
     return problems
 
 
-def _labels(contract: Contract) -> list[str]:
-    problems = [
+def _thresholds(contract: Contract) -> list[str]:
+    return [
         f"contract: class_thresholds names {label!r}, which is not one of its labels"
         for label in contract.decoder.class_thresholds
         if label not in contract.labels
     ]
-    if contract.classes is not None:
-        return problems  # class numbers, not a column for each class
+
+
+def _columns(contract: Contract) -> list[str]:
+    """Scores have a column for each class, boxes have four values."""
+    problems = []
     columns = len(contract.column_labels)
     if contract.scores.shape[-1] != columns:
         background = "" if contract.background_index is None else " and background"
@@ -67,17 +73,52 @@ def _labels(contract: Contract) -> list[str]:
         problems.append(
             f"contract: background_index {contract.background_index} is none of {columns} columns"
         )
+    shape = contract.boxes.shape
+    if shape[-1:] != (4,) or min(*shape, *contract.scores.shape) < 1:
+        problems.append(f"boxes have shape {shape}, but each box has 4 values")
     return problems
 
 
-def _boxes(contract: Contract) -> list[str]:
+def _anchors(contract: Contract) -> list[str]:
     shape = contract.boxes.shape
-    if shape[-1:] != (4,) or min(*shape, *contract.scores.shape) < 1:
-        return [f"boxes have shape {shape}, but each box has 4 values"]
     anchors = sum(item.count for item in contract.decoder.anchors)
-    if contract.decoder.kind != "ssd" or shape[-2:] == (anchors, 4):
-        return []
-    return [f"boxes have shape {shape}, but the contract's decoder.anchors make {anchors} anchors"]
+    problems = _columns(contract)
+    if shape[-2:] != (anchors, 4):
+        problems.append(
+            f"boxes have shape {shape}, but the contract's decoder.anchors make {anchors} anchors"
+        )
+    return problems
+
+
+def _four_outputs(contract: Contract) -> list[str]:
+    """The outputs of TFLite_Detection_PostProcess; its two (1, N) cannot be told apart by shape."""
+    boxes, specs = contract.boxes.shape, output_specs(contract)
+    missing = [part for part in ("classes", "count") if part not in specs]
+    if missing:
+        return [f"contract: decoder 'post_processed' needs the output {missing[0]!r}"]
+    wanted = {"scores": boxes[-2:-1], "classes": boxes[-2:-1], "count": (1,)}
+    if boxes[-1:] != (4,) or len(boxes) < _TABLE_NDIM:
+        return [f"boxes have shape {boxes}, but each box has 4 values; outputs are mixed up"]
+    return [
+        f"{part} have shape {specs[part].shape}, but {boxes[-2]} boxes need {shape}; outputs are "
+        "mixed up"
+        for part, shape in wanted.items()
+        if prod(boxes) and specs[part].shape[-1:] != shape
+    ]
+
+
+def _nothing(_: Contract) -> list[str]:
+    """A decoder checks the rest itself."""
+    return []
+
+
+_LAYOUT_CHECKS: Mapping[str, Callable[[Contract], list[str]]] = {
+    "ssd": _anchors,
+    "grid": _columns,
+    "single_box": _columns,
+    "post_processed": _four_outputs,
+}
+"""Kind of decoder → what its outputs' shapes tell against the contract."""
 
 
 def _tensor_differences(promised: TensorSpec, real: TensorSpec) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import (
@@ -12,6 +13,7 @@ from quantdet.runtime.contract import (
     InputSpec,
     TensorSpec,
     file_sha256,
+    is_one_line,
 )
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
@@ -19,6 +21,8 @@ from quantdet.runtime.flatbuffer import verify_model
 
 _PICTURE_NDIM = 4
 _PARTS = ("boxes", "scores", "classes", "count")
+POST_PROCESS = "TFLite_Detection_PostProcess"
+_IN_ORDER = ("boxes", "classes", "scores", "count")
 
 
 def describe_model(  # noqa: PLR0913 - one call with names is the public interface
@@ -29,6 +33,8 @@ def describe_model(  # noqa: PLR0913 - one call with names is the public interfa
     outputs: Mapping[str, str],
     background_index: int | None = None,
     pixels: tuple[float, float] | None = None,
+    letterbox: int | None = None,
+    color_order: Literal["RGB", "BGR"] = "RGB",
     signature: str | None = None,
 ) -> Contract:
     """Return the contract of a model made elsewhere; shapes and scales are read from the file.
@@ -38,11 +44,15 @@ def describe_model(  # noqa: PLR0913 - one call with names is the public interfa
         labels: class names in the order of the model's class numbers, without background.
         decoder: how its outputs become boxes; docs/contract.md describes the kinds.
         outputs: part → name of the output: "boxes" and "scores", for decoder "post_processed"
-            also "classes" and "count". Files without a signature have names of tensors.
+            also "classes" and "count". "boxes" alone: they and the scores are in one output. Files
+            without a signature have names of tensors.
         background_index: which column of the scores is background; None if there is none.
         pixels: (pixel_offset, pixel_scale), a pixel p means ``(p - offset) / scale``: (127.5,
             127.5) for [-1, 1], (0, 255) for [0, 1]. None for an integer input whose numbers are
             the pixels.
+        letterbox: grey level of the border, 0 to 255, of a model whose pictures keep their aspect
+            ratio; None stretches them.
+        color_order: of the channels that the model takes.
         signature: None takes "serving_default", else the first, else none.
 
     Returns:
@@ -50,7 +60,8 @@ def describe_model(  # noqa: PLR0913 - one call with names is the public interfa
         puts it where :class:`quantdet.Detector` looks.
 
     Raises:
-        ModelError: the file cannot be run, or does not have what is named.
+        ModelError: the file cannot be run, does not have what is named, or its operator
+            TFLite_Detection_PostProcess says that the outputs are other ones.
 
     Example:
         >>> describe_model(  # doctest: +SKIP
@@ -69,10 +80,15 @@ def describe_model(  # noqa: PLR0913 - one call with names is the public interfa
     if model_file.is_file():
         verify_model(model_file)
     engine = Engine(model_file, signature=signature)
+    bad = [label for label in labels if not is_one_line(label)]
+    if bad:
+        raise ModelError(f"{model_file}: label {bad[0]!r} has a line break or a control character")
     contract = Contract(
         task="foreign",
         signature=engine.signature,
-        input=_input(model_file, engine.input, pixels),
+        input=picture_input(engine, pixels).model_copy(
+            update={"letterbox": letterbox, "color_order": color_order}
+        ),
         decoder=decoder,
         labels=tuple(labels),
         background_index=background_index,
@@ -80,10 +96,39 @@ def describe_model(  # noqa: PLR0913 - one call with names is the public interfa
         **_outputs(model_file, engine, outputs),
     )
     check_fit(model_file, contract, engine)
+    if decoder.kind == "post_processed":
+        _check_order(model_file, engine, outputs)
     return contract
 
 
-def _input(model_file: Path, tensor: TensorSpec, pixels: tuple[float, float] | None) -> InputSpec:
+def post_process_outputs(engine: Engine) -> dict[str, str] | None:
+    """Return part → output of a file that ends with TFLite_Detection_PostProcess; None: others.
+
+    The operator's order is fixed (tensorflow/lite/kernels/detection_postprocess.cc), whatever the
+    outputs are called.
+    """
+    names = engine.outputs_of(POST_PROCESS)
+    if names is None or len(names) != len(_IN_ORDER):
+        return None
+    return dict(zip(_IN_ORDER, names, strict=True))
+
+
+def _check_order(model_file: Path, engine: Engine, outputs: Mapping[str, str]) -> None:
+    right = post_process_outputs(engine)
+    if right is not None and dict(outputs) != right:
+        raise ModelError(
+            f"{model_file}: outputs are mixed up: its operator {POST_PROCESS} writes {right}; give "
+            "these, or let `quantdet describe` read them"
+        )
+
+
+def picture_input(engine: Engine, pixels: tuple[float, float] | None) -> InputSpec:
+    """Return the input of a model; ``pixels`` as of :func:`describe_model`.
+
+    Raises:
+        ModelError: it takes no RGB picture, or is float and ``pixels`` is not given.
+    """
+    model_file, tensor = engine.model_file, engine.input
     if len(tensor.shape) != _PICTURE_NDIM or tensor.shape[0] != 1 or tensor.shape[3] != 3:
         raise ModelError(
             f"{model_file}: input {tensor.name!r} has shape {tensor.shape}; quantdet runs models "
@@ -107,12 +152,12 @@ def _input(model_file: Path, tensor: TensorSpec, pixels: tuple[float, float] | N
 
 def _outputs(model_file: Path, engine: Engine, names: Mapping[str, str]) -> dict[str, TensorSpec]:
     unknown = sorted(set(names) - set(_PARTS))
-    missing = [part for part in ("boxes", "scores") if part not in names]
-    if unknown or missing:
+    if unknown or "boxes" not in names:
         raise ModelError(
             f"{model_file}: outputs names {unknown or 'too little'}; give boxes and scores, and "
             "for decoder 'post_processed' classes and count"
         )
+    names = {"scores": names["boxes"], **names}
     for name in names.values():
         if name not in engine.outputs:
             raise ModelError(f"{model_file}: has no output {name!r}, only {sorted(engine.outputs)}")

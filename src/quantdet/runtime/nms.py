@@ -46,6 +46,12 @@ def class_wise_nms(
     return kept[:most]
 
 
+def agnostic_nms(boxes_xyxy: Boxes, iou: float) -> NDArray[np.int64]:
+    """Suppress as :func:`class_wise_nms` does, as if all boxes (N, 4) were of one class."""
+    count = len(boxes_xyxy)
+    return class_wise_nms(boxes_xyxy, np.zeros(count, np.int64), iou=iou, most=count)
+
+
 def _within(boxes_xyxy: Boxes, class_ids: Indices, block: Indices, iou: float) -> Indices:
     """Return what greedy suppression keeps of ``block``, best first."""
     free = ~_suppresses(boxes_xyxy, class_ids, (block, block), iou)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _JPEG_QUALITY = 92
 _TABLE_SUFFIX = ".csv"
+_DRAWN_SUFFIXES = (".jpg", ".mp4")
 _NAME_BYTES = 255
 
 Canvas = Callable[[NDArray[np.uint8]], None]
@@ -34,14 +36,15 @@ class OurFiles(NamedTuple):
 
     drawn: tuple[str, ...]
     tables: tuple[str, ...]
+    records: tuple[str, ...]
 
 
 class OutputNames:
     """Chooses file names in ``out_dir``.
 
     A name is free if no file has it, or if the file was written by an earlier call (then it is
-    listed in ``predictions.json`` as "drawn_files" or "csv_files", or in the journal of a call that
-    was killed). An input is never written over.
+    listed in ``predictions.json`` as "drawn_files", "csv_files" or "record_files", or in the
+    journal of a call that was killed). An input is never written over.
 
     Raises:
         QuantdetError: ``out_dir`` is a file, or its predictions.json is not ours.
@@ -62,8 +65,13 @@ class OutputNames:
         """Return what is ours in ``out_dir``: what earlier calls wrote, and this one."""
         written = {name for name in self._chosen if (self._out_dir / name).exists()}
         names = sorted(self._earlier | written)
-        drawn = tuple(name for name in names if not name.endswith(_TABLE_SUFFIX))
-        return OurFiles(drawn, tuple(name for name in names if name.endswith(_TABLE_SUFFIX)))
+        return OurFiles(
+            drawn=tuple(name for name in names if name.endswith(_DRAWN_SUFFIXES)),
+            tables=tuple(name for name in names if name.endswith(_TABLE_SUFFIX)),
+            records=tuple(
+                name for name in names if not name.endswith((*_DRAWN_SUFFIXES, _TABLE_SUFFIX))
+            ),
+        )
 
     def close(self) -> None:
         """Forget what was chosen: ``predictions.json`` lists it now."""
@@ -71,19 +79,22 @@ class OutputNames:
 
     def choose(self, source: Source) -> Path:
         """Return where the drawn picture or video of ``source`` goes."""
-        stem = source.name.replace(":", "-") if source.path is None else source.path.stem
-        return self._first_free(stem, ".jpg" if source.kind == "picture" else ".mp4")
+        suffix = ".jpg" if source.kind == "picture" else ".mp4"
+        return self.choose_file(plain_stem(source.name), suffix)
 
-    def choose_table(self) -> Path:
-        """Return where the table of all detections goes."""
-        return self._first_free("predictions", _TABLE_SUFFIX)
+    def choose_file(self, stem: str, suffix: str, folder: str = "") -> Path:
+        """Return where a file goes: STEM.SUFFIX, or with a number where that is not free.
 
-    def _first_free(self, stem: str, suffix: str) -> Path:
+        Args:
+            stem: of the name.
+            suffix: of the name.
+            folder: within the output folder, ending in "/"; it is made when the file is written.
+        """
         number = 1
-        name = file_name(stem, suffix)
+        name = folder + file_name(stem, suffix)
         while not self._is_free(name):
             number += 1
-            name = file_name(stem, f"-{number}{suffix}")
+            name = folder + file_name(stem, f"-{number}{suffix}")
         # Some file systems take A.jpg and a.jpg for the same.
         self._used.add(name.lower())
         self._journal.add(name)
@@ -95,6 +106,13 @@ class OutputNames:
         if name.lower() in self._used or target.resolve() in self._inputs:
             return False
         return name in self._earlier or not target.exists()
+
+
+def plain_stem(source: str) -> str:
+    """Return what files about a source are called: a file's stem, else its name without signs."""
+    if "://" in source or source.startswith("camera:"):
+        return re.sub(r"[^\w.]+", "-", source)
+    return Path(source).stem
 
 
 def file_name(stem: str, suffix: str) -> str:
@@ -152,7 +170,8 @@ class _Video:
         if self._writer is None:
             self._writer = self._open(picture.shape[1], picture.shape[0])
         self._frames += 1
-        self._writer.write(np.ascontiguousarray(picture[..., ::-1]))
+        cv2 = load_opencv()
+        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
         if self._writer is not None:
@@ -202,5 +221,5 @@ def _earlier_output(out_dir: Path) -> set[str]:
         raise QuantdetError(
             f"{error}; choose another output folder with --out, or move this file away"
         ) from None
-    # Versions before 0.2 wrote no tables.
-    return {*earlier.drawn_files, *earlier.csv_files}
+    # Versions before 0.2 wrote pictures only.
+    return {*earlier.drawn_files, *earlier.csv_files, *earlier.record_files}

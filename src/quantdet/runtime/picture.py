@@ -18,6 +18,15 @@ from quantdet.runtime.preprocess import read_image, rgb_pixels
 
 Picture = Path | str | NDArray[np.uint8] | Image.Image
 """A picture file, uint8 RGB pixels (H, W, 3), or a Pillow image."""
+Pictures = (
+    list[Path]
+    | list[str]
+    | list[NDArray[np.uint8]]
+    | list[Image.Image]
+    | list[Picture]
+    | tuple[Picture, ...]
+)
+"""Several of them."""
 
 _PIXELS_NDIM = 3
 
@@ -35,6 +44,11 @@ def pixels_of(image: Picture) -> NDArray[np.uint8]:
             return rgb_pixels(image)
         except Exception as error:  # Pillow raises about every kind on damaged bytes
             raise DataError(f"Pillow image cannot be decoded ({error}); load it again") from None
+    if not isinstance(image, np.ndarray):
+        raise DataError(
+            f"picture is {type(image).__name__}; give a path, uint8 RGB of shape (height, width, "
+            "3), or a Pillow image"
+        )
     if image.dtype != np.uint8 or image.ndim != _PIXELS_NDIM or image.shape[2] != 3:
         raise DataError(
             f"picture is {image.dtype} of shape {image.shape}; "

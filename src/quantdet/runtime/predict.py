@@ -1,78 +1,49 @@
-"""Run a detector over pictures and videos; write what it found as pictures, JSON and CSV."""
+"""Run a detector over pictures, videos and cameras; write what it found."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from quantdet.detections import Detection, Detections
 from quantdet.errors import ConfigError, DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.draw import draw_detections
+from quantdet.runtime.live import Ended, Frame, newest_frames, numbered
 from quantdet.runtime.outputs import Canvas, OurFiles, OutputNames, open_canvas
-from quantdet.runtime.predictions import (
-    FORMAT,
-    PREDICTIONS_FILE,
-    PredictionRecord,
-    Predictions,
-    found_objects,
-)
-from quantdet.runtime.sources import Source, find_sources, frame_count, read_frames
-from quantdet.system.atomic import write_text
+from quantdet.runtime.predictions import FORMAT, PREDICTIONS_FILE, Prediction, Predictions
+from quantdet.runtime.records import KEPT, Records
+from quantdet.runtime.sources import BrokenOffError, Source, find_sources, frame_count
 
-_FORMULAS = ("=", "+", "-", "@")
-_CSV_COLUMNS = ("source", "frame", "label", "class_id", "score", "x1", "y1", "x2", "y2")
+__all__ = ["Frames", "Prediction", "predict_to_folder"]
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What was found in one picture or frame.
+class Frames:
+    """Which frames of videos, cameras and streams are looked at.
 
     Attributes:
-        source: the file, or "camera:0".
-        frame: number of the frame within a video or camera, from 0; None for a picture.
-        drawn: name of the picture or video with boxes, within the output folder.
-        size_hw: of the upright picture, in pixels.
-        inference_ms: time LiteRT took.
-        detections: above the threshold.
-        nearest: the best below it where nothing is above; None for nothing at all.
-        error: why the picture could not be read; everything else is empty then.
+        most: of each; None: all.
+        every: each so many-th.
+        newest: of cameras and streams only the newest, so that what is found is never late. So it
+            is always where there are several, which are looked at in turn.
     """
 
-    source: str
-    frame: int | None = None
-    drawn: str | None = None
-    size_hw: tuple[int, int] = (0, 0)
-    inference_ms: float = 0.0
-    detections: Detections = Detections.empty()  # noqa: RUF009 - frozen, so it can be shared
-    nearest: Detection | None = None
-    error: str | None = None
+    most: int | None = None
+    every: int = 1
+    newest: bool = False
 
-    def to_record(self) -> PredictionRecord:
-        """Return what ``predictions.json`` has of it."""
-        return PredictionRecord(
-            source=self.source,
-            frame=self.frame,
-            drawn=self.drawn,
-            size_hw=self.size_hw,
-            inference_ms=round(self.inference_ms, 3),
-            detections=found_objects(self.detections),
-            error=self.error,
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return JSON-ready values."""
-        return self.to_record().model_dump(mode="json")
+    def check(self) -> None:
+        """Raise ``ConfigError`` if a number is below 1."""
+        if self.most is not None and self.most < 1:
+            raise ConfigError(f"max_frames is {self.most}; give 1 or more, or leave it out")
+        if self.every < 1:
+            raise ConfigError(f"every is {self.every}; give 1 for every frame, or more")
 
 
 def predict_to_folder(  # noqa: PLR0913 - one call with names is the public interface
@@ -83,15 +54,19 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
     threshold: float | None = None,
     save_images: bool = True,
     save_csv: bool = False,
+    formats: Sequence[str] = (KEPT,),
     max_frames: int | None = None,
+    every: int = 1,
+    newest: bool = False,
+    on_prediction: Callable[[Prediction], None] | None = None,
     progress: Tick = no_tick,
 ) -> list[Prediction]:
     """Find objects in everything given; write drawn pictures and ``predictions.json``.
 
     Source pictures are never overwritten. In ``out_dir`` only files that an earlier call wrote
     (its ``predictions.json`` lists them) are replaced; if another file has the name, a number
-    is added. A camera runs until Ctrl-C or ``max_frames``. Where anything else is interrupted, what
-    is finished is kept and listed: pictures, and a video up to there.
+    is added. A camera or stream runs until Ctrl-C or ``max_frames``. Where anything else is
+    interrupted, what is finished is kept and listed: pictures, and a video up to there.
 
     Args:
         detector: what looks at the pictures.
@@ -100,63 +75,65 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         threshold: confidence threshold of every class; None takes the detector's, which may
             differ by class.
         save_images: False writes no pictures.
-        save_csv: also write predictions.csv, one row for each detection.
-        max_frames: most frames taken from each video or camera; None takes all.
+        save_csv: the same as "csv" among the formats.
+        formats: "json" (predictions.json with everything), "jsonl" (a line a picture, as it comes),
+            "csv" (a row a detection), "coco", "yolo", "voc" (annotations for other tools). Without
+            "json" nothing is kept, so that memory stays the same however long a camera runs.
+        max_frames: most frames looked at of each video, camera or stream; None takes all.
+        every: look at each so many-th frame.
+        newest: see :class:`Frames`; what is drawn then has fewer frames than the camera gave.
+        on_prediction: called with each prediction as it comes.
         progress: called with (pictures done, all pictures); all is 0 where a camera runs.
 
     Returns:
-        One prediction for each picture or frame, in order. A file among several that cannot be
-        read has its ``error`` set.
+        One prediction for each picture or frame, in order; without format "json" only those with an
+        ``error``. A file among several that cannot be read has its ``error`` set; a video that
+        breaks off has one more prediction that says so.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
         DataError: nothing to read, or no file could be read.
         DependencyError: a video or camera, and OpenCV is not installed.
-        ConfigError: threshold or max_frames out of range.
+        ConfigError: threshold, max_frames or every out of range, or a format is unknown.
         QuantdetError: ``out_dir`` cannot be written, or has a predictions.json of another program.
     """
     out_dir = Path(out_dir)
-    if max_frames is not None and max_frames < 1:
-        raise ConfigError(f"max_frames is {max_frames}; give 1 or more, or leave it out")
+    wanted = Frames(max_frames, every, newest)
+    wanted.check()
     sources = find_sources(inputs)
     names = OutputNames(out_dir, sources)
-    job = _Job(detector, threshold, max_frames, _Steps(progress, _total(sources, max_frames)))
-    predictions: list[Prediction] = []
+    records = Records((*formats, *(["csv"] if save_csv else [])), names, detector.labels)
+    job = _Job(
+        _Look(detector, threshold, save_images),
+        wanted,
+        _Steps(progress, _total(sources, wanted)),
+        _Told(records, on_prediction),
+    )
     interrupt = None
     try:
-        for source in sources:
-            job.run(source, names.choose(source) if save_images else None, predictions)
+        for group in _groups(sources):
+            job.run(group, names)
     except KeyboardInterrupt as error:
         interrupt = error
-    if all(item.error is not None for item in predictions):
+    records.close()
+    if not records.good:
         names.close()
         if interrupt is not None:
             raise interrupt
-        _stop_if_all_failed(predictions)
-    if save_csv:
-        write_text(names.choose_table(), _csv(predictions))
-    job.summary(predictions, names.all_ours()).save(out_dir / PREDICTIONS_FILE)
+        _stop_if_all_failed(records)
+    found = job.look.summary(records, names.all_ours())
+    found.save(out_dir / PREDICTIONS_FILE)
     names.close()
     if interrupt is not None:
         raise interrupt
-    return predictions
+    return records.kept
 
 
-def _csv(predictions: Iterable[Prediction]) -> str:
-    """Return one row for each detection, under a row of names."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
-    for item in predictions:
-        for found in item.detections.to_records():
-            where = (item.source, "" if item.frame is None else item.frame)
-            writer.writerow(map(_cell, (*where, *found.values())))
-    return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    """Return a text so that no spreadsheet takes it for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+def _groups(sources: Sequence[Source]) -> list[list[Source]]:
+    """Return what is looked at together: all cameras and streams, which never end, at the end."""
+    live = [source for source in sources if source.is_live]
+    rest = [[source] for source in sources if not source.is_live]
+    return [*rest, live] if live else rest
 
 
 class _Steps:
@@ -174,59 +151,43 @@ class _Steps:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What is asked for every source."""
+class _Told:
+    """Who is told of a prediction."""
+
+    records: Records
+    also: Callable[[Prediction], None] | None
+
+    def add(self, prediction: Prediction) -> None:
+        self.records.add(prediction)
+        if self.also is not None:
+            self.also(prediction)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is done with one picture."""
 
     detector: Detector
     threshold: float | None
-    max_frames: int | None
-    steps: _Steps
+    save_images: bool
 
-    def run(self, source: Source, target: Path | None, predictions: list[Prediction]) -> None:
-        """Look at one source and add what was found; if it cannot be read, what is wrong.
+    def at(self, frame: Frame, target: Path | None, keep: Canvas) -> Prediction:
+        """Find and draw."""
+        found = self.detector.predict(frame.pixels, threshold=0.0)
+        detections = found.above(self.detector.lowest_scores(self.threshold))
+        if target is not None:
+            keep(draw_detections(frame.pixels, detections))
+        return Prediction(
+            source=frame.source.name,
+            frame=None if frame.source.kind == "picture" else frame.number,
+            drawn=None if target is None else target.name,
+            size_hw=(frame.pixels.shape[0], frame.pixels.shape[1]),
+            inference_ms=self.detector.last_inference_ms,
+            detections=detections,
+            nearest=found[0] if len(found) and not len(detections) else None,
+        )
 
-        Raises:
-            KeyboardInterrupt: it was interrupted; what is added was finished before.
-        """
-        start = len(predictions)
-        try:
-            with open_canvas(source, target) as keep, closing(read_frames(source)) as frames:
-                interrupt = self._look_at_all(source, target, keep, frames, predictions)
-        except DataError as error:
-            self.steps.add()
-            predictions[start:] = [Prediction(source=source.name, error=str(error))]
-            return
-        except KeyboardInterrupt:
-            del predictions[start:]  # what they were drawn on is not finished
-            raise
-        # Ctrl-C is how a camera is stopped.
-        if interrupt is not None and source.kind != "camera":
-            raise interrupt
-
-    def _look_at_all(
-        self,
-        source: Source,
-        target: Path | None,
-        keep: Canvas,
-        frames: Iterable[NDArray[np.uint8]],
-        predictions: list[Prediction],
-    ) -> KeyboardInterrupt | None:
-        """Add a prediction for each frame; return what interrupted it behind the first."""
-        start = len(predictions)
-        try:
-            for image in islice(frames, self.max_frames):
-                prediction = self._look(source, len(predictions) - start, image, target)
-                if target is not None:
-                    keep(draw_detections(image, prediction.detections))
-                predictions.append(prediction)
-                self.steps.add()
-        except KeyboardInterrupt as error:
-            if len(predictions) == start:
-                raise
-            return error
-        return None
-
-    def summary(self, predictions: Iterable[Prediction], ours: OurFiles) -> Predictions:
+    def summary(self, records: Records, ours: OurFiles) -> Predictions:
         """Return the content of predictions.json."""
         lowest = self.detector.threshold if self.threshold is None else self.threshold
         own = zip(
@@ -243,41 +204,122 @@ class _Job:
                 if value != lowest
             },
             labels=self.detector.labels,
-            predictions=tuple(item.to_record() for item in predictions),
+            predictions=tuple(item.to_record() for item in records.kept),
             drawn_files=ours.drawn,
             csv_files=ours.tables,
-        )
-
-    def _look(
-        self, source: Source, number: int, image: NDArray[np.uint8], target: Path | None
-    ) -> Prediction:
-        found = self.detector.predict(image, threshold=0.0)
-        detections = found.above(self.detector.lowest_scores(self.threshold))
-        return Prediction(
-            source=source.name,
-            frame=None if source.kind == "picture" else number,
-            drawn=None if target is None else target.name,
-            size_hw=(image.shape[0], image.shape[1]),
-            inference_ms=self.detector.last_inference_ms,
-            detections=detections,
-            nearest=found[0] if len(found) and not len(detections) else None,
+            record_files=ours.records,
         )
 
 
-def _stop_if_all_failed(predictions: Sequence[Prediction]) -> None:
-    errors = [item.error for item in predictions if item.error is not None]
-    if errors and len(errors) == len(predictions):
+@dataclass(frozen=True)
+class _Job:
+    """What is asked for every source."""
+
+    look: _Look
+    frames: Frames
+    steps: _Steps
+    told: _Told
+
+    def run(self, group: Sequence[Source], names: OutputNames) -> None:
+        """Look at sources together and tell what was found; of one that cannot be read, why.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted; what was told is finished.
+        """
+        targets = {
+            source: names.choose(source) if self.look.save_images else None for source in group
+        }
+        mark = self.told.records.mark()
+        try:
+            with ExitStack() as stack:
+                canvases = {
+                    source: stack.enter_context(open_canvas(source, target))
+                    for source, target in targets.items()
+                }
+                interrupt = self._look_at_all(group, targets, canvases)
+        except DataError as error:
+            self.told.records.drop(mark)
+            self._failed(Prediction(source=group[0].name, error=str(error)))
+            return
+        except KeyboardInterrupt:
+            self.told.records.drop(mark)  # what they were drawn on is not finished
+            raise
+        # Ctrl-C is how a camera is stopped.
+        if interrupt is not None and not group[0].is_live:
+            raise interrupt
+
+    def _look_at_all(
+        self,
+        group: Sequence[Source],
+        targets: Mapping[Source, Path | None],
+        canvases: Mapping[Source, Canvas],
+    ) -> KeyboardInterrupt | None:
+        """Tell of each frame; return what interrupted it behind the first."""
+        looked = 0
+        try:
+            with self._given(group) as frames:
+                for frame in frames:
+                    source = frame.source
+                    self.told.add(self.look.at(frame, targets[source], canvases[source]))
+                    self.steps.add()
+                    looked += 1
+        except BrokenOffError as error:
+            broken = Prediction(source=group[0].name, frame=error.frames, error=str(error))
+            self._failed(broken)
+        except KeyboardInterrupt as error:
+            if not looked:
+                raise
+            return error
+        return None
+
+    def _failed(self, prediction: Prediction) -> None:
+        self.told.add(prediction)
+        self.steps.add()
+
+    @contextmanager
+    def _given(self, group: Sequence[Source]) -> Iterator[Iterator[Frame]]:
+        """Give the frames that are wanted."""
+        if group[0].is_live and (self.frames.newest or len(group) > 1):
+            with newest_frames(group, self.frames.every) as items:
+                yield self._as_they_are(items, len(group))
+        else:
+            with closing(numbered(group[0], self.frames.every)) as frames:
+                yield islice(frames, self.frames.most)
+
+    def _as_they_are(self, items: Iterator[Frame | Ended], sources: int) -> Iterator[Frame]:
+        """Yield the newest frames, at most so many of each source, and tell what went wrong."""
+        seen: Counter[Source] = Counter()
+        done = 0
+        for item in items:
+            if not isinstance(item, Frame):
+                source, error = item
+                if error is not None:
+                    self._failed(Prediction(source=source.name, error=str(error)))
+                done += seen[source] != self.frames.most
+            elif seen[item.source] != self.frames.most:
+                seen[item.source] += 1
+                done += seen[item.source] == self.frames.most
+                yield item
+            if done == sources:
+                return
+
+
+def _stop_if_all_failed(records: Records) -> None:
+    errors = [item.error for item in records.kept if item.error is not None]
+    if errors and len(errors) == records.count:
         more = f" (nor could the other {len(errors) - 1} be read)" if len(errors) > 1 else ""
         raise DataError(errors[0] + more)
 
 
-def _total(sources: Sequence[Source], max_frames: int | None) -> int:
+def _total(sources: Sequence[Source], wanted: Frames) -> int:
     """Return how many pictures will come, 0 if that is not known."""
     total = 0
     for source in sources:
         frames = _expected(source)
-        if source.kind != "picture" and max_frames is not None:
-            frames = min(frames or max_frames, max_frames)
+        if source.kind != "picture":
+            frames = -(-frames // wanted.every)
+            if wanted.most is not None:
+                frames = min(frames or wanted.most, wanted.most)
         if not frames:
             return 0
         total += frames

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from quantdet.detections import Detections
+from quantdet.detections import Detection, Detections
 from quantdet.errors import QuantdetError
 from quantdet.system.atomic import write_json
 from quantdet.system.result_file import Part
@@ -35,13 +36,14 @@ class PredictionRecord(Part):
     """One picture or frame.
 
     Attributes:
-        source: the file, or "camera:0".
-        frame: number of the frame within a video or camera, from 0; None for a picture.
+        source: the file, "camera:0", or the URL of a stream without its password.
+        frame: number of the frame within a video, camera or stream, from 0; None for a picture.
         drawn: name of the picture or video with boxes, within the folder.
         size_hw: of the upright picture, in pixels.
         inference_ms: time LiteRT took.
         detections: above the threshold, best first.
-        error: why the picture could not be read; everything else is empty then.
+        error: why the picture could not be read, or that a video breaks off; everything else is
+            empty then.
     """
 
     source: str
@@ -51,6 +53,48 @@ class PredictionRecord(Part):
     inference_ms: float = 0.0
     detections: tuple[FoundObject, ...] = ()
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in one picture or frame.
+
+    Attributes:
+        source: the file, "camera:0", or the URL of a stream without its password.
+        frame: number of the frame within a video, camera or stream, from 0; None for a picture.
+        drawn: name of the picture or video with boxes, within the output folder.
+        size_hw: of the upright picture, in pixels.
+        inference_ms: time LiteRT took.
+        detections: above the threshold.
+        nearest: the best below it where nothing is above; None for nothing at all.
+        error: why the picture could not be read, or that a video breaks off; everything else is
+            empty then.
+    """
+
+    source: str
+    frame: int | None = None
+    drawn: str | None = None
+    size_hw: tuple[int, int] = (0, 0)
+    inference_ms: float = 0.0
+    detections: Detections = Detections.empty()  # noqa: RUF009 - frozen, so it can be shared
+    nearest: Detection | None = None
+    error: str | None = None
+
+    def to_record(self) -> PredictionRecord:
+        """Return what ``predictions.json`` has of it."""
+        return PredictionRecord(
+            source=self.source,
+            frame=self.frame,
+            drawn=self.drawn,
+            size_hw=self.size_hw,
+            inference_ms=round(self.inference_ms, 3),
+            detections=found_objects(self.detections),
+            error=self.error,
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return JSON-ready values."""
+        return self.to_record().model_dump(mode="json")
 
 
 class _Head(Part):
@@ -72,6 +116,7 @@ class Predictions(_Head):
         predictions: one for each picture or frame.
         drawn_files: pictures and videos in the folder that are ours to replace.
         csv_files: tables in the folder that are ours to replace.
+        record_files: what other formats wrote there, ours to replace.
     """
 
     model: str = ""
@@ -82,6 +127,7 @@ class Predictions(_Head):
     predictions: tuple[PredictionRecord, ...] = ()
     drawn_files: tuple[str, ...] = ()
     csv_files: tuple[str, ...] = ()
+    record_files: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path | str) -> Predictions:

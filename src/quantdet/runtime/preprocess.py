@@ -20,15 +20,16 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from quantdet.errors import DataError, ModelError
 from quantdet.runtime.contract import InputSpec
+from quantdet.runtime.letterbox import Placement
 
 PICTURE_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
     "BMP": (".bmp",),
     "WEBP": (".webp",),
     "TIFF": (".tif", ".tiff"),
     "GIF": (".gif",),
-    "PPM": (".ppm", ".pgm"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 """Format of Pillow that is read → suffixes of files that count as pictures."""
 PICTURE_FORMATS = tuple(PICTURE_SUFFIXES)
@@ -40,7 +41,6 @@ MAX_PIXELS = 89_478_485
 _STRIP_PIXELS = 1 << 20
 _MOST_8_BIT = 255
 
-_INTEGER_RANGE = {"uint8": (0, 255), "int8": (-128, 127)}
 # What Python warns of is one setting for all threads.
 _warnings_lock = threading.Lock()
 
@@ -165,6 +165,19 @@ def resize(image_rgb: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np
     return np.array(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
+def fit_picture(image_rgb: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
+    """Return a picture of the model's size, uint8 RGB: stretched, or in a border as ``spec`` says.
+
+    Args:
+        image_rgb: uint8 (H, W, 3).
+        spec: the contract's input part.
+    """
+    if spec.letterbox is None:
+        return resize(image_rgb, spec.size_hw)
+    place = Placement.of((image_rgb.shape[0], image_rgb.shape[1]), spec.size_hw)
+    return place.put(resize(image_rgb, place.resized_hw), spec.size_hw, spec.letterbox)
+
+
 def quantize_input(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.number]:
     """Turn pixels into the values of the model's input tensor.
 
@@ -173,7 +186,8 @@ def quantize_input(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.num
     it is.
 
     Args:
-        pixels: uint8, any shape, already of the model's size and RGB.
+        pixels: uint8 (..., 3), already of the model's size, RGB; its channels are turned round
+            for a model of BGR.
         spec: the contract's input part.
 
     Returns:
@@ -183,6 +197,8 @@ def quantize_input(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.num
         ModelError: an integer input without a scale.
     """
     table = _input_table(spec)
+    if spec.color_order == "BGR":
+        pixels = np.ascontiguousarray(pixels[..., ::-1])
     if table.dtype == np.uint8 and np.array_equal(table, np.arange(256)):
         return pixels
     values: NDArray[np.number] = table[pixels]
@@ -201,9 +217,9 @@ def _input_table(spec: InputSpec) -> NDArray[np.number]:
             f"contract: input {tensor.name!r} is {tensor.dtype} but has scale {tensor.scale}; "
             "export the model again"
         )
-    low, high = _INTEGER_RANGE[tensor.dtype]
+    limits = np.iinfo(tensor.dtype)
     q = np.round(real / tensor.scale) + tensor.zero_point
-    return np.clip(q, low, high).astype(tensor.dtype)
+    return np.clip(q, limits.min, limits.max).astype(tensor.dtype)
 
 
 def _to_rgb(image: Image.Image, wide: bool) -> Image.Image:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from quantdet.errors import ModelError
 from quantdet.runtime.contract import Contract, TensorSpec
 
 Floats = NDArray[np.float32]
@@ -17,6 +18,9 @@ Integer arrays are raw and mean what the contract says; float arrays are real va
 from a float file or from Keras.
 """
 
+# A sigmoid or softmax in float32 may end a little above 1.
+_FLOAT_SLACK = 1e-3
+
 
 def dequantize(values: NDArray[np.number], spec: TensorSpec) -> Floats:
     """Return ``(q - zero_point) * scale`` of integers; floats are real already."""
@@ -24,6 +28,22 @@ def dequantize(values: NDArray[np.number], spec: TensorSpec) -> Floats:
         return values.astype(np.float32)
     steps = values.astype(np.int32) - spec.zero_point
     return (steps.astype(np.float32) * np.float32(spec.scale)).astype(np.float32)
+
+
+def probabilities(values: NDArray[np.number], spec: TensorSpec) -> Floats:
+    """Return :func:`dequantize` of values that are scores already, at most 1.
+
+    Raises:
+        ModelError: one is more than a step above 1: another output was taken for the scores.
+    """
+    real = dequantize(values, spec)
+    highest = float(np.fmax.reduce(real, axis=None, initial=0.0))
+    if highest > 1 + max(spec.scale, _FLOAT_SLACK):
+        raise ModelError(
+            f"contract: output {spec.name!r} answers {highest:.4g}, which is no score from 0 to 1; "
+            "its tensors are mixed up: `quantdet describe` finds them"
+        )
+    return np.minimum(real, np.float32(1))
 
 
 def output_specs(contract: Contract) -> dict[str, TensorSpec]:

@@ -46,7 +46,7 @@ def run_verify(
     _, contract = load_checked(run.root)
     import_keras_quietly()
     paths = test_pictures(run) if data is None else picture_files(Path(data))
-    chosen = read_pictures(paths, pictures, contract.input.size_hw)
+    chosen = read_pictures(paths, pictures, contract.input)
     with recorded(run, "verify") as note:
         subject = run_subject(run, contract, chosen, progress)
         result = verify_subject(subject, names, progress)
@@ -67,7 +67,7 @@ def verify_model(
     """
     names = check_targets(targets)
     model_file, contract = load_checked(Path(model))
-    chosen = read_pictures(picture_files(Path(data)), pictures, contract.input.size_hw)
+    chosen = read_pictures(picture_files(Path(data)), pictures, contract.input)
     tick = partial(progress, "reference kernels")
     subject = file_subject(model_file, contract, chosen, tick)
     return verify_subject(subject, names, progress)

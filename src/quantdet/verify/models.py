@@ -13,12 +13,21 @@ from numpy.typing import NDArray
 from quantdet.errors import ModelError
 from quantdet.evaluate.end_to_end import Outputs, litert_runner
 from quantdet.progress import Progress, Tick, no_tick
-from quantdet.quant.litert_file import read_litert
+from quantdet.quant.litert_file import FileGraph, read_litert
 from quantdet.runs import Run
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.detector import Detector
 from quantdet.verify.child import Call, ChildError, in_child
-from quantdet.verify.subject import KERAS, REFERENCE, Pictures, Subject, compared, real_outputs
+from quantdet.verify.subject import (
+    KERAS,
+    REFERENCE,
+    WEIGHTED,
+    Pictures,
+    Subject,
+    compared,
+    decodes_inside,
+    real_outputs,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BATCH = 8
+_EIGHT_BITS = ("uint8", "int8")
 
 
 def load_checked(model: Path) -> tuple[Path, Contract]:
@@ -35,20 +45,33 @@ def load_checked(model: Path) -> tuple[Path, Contract]:
         model: run folder or .tflite.
 
     Raises:
-        ModelError: file or contract missing or damaged, not of each other, not of 8 bits,
-            without a signature, or LiteRT crashes.
+        ModelError: file or contract missing or damaged, not of each other, not of 8 bits, or
+            LiteRT crashes.
     """
     model_file, contract = _beside_crashes(model, _load, model)
-    tensors = (contract.input.tensor, *compared(contract).values())
-    others = {spec.name: spec.dtype for spec in tensors if spec.dtype not in ("uint8", "int8")}
+    tensors = [contract.input.tensor]
+    tensors += [] if decodes_inside(contract) else compared(contract).values()
+    others: dict[str, str] = {
+        spec.name: spec.dtype for spec in tensors if spec.dtype not in _EIGHT_BITS
+    }
+    file = read_litert(model_file)
+    others |= _float_layers(file) if decodes_inside(contract) else {}
     if others:
         what = ", ".join(f"{name!r} is {dtype}" for name, dtype in others.items())
         raise ModelError(
             f"{model_file}: is not quantized to 8 bits: {what}; verify the file of `quantdet qat` "
             "and `quantdet export`. `quantdet predict` and `quantdet evaluate` take float files"
         )
-    read_litert(model_file)
     return model_file, contract
+
+
+def _float_layers(file: FileGraph) -> dict[str, str]:
+    """Return name → type of the outputs of layers with weights that are not of 8 bits.
+
+    Behind them a file that decodes inside may go on in float.
+    """
+    made = [file.tensors[op.outputs[0]] for op in file.ops if op.name in WEIGHTED]
+    return {tensor.name: tensor.dtype for tensor in made if tensor.dtype not in _EIGHT_BITS}
 
 
 def file_subject(model_file: Path, contract: Contract, pictures: Pictures, tick: Tick) -> Subject:

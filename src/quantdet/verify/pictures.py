@@ -10,18 +10,19 @@ import numpy as np
 from quantdet.data.dataset import load_dataset
 from quantdet.data.formats import READABLE
 from quantdet.errors import DataError
-from quantdet.runtime.preprocess import read_image, resize
+from quantdet.runtime.contract import InputSpec
+from quantdet.runtime.preprocess import fit_picture, read_image
 from quantdet.runtime.sources import find_sources
 from quantdet.verify.subject import Pictures
 
 
-def read_pictures(paths: Sequence[Path], count: int, size_hw: tuple[int, int]) -> Pictures:
+def read_pictures(paths: Sequence[Path], count: int, spec: InputSpec) -> Pictures:
     """Decode ``count`` of the pictures, evenly spread over the list.
 
     Args:
         paths: picture files.
         count: how many.
-        size_hw: the model's input size.
+        spec: the contract's input part.
 
     Raises:
         DataError: there are fewer, or one cannot be read.
@@ -33,7 +34,7 @@ def read_pictures(paths: Sequence[Path], count: int, size_hw: tuple[int, int]) -
         )
     chosen = [paths[i * len(paths) // count] for i in range(count)]
     originals = [read_image(path) for path in chosen]
-    pixels = np.stack([resize(image, size_hw) for image in originals])
+    pixels = np.stack([fit_picture(image, spec) for image in originals])
     return Pictures(pixels, [(image.shape[0], image.shape[1]) for image in originals])
 
 

@@ -15,12 +15,17 @@ from quantdet.evaluate.agreement import same_detections
 from quantdet.evaluate.end_to_end import Outputs, Runner, quantization_noise
 from quantdet.evaluate.predictors import decode_batch
 from quantdet.progress import Tick
+from quantdet.quant.litert_file import FileGraph, FileOp
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decoders import dequantize
+from quantdet.runtime.foreign import POST_PROCESS
+from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import label_thresholds
 
 KERAS = "fake-quantized Keras"
 REFERENCE = "LiteRT reference kernels"
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+"""Operators that have weights."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Subject:
         contract: of that file.
         pictures: see the class.
         baseline: name of what made ``expected``: ``KERAS`` or ``REFERENCE``.
-        expected: "boxes" and "scores" of the baseline, real values, batch in front.
+        expected: the outputs of the baseline that are compared, real values, batch in front.
         floats: outputs of the float Keras model; None where there is none.
         simulate: kernel set → outputs of the simulation that rounds as it does; None where
             there is none.
@@ -99,13 +104,41 @@ class Subject:
         return same_detections(found, self._found, label_thresholds(self.contract))
 
     @cached_property
+    def shown(self) -> int:
+        """How many detections of the baseline are shown to people."""
+        lowest = label_thresholds(self.contract)
+        return sum(len(found.above(lowest)) for found in self._found)
+
+    @cached_property
     def _found(self) -> list[Detections]:
         return decode_batch(self.expected, self.contract, self.pictures.sizes)
 
 
 def compared(contract: Contract) -> dict[str, TensorSpec]:
-    """Return part → tensor of the outputs that are compared."""
-    return {"boxes": contract.boxes, "scores": contract.scores}
+    """Return part → tensor of the outputs that are compared: "boxes" and "scores".
+
+    A file that decodes inside has "classes" and "count" too.
+    """
+    return output_specs(contract)
+
+
+def decodes_inside(contract: Contract) -> bool:
+    """Return whether the file ends with TFLite_Detection_PostProcess, whose outputs are float."""
+    return contract.decoder.kind == "post_processed"
+
+
+def decoding_operators(file: FileGraph) -> tuple[FileOp, ...]:
+    """Return TFLite_Detection_PostProcess and what prepares its numbers in float.
+
+    On an NPU the CPU runs these, as in Coral's own detectors. None in a file without it.
+    """
+    if not any(op.name == POST_PROCESS for op in file.ops):
+        return ()
+    return tuple(
+        op
+        for op in file.ops
+        if op.name == POST_PROCESS or file.tensors[op.outputs[0]].dtype == "float32"
+    )
 
 
 def real_outputs(
@@ -114,11 +147,16 @@ def real_outputs(
     pixels: NDArray[np.uint8],
     tick: Tick,
 ) -> Outputs:
-    """Return "boxes" and "scores" of every picture, real values, batch in front."""
+    """Return the compared outputs of every picture, real values, batch in front."""
     rows: dict[str, list[NDArray[np.float32]]] = {part: [] for part in compared(contract)}
     for done, picture in enumerate(pixels, start=1):
         answer = run(picture)
         for part, spec in compared(contract).items():
-            rows[part].append(dequantize(answer[spec.name], spec)[0])
+            rows[part].append(_first(dequantize(answer[spec.name], spec), part))
         tick(done, len(pixels))
     return {part: np.stack(values) for part, values in rows.items()}
+
+
+def _first(values: NDArray[np.float32], part: str) -> NDArray[np.float32]:
+    """Return an output without its batch axis, which "count" does not have."""
+    return values if part == "count" else values[0]

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quantdet.detections import Detections
 from quantdet.errors import QuantdetError
 from quantdet.runtime.detector import Detector
-from quantdet.runtime.preprocess import TooManyPixelsError, decode_image, resize
+from quantdet.runtime.preprocess import TooManyPixelsError, decode_image, fit_picture
 from quantdet.web.clients import Clients, Upload
 from quantdet.web.site import Files, Shown
 
@@ -122,7 +122,7 @@ def detect(detector: Detector, content: bytes) -> dict[str, object]:
     """
     start = time.perf_counter()
     pixels = decode_image(io.BytesIO(content), "the picture", FORMATS)
-    resized = resize(pixels, detector.contract.input.size_hw)
+    resized = fit_picture(pixels, detector.contract.input)
     read = time.perf_counter()
     size_hw = (pixels.shape[0], pixels.shape[1])
     found = detector.detect_pixels(resized, size_hw)

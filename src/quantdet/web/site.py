@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantdet import __version__
-from quantdet.runtime.contract import contract_path
+from quantdet.runtime.contract import Contract, contract_path
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.draw import PALETTE
 from quantdet.runtime.preprocess import MAX_PIXELS
@@ -22,6 +22,8 @@ _LITERTJS = "litertjs/"
 _STATIC = Path(__file__).parent / "static"
 # All that LiteRT.js takes and gives of what a contract may name.
 _BROWSER_TYPES = ("uint8", "float32")
+# Those of static/decode.js.
+_BROWSER_DECODERS = ("ssd", "grid", "single_box")
 
 Content = Path | bytes
 Files = Mapping[str, Content]
@@ -41,14 +43,30 @@ class Shown:
     detector: Detector
 
     def browser_problem(self) -> str | None:
+        """Return why the page cannot use it; None where it can as far as its contract tells."""
+        return self.litertjs_problem() or _page_problem(self.detector.contract)
+
+    def litertjs_problem(self) -> str | None:
         """Return why LiteRT.js cannot run it; None where it can as far as its contract tells."""
         contract = self.detector.contract
         if contract.decoder.kind == "post_processed":
             # Its outputs have no fixed size: with 2.5.3 the second picture fails.
             return "LiteRT.js fails on files with TFLite_Detection_PostProcess"
+        if contract.input.color_order != "RGB":
+            return "the page's scripts give RGB only"
         specs = (contract.input.tensor, contract.boxes, contract.scores)
         others = sorted({spec.dtype for spec in specs} - set(_BROWSER_TYPES))
         return f"LiteRT.js takes no {' or '.join(others)} tensors" if others else None
+
+
+def _page_problem(contract: Contract) -> str | None:
+    """Return what the scripts of the page lack for a model."""
+    spec, decoder = contract.input, contract.decoder
+    if decoder.kind not in _BROWSER_DECODERS or decoder.agnostic_nms:
+        return f"the page has no decoder {decoder.kind!r} that does the same"
+    if spec.letterbox is not None:
+        return "the page puts pictures into no border"
+    return None
 
 
 def load_models(files: Sequence[Path]) -> list[Shown]:

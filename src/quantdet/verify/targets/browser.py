@@ -86,7 +86,7 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
 
 def _verify(subject: Subject, tick: Tick) -> TargetResult:
     shown = Shown(subject.model_file.stem, Detector(subject.model_file))
-    problem = shown.browser_problem()
+    problem = shown.litertjs_problem()
     if problem:
         raise ModelError(f"{subject.model_file}: {problem}")
     executable = _executable()

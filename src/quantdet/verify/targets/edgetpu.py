@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from quantdet.progress import Tick
 from quantdet.quant.litert_file import FileGraph, FileOp, FileTensor, read_litert
 from quantdet.results.verification import TargetResult
-from quantdet.verify.subject import Subject
+from quantdet.runtime.foreign import POST_PROCESS
+from quantdet.verify.subject import WEIGHTED, Subject, decodes_inside, decoding_operators
 
 _EIGHT_BITS = ("int8", "uint8")
 _LONGEST_SOFTMAX = 16000
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 Limit = Callable[[FileOp, FileGraph], bool]
 """(operator, its graph) → whether the Edge TPU takes it."""
@@ -42,21 +42,29 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
     rules = check_rules(read_litert(subject.model_file))
     tick(1, 1)
     broken = [rule for rule in rules if not rule.passed]
+    inside = f"{POST_PROCESS} stays on the CPU; " if decodes_inside(subject.contract) else ""
     return TargetResult(
         status="failed" if broken else "passed",
-        reason=f"{len(rules) - len(broken)} of {len(rules)} published rules hold; its compiler "
-        "is not redistributable and was not run",
+        reason=f"{len(rules) - len(broken)} of {len(rules)} published rules hold; {inside}its "
+        "compiler is not redistributable and was not run",
         details={"rules": [{**vars(rule), "broken": list(rule.broken)} for rule in rules]},
     )
 
 
 def check_rules(file: FileGraph) -> list[Rule]:
-    """Return the rules for the whole file, and one for each kind of operator in it."""
+    """Return the rules for the whole file, and one for each kind of operator in it.
+
+    TFLite_Detection_PostProcess is left out, with what prepares its numbers: it is the last one of
+    Coral's own detectors ("Object detection", coral.ai/models/object-detection).
+    """
+    decoding = decoding_operators(file)
+    file = replace(file, ops=tuple(op for op in file.ops if op not in decoding))
     constant = {i for i, tensor in enumerate(file.tensors) if tensor.data is not None}
-    computed = [tensor for i, tensor in enumerate(file.tensors) if i not in constant]
-    weights = [file.tensors[op.inputs[1]] for op in file.ops if op.name in _WEIGHTED]
+    used = {i for op in file.ops for i in (*op.inputs, *op.outputs)}
+    computed = [file.tensors[i] for i in sorted(used - constant)]
+    weights = [file.tensors[op.inputs[1]] for op in file.ops if op.name in WEIGHTED]
     parameters = [
-        file.tensors[i] for op in file.ops if op.name in _WEIGHTED for i in _parameters(op)
+        file.tensors[i] for op in file.ops if op.name in WEIGHTED for i in _parameters(op)
     ]
     return [
         _rule("tensors are quantized to 8 bits", [*computed, *weights], _is_8_bit),

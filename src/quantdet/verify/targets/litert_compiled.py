@@ -32,6 +32,9 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         DependencyError: this version of ai-edge-litert lacks the API.
     """
     version = metadata.version("ai-edge-litert")
+    if not subject.contract.signature:
+        reason = "the API names tensors by a signature, which the file does not have"
+        return TargetResult(status="skipped", reason=reason, version=version)
     try:
         from ai_edge_litert import compiled_model as api
     except ImportError:

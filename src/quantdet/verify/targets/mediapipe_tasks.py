@@ -27,14 +27,14 @@ from quantdet.boxes import as_boxes, clip
 from quantdet.detections import Detections
 from quantdet.errors import DependencyError, ModelError
 from quantdet.evaluate.agreement import same_detections
-from quantdet.evaluate.end_to_end import litert_runner
+from quantdet.evaluate.end_to_end import Outputs, litert_runner
 from quantdet.evaluate.predictors import decode_batch
 from quantdet.progress import Tick
 from quantdet.results.verification import TargetResult
 from quantdet.runtime.contract import Contract
 from quantdet.runtime.nms import class_wise_nms
 from quantdet.runtime.thresholds import label_thresholds
-from quantdet.verify.subject import Subject, real_outputs
+from quantdet.verify.subject import Subject, decodes_inside, real_outputs
 
 PYTHON_VARIABLE = "QUANTDET_MEDIAPIPE_PYTHON"
 
@@ -59,8 +59,8 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         ModelError: MediaPipe refuses the file.
     """
     contract = subject.contract
-    if contract.decoder.kind != "ssd":
-        reason = f"MediaPipe decodes detectors with anchors, this one is {contract.decoder.kind!r}"
+    if contract.decoder.kind not in {"ssd", "post_processed"}:
+        reason = f"MediaPipe decodes SSD detectors, this one is {contract.decoder.kind!r}"
         return TargetResult(status="skipped", reason=reason)
     tick(0, 2)
     found = _run(_python(), subject)
@@ -77,22 +77,38 @@ def verify(subject: Subject, tick: Tick) -> TargetResult:
         return TargetResult(status="skipped", reason=reason, version=found["version"])
     return TargetResult(
         status="passed" if same >= SAME else "failed",
-        reason=f"{100 * same:.4g} % the detections of our decoder under MediaPipe's rules (of "
-        f"boxes that overlap by {_IOU} it keeps the better one, even of another class)",
+        reason=f"{100 * same:.4g} % the detections of our decoder under MediaPipe's rules "
+        f"({_rules(contract)})",
         version=found["version"],
         same_detections=subject.same_as_expected(theirs),
         details={"same_by_their_rules": same},
     )
 
 
+def _rules(contract: Contract) -> str:
+    if decodes_inside(contract):
+        return "the file has suppressed already"
+    return f"of boxes that overlap by {_IOU} it keeps the better one, even of another class"
+
+
 def by_their_rules(subject: Subject) -> list[Detections]:
-    """Return what our decoder makes of XNNPACK's tensors with MediaPipe's suppression."""
+    """Return what our decoder makes of XNNPACK's tensors with MediaPipe's suppression.
+
+    A file that decodes inside has suppressed already.
+    """
     contract = subject.contract
+    if decodes_inside(contract):
+        outputs = _xnnpack_outputs(subject)
+        return decode_batch(outputs, contract, subject.pictures.sizes)
     decoder = {"nms_iou": 1.0, "max_detections": _CANDIDATES}
     every = contract.model_copy(update={"decoder": contract.decoder.model_copy(update=decoder)})
-    run = litert_runner(subject.model_file, contract, "xnnpack", num_threads=1)
-    outputs = real_outputs(run, contract, subject.pictures.pixels, lambda _done, _total: None)
+    outputs = _xnnpack_outputs(subject)
     return [_suppressed(item) for item in decode_batch(outputs, every, subject.pictures.sizes)]
+
+
+def _xnnpack_outputs(subject: Subject) -> Outputs:
+    run = litert_runner(subject.model_file, subject.contract, "xnnpack", num_threads=1)
+    return real_outputs(run, subject.contract, subject.pictures.pixels, lambda _done, _total: None)
 
 
 def _suppressed(found: Detections) -> Detections:
@@ -108,6 +124,12 @@ def _detections(records: list[Any], contract: Contract, size_hw: tuple[int, int]
     (height, width), (rows, columns) = size_hw, contract.input.size_hw
     scale = np.array([width / columns, height / rows] * 2, np.float32)
     boxes = as_boxes([record[:4] for record in records]) * scale
+    others = sorted({record[4] for record in records} - set(contract.labels))
+    if others:
+        raise ModelError(
+            f"MediaPipe answers {others[0]!r}, as the file's own label list has it, which the "
+            "contract does not; describe the file with those labels"
+        )
     labels: NDArray[np.int64] = np.array(
         [contract.labels.index(record[4]) for record in records], np.int64
     )

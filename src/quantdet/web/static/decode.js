@@ -8,6 +8,7 @@ const f32 = Math.fround;
 const MAX_CANDIDATES = 2000;
 const LOGIT_SLACK = 1e-3;
 const HIGHEST = 1 - 1e-7;
+const FLOAT_SLACK = 1e-3;
 const STEP_LIMITS = [1e4, 1e4, 20, 20];
 const INTEGER_RANGES = { uint8: [0, 255], int8: [-128, 127], int16: [-32768, 32767] };
 
@@ -41,11 +42,21 @@ function bestColumn(scores, first, columns, background) {
   return best;
 }
 
+/** Scores as a function of their place; more than a step above 1, another output was taken. */
+function probabilities(values, spec) {
+  const real = dequantizer(values, spec);
+  const highest = 1 + Math.max(spec.scale, FLOAT_SLACK);
+  for (let i = 0; i < values.length; i++) {
+    if (real(i) > highest) throw new Error(`output "${spec.name}" answers ${real(i)}, no score`);
+  }
+  return (i) => Math.min(real(i), 1);
+}
+
 function decodeSingleBox(outputs, contract, sizeHw) {
   const real = dequantizer(outputs.boxes, contract.boxes);
   const [y1, x1, y2, x2] = [0, 1, 2, 3].map(real);
   const box = [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)];
-  const scores = dequantizer(outputs.scores, contract.scores);
+  const scores = probabilities(outputs.scores, contract.scores);
   const best = bestColumn(scores, 0, columnsOf(contract), contract.background_index);
   return [{ ...best, box: toPixels(box, sizeHw) }];
 }
