@@ -57,10 +57,12 @@ wheel: $(VENV)/bin/python
 test-wheel:
 	rm -rf $(VENV)-wheel
 	$(PYTHON) -m venv $(VENV)-wheel
-	$(VENV)-wheel/bin/pip install --quiet --disable-pip-version-check dist/*.whl
+	$(VENV)-wheel/bin/pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[firmware]"
 	cd $(VENV)-wheel && bin/quantdet --version
 	cd $(VENV)-wheel && bin/python -c "from quantdet import generate_scenes; generate_scenes('.', count=3)"
 	cd $(VENV)-wheel && bin/quantdet predict VOCdevkit/VOCscenes/JPEGImages --out found
+	cd $(VENV)-wheel && bin/quantdet export lib/python*/site-packages/quantdet/pretrained/*.tflite --format c-array --out c
+	test -s $(VENV)-wheel/c/quantdet_decode.c
 	rm -rf $(VENV)-wheel
 
 $(VENV)/bin/python:

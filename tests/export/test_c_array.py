@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import quantdet.export
 from quantdet import Detector
 from quantdet.data.scenes import generate_scenes
-from quantdet.export.c_array import c_array, c_name
+from quantdet.export.c_array import c_name, c_sources
 from quantdet.export.file_formats import export_file_formats
 from quantdet.export.metadata import embed_contract
+from quantdet.export.micro import MicroNeeds
 from quantdet.export.source import ModelSource
 from quantdet.runtime.contract import load_contract
 from quantdet.runtime.decoders import decode
@@ -27,7 +29,9 @@ from quantdet.runtime.pretrained import pretrained_file
 from tests.runtime.helpers import make_contract, solid, tiny_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "c"
+SOURCES = Path(quantdet.export.__file__).parent / "c"
 PROGRAMS = Path(__file__).parent / "c"
+NEEDS = MicroNeeds(3, ("AddConv2D", "AddReshape"), (), None, "not tried")
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
@@ -37,7 +41,7 @@ def build(folder, prefix, *parts):
     """Compile the pair of ``prefix`` in ``folder`` with other sources; return the program."""
     program = folder / f"{prefix}-{parts[0].stem}"
     model = (f'-DMODEL_HEADER="{prefix}.h"', f"-DMODEL={prefix}_model")
-    includes = ("-I", folder, "-I", EXAMPLES)
+    includes = ("-I", folder, "-I", EXAMPLES, "-I", SOURCES)
     done = subprocess.run(
         ["gcc", *STRICT, *model, *includes, *parts, folder / f"{prefix}.c", "-lm", "-o", program],
         capture_output=True,
@@ -110,7 +114,76 @@ def test_headers_are_for_cplusplus_too(tiny, tmp_path):
     source = tmp_path / "main.cc"
     source.write_text('#include "ssd.h"\n#include "quantdet_decode.h"\nint main() { return 0; }\n')
     strict = ("-std=c++11", *STRICT[1:], "-fsyntax-only")
-    subprocess.run(["g++", *strict, "-I", tmp_path, "-I", EXAMPLES, source], check=True)
+    subprocess.run(["g++", *strict, "-I", tmp_path, source], check=True)
+
+
+@pytest.mark.parametrize("header", ["ssd.h", "quantdet_decode.h"])
+def test_types_of_another_version_do_not_compile(header, tiny, tmp_path):
+    export_file_formats(tiny["ssd"], ["c-array"], tmp_path)
+    types = tmp_path / "quantdet_model.h"
+    types.write_text(types.read_text().replace("MODEL_VERSION 2", "MODEL_VERSION 1"))
+    command = ["gcc", "-std=c99", "-fsyntax-only", "-x", "c", tmp_path / header]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert "another version of quantdet: export the model again" in done.stderr
+
+
+def test_files_say_which_model_they_are_of(tiny, tmp_path):
+    source = replace(ModelSource.load(tiny["ssd"]), name="größe 1*\n")
+    made = c_sources(source, NEEDS)
+    assert set(made) == {
+        *("gr__e_1__.h", "gr__e_1__.c", "gr__e_1___micro.h"),
+        *("quantdet_model.h", "quantdet_decode.h", "quantdet_decode.c"),
+    }
+    first = made["gr__e_1__.h"].splitlines()[0].decode()
+    assert first.startswith(
+        r'/* Made by quantdet from "gr\303\266\303\237e 1*\012.tflite", sha256 '
+    )
+
+
+def test_needs_of_micro_are_in_the_headers(tiny):
+    source = ModelSource.load(tiny["ssd"])
+    unknown = c_sources(source, NEEDS)
+    assert b"SSD_ARENA_BYTES was not measured: not tried." in unknown["ssd.h"]
+    assert b"define SSD_ARENA_BYTES" not in unknown["ssd.h"]
+    known = c_sources(source, replace(NEEDS, arena_bytes=204800, why_no_arena=""))
+    assert b"#define SSD_ARENA_BYTES 230400u" in known["ssd.h"]
+    assert b"#error" not in known["ssd_micro.h"]
+    lacking = c_sources(source, replace(NEEDS, missing=("ERF",)))
+    assert b'#error "TensorFlow Lite Micro has no kernel for ERF"' in lacking["ssd_micro.h"]
+
+
+STUBS = {
+    "micro/micro_mutable_op_resolver.h": """
+enum TfLiteStatus { kTfLiteOk, kTfLiteError };
+namespace tflite {
+template <unsigned int size> struct MicroMutableOpResolver {
+  unsigned int added = 0;
+  TfLiteStatus AddConv2D() { return ++added > size ? kTfLiteError : kTfLiteOk; }
+  TfLiteStatus AddReshape() { return ++added > size ? kTfLiteError : kTfLiteOk; }
+};
+}
+""",
+    "schema/schema_generated.h": "#define TFLITE_SCHEMA_VERSION 3\n",
+}
+"""What the generated resolver uses of TFLite-Micro; a slow test compiles it with the real one."""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_resolver_adds_every_operator(tiny, tmp_path):
+    write(tmp_path, c_sources(ModelSource.load(tiny["ssd"]), NEEDS))
+    for name, text in STUBS.items():
+        stub = tmp_path / "tensorflow" / "lite" / name
+        stub.parent.mkdir(parents=True)
+        stub.write_text(text)
+    (tmp_path / "main.cc").write_text(
+        '#include "ssd_micro.h"\nint main() { ssd_resolver r; '
+        "return ssd_add_operators(r) == kTfLiteOk && r.added == 2 ? 0 : 1; }\n"
+    )
+    strict = ("-std=c++17", *STRICT[1:])
+    command = ["g++", *strict, "-I", tmp_path, tmp_path / "main.cc", "-o", tmp_path / "main"]
+    subprocess.run(command, check=True)
+    subprocess.run([tmp_path / "main"], check=True)
 
 
 def position(file, name):
@@ -143,7 +216,7 @@ def test_other_types(dtype, number, tmp_path):
 
 def check_decoding(folder, file, pictures, prefix, room=2000, **changes):
     """Compare the C decoder with ours on a model's outputs for pictures; return the boxes seen."""
-    program = build(folder, prefix, PROGRAMS / "print_boxes.c", EXAMPLES / "quantdet_decode.c")
+    program = build(folder, prefix, PROGRAMS / "print_boxes.c", folder / "quantdet_decode.c")
     contract = load_contract(file).model_copy(update=changes)
     engine = Engine(file)
     seen = 0
@@ -171,7 +244,7 @@ def pictures(tmp_path_factory):
 def test_decoder_in_c(pictures, tmp_path):
     source = ModelSource.load(pretrained_file())
     # The weights are not needed here, and take gcc some seconds.
-    write(tmp_path, c_array(replace(source, content=b"no weights")))
+    write(tmp_path, c_sources(replace(source, content=b"no weights"), NEEDS))
     seen = check_decoding(tmp_path, pretrained_file(), pictures, "voc_ssd300")
     assert seen > 200
 
@@ -181,19 +254,22 @@ def test_decoder_in_c_with_background(pictures, tmp_path):
     labels = source.contract.labels
     changes = {"labels": labels[:8] + labels[9:], "background_index": 8}
     contract = source.contract.model_copy(update=changes)
-    write(tmp_path, c_array(replace(source, content=b"no weights", contract=contract)))
+    write(tmp_path, c_sources(replace(source, content=b"no weights", contract=contract), NEEDS))
     assert check_decoding(tmp_path, pretrained_file(), pictures, "voc_ssd300", **changes)
 
 
 def test_decoder_in_c_keeps_the_best_where_room_is_short(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("quantdet.runtime.decode_ssd.MAX_CANDIDATES", 50)
-    write(tmp_path, c_array(replace(ModelSource.load(pretrained_file()), content=b"no weights")))
+    source = ModelSource.load(pretrained_file())
+    write(tmp_path, c_sources(replace(source, content=b"no weights"), NEEDS))
     assert check_decoding(tmp_path, pretrained_file(), pictures, "voc_ssd300", room=50)
 
 
 def test_decoder_in_c_refuses_other_kinds(tiny, tmp_path):
     export_file_formats(tiny["single"], ["c-array"], tmp_path)
-    program = build(tmp_path, "single", PROGRAMS / "print_boxes.c", EXAMPLES / "quantdet_decode.c")
+    assert not (tmp_path / "quantdet_decode.c").exists()
+    parts = (PROGRAMS / "print_boxes.c", SOURCES / "quantdet_decode.c")
+    program = build(tmp_path, "single", *parts)
     for part in ("boxes", "scores"):
         (tmp_path / part).write_bytes(bytes(64))
     done = subprocess.run([program, tmp_path / "boxes", tmp_path / "scores"], check=False)
@@ -211,7 +287,7 @@ def litert_library():
 
 def check_example(folder, file, pictures, library):
     export_file_formats(file, ["c-array"], folder)
-    link = (EXAMPLES / "quantdet_decode.c", library, f"-Wl,-rpath,{library.parent}")
+    link = (folder / "quantdet_decode.c", library, f"-Wl,-rpath,{library.parent}")
     program = build(folder, c_name(file.stem), EXAMPLES / "detect_litert.c", *link)
     detector = Detector(file)
     height, width = detector.contract.input.size_hw
@@ -246,7 +322,8 @@ def test_decoder_in_c_on_real_pictures(tmp_path):
     root = Path(os.environ["QUANTDET_VOC"])
     names = (root / "ImageSets/Main/test.txt").read_text().split()
     real = (read_image(root / f"JPEGImages/{name}.jpg") for name in names)
-    write(tmp_path, c_array(replace(ModelSource.load(pretrained_file()), content=b"no weights")))
+    source = ModelSource.load(pretrained_file())
+    write(tmp_path, c_sources(replace(source, content=b"no weights"), NEEDS))
     assert check_decoding(tmp_path, pretrained_file(), real, "voc_ssd300") > 10 * len(names)
 
 

@@ -11,6 +11,7 @@ from quantdet.export.integer import export_integer
 from quantdet.quant.freezing import freeze
 from quantdet.quant.layers import ActivationQuantizer, QuantizedWeights
 from quantdet.quant.litert.check_integer import check_integer
+from quantdet.quant.litert.editable import EditableFile
 from quantdet.quant.litert.writer import exact_ends, integer_content
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.quant.match import file_kernel, match_graph
@@ -51,6 +52,11 @@ def test_float_and_ptq_baselines(model, tmp_path):
     assert any(t.dtype == "float16" for t in half.tensors)
     integer = read_litert(export_ptq(model, tmp_path / "p.tflite", x))
     assert not any(t.dtype.startswith("float") for t in integer.tensors)
+    for name in ("f", "h", "p"):
+        file = EditableFile((tmp_path / f"{name}.tflite").read_bytes())
+        assert {op.opcodeIndex for op in file.operators} == set(
+            range(len(file.model.operatorCodes))
+        )
 
 
 def test_float_file_computes_what_keras_does(model, tmp_path):

@@ -12,6 +12,7 @@ from quantdet.detections import Detections
 from quantdet.errors import ModelError
 from quantdet.export.file_formats import export_file_formats
 from quantdet.export.metadata import embed_contract
+from quantdet.quant.litert.editable import EditableFile
 from quantdet.quant.litert_file import operator_counts, read_litert
 from quantdet.runtime.contract import load_contract
 from quantdet.runtime.decode_ssd import contract_anchors
@@ -52,6 +53,8 @@ def test_what_is_before_the_operator_stays(shipped):
     added = operator_counts(after).items() - operator_counts(before).items()
     assert added == {("DEQUANTIZE", 2), ("LOGISTIC", 1), ("TFLite_Detection_PostProcess", 1)}
     assert after.inputs == before.inputs
+    codes = EditableFile(shipped.read_bytes()).model.operatorCodes
+    assert len(codes) == len(operator_counts(after))
     assert after.output_order == ("boxes", "classes", "scores", "count")
 
 

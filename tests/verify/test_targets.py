@@ -11,10 +11,11 @@ import pytest
 
 from quantdet.errors import DependencyError, ModelError
 from quantdet.evaluate.end_to_end import litert_runner
+from quantdet.quant.litert.micro import ArenaTrials
 from quantdet.verify.answers import Answers, thread_counts
 from quantdet.verify.run import verify_subject
 from quantdet.verify.subject import Pictures, real_outputs
-from quantdet.verify.targets import TARGETS, browser, ethos_u, mediapipe_tasks, tflite_micro
+from quantdet.verify.targets import TARGETS, browser, ethos_u, mediapipe_tasks
 from quantdet.verify.verdict import judge, judge_threads
 from tests.verify.conftest import silent
 
@@ -55,9 +56,9 @@ def test_tflite_micro_has_the_arithmetic_of_the_reference_kernels(subject):
     result = result_of("tflite-micro", replace(subject, pictures=pictures, expected=expected))
     assert (result.identical, result.max_lsb, result.same_detections) == (1.0, 0.0, 1.0)
     arena = result.details["arena_bytes"]
-    file = str(subject.model_file)
-    assert tflite_micro.allocates(file, arena)
-    assert not tflite_micro.allocates(file, arena - 1024)
+    with ArenaTrials(subject.model_file.read_bytes()) as trials:
+        assert trials.fits(arena)
+        assert not trials.fits(arena - 1024)
 
 
 def test_ethos_u(subject):

@@ -30,6 +30,7 @@ _PARTS = (
     ("jax", "jax", "train (optional)", 'pip install "quantdet[jax]"'),
     ("torch", "torch", "train (optional)", 'pip install "quantdet[torch]"'),
     ("opencv-python-headless", "cv2", "video, augmentation", 'pip install "quantdet[video]"'),
+    ("jinja2", "jinja2", "C source, report", 'pip install "quantdet[firmware]"'),
     ("pyyaml", "yaml", "YOLO data", 'pip install "quantdet[evaluate]"'),
     ("kagglehub", "kagglehub", "data download", 'pip install "quantdet[train]"'),
     ("uvicorn", "uvicorn", "web page", 'pip install "quantdet[web]"'),

@@ -16,6 +16,8 @@ from quantdet.presets import preset_names
 if TYPE_CHECKING:
     from quantdet.cli.settings import Given
     from quantdet.config import Config
+    from quantdet.export.patches import Wish
+    from quantdet.progress import Progress
     from quantdet.runs import Run
     from quantdet.runtime.detector import Detector
 
@@ -188,7 +190,7 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
     typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917 - options of the command line
     source: Annotated[
         Path, typer.Argument(help="Run folder, or a .tflite with its contract (last 3 formats).")
     ],
@@ -204,32 +206,76 @@ def export(
         Path | None, typer.Option("--out", help="Folder for files made from a .tflite.")
     ] = None,
     data: MovedData = None,
+    patches: Annotated[
+        str | None,
+        typer.Option("--patches", help="Compute the first layers in patches, for instance 3x3."),
+    ] = None,
+    arena: Annotated[
+        str | None,
+        typer.Option("--arena", help="Choose patches that fit TFLite-Micro's arena, e.g. 512K."),
+    ] = None,
 ) -> None:
     """Write .tflite files, each with its contract; integer files are checked to be integer.
 
     Example: quantdet export runs/voc --format uint8 --format c-array
     """
     from quantdet.cli.bars import bar
-    from quantdet.runs import Run
-    from quantdet.stages.export import export_model, run_export
-    from quantdet.stages.settings import changed_run
+    from quantdet.export.patches import parse_wish
 
-    wanted = formats or ["uint8"]
+    wish = parse_wish(patches, arena)
     if source.is_file() and data is not None:
         raise QuantdetError("--data goes with a run; a .tflite needs none")
-    if source.is_file():
-        paths = export_model(source, wanted, out)
-    elif out is not None:
+    if not source.is_file() and out is not None:
         raise QuantdetError("--out goes with a .tflite; a run has its own export folder")
-    else:
-        run = Run.open(source)
-        if data is not None:
-            run = changed_run(run, data=data)
-        with bar() as progress:
-            paths = run_export(run, wanted, progress)
+    with bar() as progress:
+        if source.is_file():
+            paths, costs = _export_file(source, formats, out, wish, progress)
+        else:
+            paths, costs = _export_run(_moved(source, data), formats, wish, progress)
     for path in paths:
         size = path.stat().st_size
         typer.echo(f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"))
+    if costs:
+        typer.echo(f"\n{costs}")
+
+
+def _moved(run_dir: Path, data: Path | None) -> Run:
+    from quantdet.runs import Run
+    from quantdet.stages.settings import changed_run
+
+    run = Run.open(run_dir)
+    return run if data is None else changed_run(run, data=data)
+
+
+def _export_file(
+    model: Path,
+    formats: list[str] | None,
+    out: Path | None,
+    wish: Wish | None,
+    progress: Progress,
+) -> tuple[Sequence[Path], str]:
+    from quantdet.cli.patches_text import patches_text
+    from quantdet.stages.export import export_model
+    from quantdet.stages.patches import patch_model
+
+    if wish is None:
+        return export_model(model, formats or ["uint8"], out), ""
+    made = patch_model(model, wish, formats or (), out, progress)
+    return made.paths, patches_text(made)
+
+
+def _export_run(
+    run: Run, formats: list[str] | None, wish: Wish | None, progress: Progress
+) -> tuple[Sequence[Path], str]:
+    from quantdet.cli.patches_text import patches_text
+    from quantdet.stages.export import run_export
+    from quantdet.stages.patches import patch_run
+
+    wanted = formats or ["uint8"]
+    if wish is None:
+        return run_export(run, wanted, progress), ""
+    made = patch_run(run, wish, wanted, progress)
+    return made.paths, patches_text(made)
 
 
 def report(

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.detections import Detections
-from quantdet.errors import DependencyError
 from quantdet.evaluate.predictors import Sizes, decode_batch
 from quantdet.progress import Tick, no_tick
+from quantdet.quant.litert.micro import micro_runtime
 from quantdet.quant.litert_file import read_litert
 from quantdet.results.metrics import Agreement, EndToEnd
 from quantdet.runtime.contract import Contract, TensorSpec
@@ -136,13 +136,7 @@ def micro_runner(model_file: Path, contract: Contract) -> Runner:
     Raises:
         DependencyError: package ``tflite-micro`` is not installed.
     """
-    try:
-        from tflite_micro.python.tflite_micro import runtime
-    except ImportError:
-        raise DependencyError(
-            "TFLite-Micro is not installed: pip install --pre tflite-micro"
-        ) from None
-    interpreter = runtime.Interpreter.from_file(str(model_file))
+    interpreter = micro_runtime().Interpreter.from_file(str(model_file))
     order = read_litert(model_file).output_order
 
     def run(picture: NDArray[np.uint8]) -> Outputs:

@@ -13,6 +13,7 @@ from quantdet.quant.fold import simplify
 from quantdet.quant.graph import Graph, Node
 from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.litert.convert import Configure, convert, output_names, tensorflow
+from quantdet.quant.litert.editable import EditableFile
 from quantdet.quant.litert.tensorflow_process import on_tensorflow
 from quantdet.quant.reader import read_graph
 from quantdet.quant.tensors import Tensor
@@ -98,7 +99,8 @@ def _convert(model: keras.Model, configure: Configure) -> bytes:
         known = graph.run(inputs, apply)
         return {name: known[tensor] for name, tensor in output_names(graph).items()}
 
-    return convert(function, graph, configure)
+    # The converter lists operators that are no longer there.
+    return EditableFile(convert(function, graph, configure)).content()
 
 
 def _constants(layer: keras.Layer) -> tuple[list[NDArray[np.number]], list[NDArray[np.number]]]:

@@ -6,52 +6,82 @@ import hashlib
 import math
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quantdet.errors import DependencyError, ExportError
+from quantdet.export.micro import MicroNeeds, micro_needs
 from quantdet.export.source import ModelSource
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import label_thresholds
 
-_TYPES_HEADER = "quantdet_model.h"
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_SOURCES = Path(__file__).parent / "c"
+_TYPES = "quantdet_model.h"
 _KINDS = ("ssd", "post_processed", "single_box", "grid")  # of quantdet_kind in that header
+_DECODER = ("quantdet_decode.h", "quantdet_decode.c")
+"""Sources in :data:`_SOURCES`: for every model, and for detectors with anchors."""
 _ROW = 20
 _PLAIN = set(range(32, 127)) - set(b'"\\?')
 _ABSENT = TensorSpec(name="", shape=(0,), dtype="float32")
 
 
 def c_array(source: ModelSource) -> dict[str, bytes]:
-    """Return NAME.h, NAME.c and the header of their types, as C99.
+    """Return NAME.h and NAME.c in C99, NAME_micro.h in C++, and the C sources that they go with.
 
-    The array is aligned to 16 bytes, as TFLite-Micro wants it. NAME is that of the file, with
-    "_" for what C does not allow in names. Float models are allowed; their tensors say float32.
+    NAME is that of the file, with "_" for what C does not allow in names. The array is aligned to
+    16 bytes, as TFLite-Micro wants it. Float models are allowed; their tensors say float32.
 
     Raises:
         DependencyError: jinja2 is not installed.
         ExportError: the C sources have no decoder for it.
     """
     _check_decoder(source.contract)
+    return c_sources(source, micro_needs(source.content))
+
+
+def c_sources(source: ModelSource, micro: MicroNeeds) -> dict[str, bytes]:
+    """Return the files of :func:`c_array`.
+
+    Args:
+        source: the detector.
+        micro: what TFLite-Micro needs to run it.
+
+    Raises:
+        DependencyError: jinja2 is not installed.
+    """
+    environment = _environment()
+    values = _values(source) | {"micro": micro}
+    prefix = values["prefix"]
+    made = {f"{prefix}{end}": f"model{end}.j2" for end in (".h", ".c", "_micro.h")}
+    decoder = _DECODER if source.contract.decoder.kind == "ssd" else ()
+    return {
+        **{name: (_SOURCES / name).read_bytes() for name in (_TYPES, *decoder)},
+        **{
+            name: environment.get_template(template).render(values).encode()
+            for name, template in made.items()
+        },
+    }
+
+
+def _environment() -> Environment:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise DependencyError("format c-array needs jinja2: pip install jinja2") from None
-    environment = Environment(
+        raise DependencyError(
+            'format c-array needs jinja2: pip install "quantdet[firmware]"'
+        ) from None
+    return Environment(
         loader=PackageLoader("quantdet.export"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    values = _values(source)
-    prefix = values["prefix"]
-    types = Path(__file__).parent / "templates" / _TYPES_HEADER
-    return {
-        _TYPES_HEADER: types.read_bytes(),
-        f"{prefix}.h": environment.get_template("model.h.j2").render(values).encode(),
-        f"{prefix}.c": environment.get_template("model.c.j2").render(values).encode(),
-    }
 
 
 def _check_decoder(contract: Contract) -> None:
@@ -77,7 +107,7 @@ def _values(source: ModelSource) -> dict[str, object]:
     decoder = contract.decoder
     prefix = c_name(source.name)
     return {
-        "comment": f"Made by quantdet from {prefix}.tflite, sha256 {sha256}.",
+        "comment": f"Made by quantdet from {_text(f'{source.name}.tflite')}, sha256 {sha256}.",
         "prefix": prefix,
         "size": len(source.content),
         "sha256": _text(sha256),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from quantdet.errors import ExportError
@@ -47,12 +47,27 @@ def export_file_formats(
     """
     source = ModelSource.load(model_file)
     made = {name: FILE_FORMATS[name](source) for name in formats}
-    files = {out / name: content for parts in made.values() for name, content in parts.items()}
+    write_made({k: v for parts in made.values() for k, v in parts.items()}, out, replace=replace)
+    return {name: [out / file for file in parts] for name, parts in made.items()}
+
+
+def write_made(made: Mapping[str, bytes], out: Path, *, replace: bool = False) -> list[Path]:
+    """Write files into a folder; return their paths.
+
+    Args:
+        made: name → content.
+        out: the folder; made if missing.
+        replace: write over files of the same name; otherwise only over equal ones.
+
+    Raises:
+        ExportError: a file is in the way.
+    """
+    files = {out / name: content for name, content in made.items()}
     if not replace:
         _check_free(files)
     for path, content in files.items():
         write_bytes(path, content)
-    return {name: [out / file for file in parts] for name, parts in made.items()}
+    return list(files)
 
 
 def _check_free(files: dict[Path, bytes]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quantdet.errors import ExportError
 from quantdet.export.metadata import final_contract, with_metadata
 from quantdet.export.source import ModelSource
-from quantdet.quant.litert.flatbuffer import pack_model, read_model
+from quantdet.quant.litert.editable import EditableFile
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.decode_ssd import contract_anchors
 
@@ -37,10 +37,10 @@ def post_process(source: ModelSource) -> dict[str, bytes]:
         ExportError: the model has no anchors, or options that the operator does not have.
     """
     _check(source)
-    model = read_model(source.content)
+    file = EditableFile(source.content)
     contract = _contract(source.contract)
-    _append(model, source)
-    content = with_metadata(pack_model(model), contract)
+    _append(file, source)
+    content = with_metadata(file.content(), contract)
     name = f"{source.name}-postprocess"
     final = final_contract(contract, content)
     return {
@@ -90,10 +90,10 @@ def _tensor_name(part: str) -> str:
     return _OPERATOR + number[part]
 
 
-def _append(model: schema.ModelT, source: ModelSource) -> None:
-    """Put the new operators behind the outputs of ``model``."""
-    graph = _Graph(model)
-    outputs = dict(zip(source.output_parts, model.subgraphs[0].outputs, strict=True))
+def _append(file: EditableFile, source: ModelSource) -> None:
+    """Put the new operators behind the outputs of a file."""
+    graph = _Tail(file)
+    outputs = dict(zip(source.output_parts, file.graph.outputs, strict=True))
     boxes = graph.dequantized(int(outputs["boxes"]))
     logits = graph.dequantized(int(outputs["scores"]))
     scores = graph.tensor("scores/sigmoid", graph.shape(logits))
@@ -130,40 +130,38 @@ def _options(contract: Contract) -> dict[str, int | float]:
     }
 
 
-class _Graph:
-    """Adds tensors and operators to the main subgraph of a model."""
+class _Tail:
+    """Adds float tensors and operators to a file."""
 
-    def __init__(self, model: schema.ModelT) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-
-        self._schema = schema
-        self._model = model
-        self._graph = model.subgraphs[0]
+    def __init__(self, file: EditableFile) -> None:
+        self._file = file
 
     def shape(self, index: int) -> tuple[int, ...]:
-        return tuple(int(size) for size in self._graph.tensors[index].shape)
+        return tuple(int(size) for size in self._file.tensors[index].shape)
 
     def tensor(
         self, name: str, shape: tuple[int, ...], values: NDArray[np.float32] | None = None
     ) -> int:
         """Add a float32 tensor, constant if there are values; return its index."""
-        tensor = self._schema.TensorT()
-        tensor.name, tensor.shape = name, np.array(shape, np.int32)
-        tensor.type = self._schema.TensorType.FLOAT32
+        schema, model = self._file.schema, self._file.model
+        tensor = schema.TensorT()
+        # As bytes, like the names that were read.
+        tensor.name, tensor.shape = name.encode(), np.array(shape, np.int32)
+        tensor.type = schema.TensorType.FLOAT32
         if values is not None:
-            buffer = self._schema.BufferT()
+            buffer = schema.BufferT()
             buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-            self._model.buffers.append(buffer)
-            tensor.buffer = len(self._model.buffers) - 1
-        self._graph.tensors.append(tensor)
-        return len(self._graph.tensors) - 1
+            model.buffers.append(buffer)
+            tensor.buffer = len(model.buffers) - 1
+        self._file.tensors.append(tensor)
+        return len(self._file.tensors) - 1
 
     def dequantized(self, index: int) -> int:
         """Return a float32 tensor with the real values of another."""
-        tensor = self._graph.tensors[index]
-        if tensor.type == self._schema.TensorType.FLOAT32:
+        if self._file.is_float(index):
             return index
-        real = self.tensor(f"{bytes(tensor.name).decode()}/real", self.shape(index))
+        name = bytes(self._file.tensors[index].name).decode()
+        real = self.tensor(f"{name}/real", self.shape(index))
         # Version 3 knows uint8, int8 and int16.
         self.operator("DEQUANTIZE", [index], [real], version=3)
         return real
@@ -172,15 +170,8 @@ class _Graph:
         self, name: str, inputs: list[int], outputs: list[int], version: int = 1
     ) -> schema.OperatorT:
         """Add an operator, by its name among LiteRT's builtin ones; return it."""
-        code = self._schema.OperatorCodeT()
-        code.builtinCode = getattr(self._schema.BuiltinOperator, name)
-        code.deprecatedBuiltinCode, code.version = code.builtinCode, version
-        self._model.operatorCodes.append(code)
-        operator = self._schema.OperatorT()
-        operator.opcodeIndex = len(self._model.operatorCodes) - 1
-        operator.inputs = np.array(inputs, np.int32)
-        operator.outputs = np.array(outputs, np.int32)
-        self._graph.operators.append(operator)
+        operator = self._file.operator(name, version, (inputs, outputs))
+        self._file.operators.append(operator)
         return operator
 
     def custom(
@@ -190,17 +181,17 @@ class _Graph:
         from flatbuffers import flexbuffers
 
         operator = self.operator("CUSTOM", inputs, outputs)
-        self._model.operatorCodes[-1].customCode = _OPERATOR
+        self._file.model.operatorCodes[-1].customCode = _OPERATOR.encode()
         operator.customOptions = np.frombuffer(bytes(flexbuffers.Dumps(options)), np.uint8)
 
     def set_outputs(self, outputs: dict[str, int], signature: str) -> None:
         """Replace the outputs of the subgraph and of the signature."""
-        self._graph.outputs = np.array(list(outputs.values()), np.int32)
-        for item in self._model.signatureDefs or []:
+        self._file.graph.outputs = np.array(list(outputs.values()), np.int32)
+        for item in self._file.model.signatureDefs or []:
             if bytes(item.signatureKey).decode() != signature:
                 continue
             item.outputs = []
             for name, index in outputs.items():
-                entry = self._schema.TensorMapT()
+                entry = self._file.schema.TensorMapT()
                 entry.name, entry.tensorIndex = name, index
                 item.outputs.append(entry)

@@ -39,10 +39,7 @@ def run_export(
             made from the uint8 file.
         progress: called with (phase, done, total).
     """
-    unknown = sorted(set(formats) - {*FORMATS, *FILE_FORMATS})
-    if unknown:
-        known = ", ".join((*FORMATS, *FILE_FORMATS))
-        raise ConfigError(f"format {unknown[0]!r} is unknown; choose one of {known}")
+    check_formats(formats)
     models = [name for name in formats if name in FORMATS]
     others = [name for name in formats if name in FILE_FORMATS]
     with exclusive(run.root):
@@ -64,15 +61,28 @@ def export_model(
         formats: out of ``export.file_formats.FILE_FORMATS``.
         out: folder for the files; None takes that of the model. Other files there stay.
     """
+    check_file_formats(formats)
+    model = Path(model)
+    made = export_file_formats(model, formats, model.parent if out is None else Path(out))
+    return [file for files in made.values() for file in files]
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse formats that are not there (ConfigError)."""
+    unknown = sorted(set(formats) - {*FORMATS, *FILE_FORMATS})
+    if unknown:
+        known = ", ".join((*FORMATS, *FILE_FORMATS))
+        raise ConfigError(f"format {unknown[0]!r} is unknown; choose one of {known}")
+
+
+def check_file_formats(formats: Sequence[str]) -> None:
+    """Refuse formats that are not made from a .tflite (ConfigError)."""
     unknown = sorted(set(formats) - set(FILE_FORMATS))
     if unknown:
         raise ConfigError(
             f"format {unknown[0]!r} is not made from a .tflite; give a run folder, or one of "
             f"{', '.join(FILE_FORMATS)}"
         )
-    model = Path(model)
-    made = export_file_formats(model, formats, model.parent if out is None else Path(out))
-    return [file for files in made.values() for file in files]
 
 
 def export_file(run: Run, name: str) -> Path:

@@ -14,6 +14,8 @@ from quantdet.quant.numerics import QuantParams
 if TYPE_CHECKING:
     from ai_edge_litert import schema_py_generated as schema
 
+Number = TypeVar("Number", np.float32, np.int32)
+
 
 class EditableFile:
     """The first graph of a .tflite and what it refers to: found, added, replaced, dropped."""
@@ -59,10 +61,23 @@ class EditableFile:
 
     def values(self, tensor: int) -> NDArray[np.float32] | None:
         """Return the values of a float constant, None if it is none."""
+        return self._numbers(tensor, np.float32)
+
+    def is_constant(self, tensor: int) -> bool:
+        """Tell whether the file has the values of a tensor."""
         data = self.model.buffers[self.tensors[tensor].buffer].data
-        if data is None or not len(data):
+        return data is not None and len(data) > 0
+
+    def integers(self, tensor: int) -> NDArray[np.int32] | None:
+        """Return the values of an int32 constant, None if it is none."""
+        if self.tensors[tensor].type != self.schema.TensorType.INT32:
             return None
-        return np.frombuffer(bytes(data), np.float32)
+        return self._numbers(tensor, np.int32)
+
+    def _numbers(self, tensor: int, kind: type[Number]) -> NDArray[Number] | None:
+        if not self.is_constant(tensor):
+            return None
+        return np.frombuffer(bytes(self.model.buffers[self.tensors[tensor].buffer].data), kind)
 
     def quantized_input(self, tensor: int) -> int | None:
         """Return the integer tensor that DEQUANTIZE makes a float one of."""
@@ -165,6 +180,7 @@ class EditableFile:
         for signature in self.model.signatureDefs or []:
             for item in (*signature.inputs, *signature.outputs):
                 (item.tensorIndex,) = kept.all([item.tensorIndex])
+        self._join_codes()
         codes = _Renumbering({op.opcodeIndex for op in self.operators})
         self.model.operatorCodes = codes.select(self.model.operatorCodes)
         for op in self.operators:
@@ -174,6 +190,13 @@ class EditableFile:
         self.model.buffers = buffers.select(self.model.buffers)
         for owner in owners:
             (owner.buffer,) = buffers.all([owner.buffer])
+
+    def _join_codes(self) -> None:
+        """Have operators of one name and version share their code."""
+        first: dict[Hashable, int] = {}
+        for op in self.operators:
+            code = self.model.operatorCodes[op.opcodeIndex]
+            op.opcodeIndex = first.setdefault((self.name(op), code.version), op.opcodeIndex)
 
     def _is_read(self, tensor: int) -> bool:
         return tensor in self.graph.outputs or bool(self.readers(tensor))

@@ -7,6 +7,10 @@
 
 #include "quantdet_model.h"
 
+#if QUANTDET_MODEL_VERSION != 2
+#error "quantdet_model.h is of another version of quantdet: export the model again"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

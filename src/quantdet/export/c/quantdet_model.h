@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define QUANTDET_MODEL_VERSION 2 /* of this file; what goes with another does not compile */
+
 #if defined(_MSC_VER)
 #define QUANTDET_ALIGNED __declspec(align(16))
 #else
