@@ -26,9 +26,10 @@ lint: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=5
 
-# Pages that follow from the code.
+# Pages that follow from the code; then the site, in site/.
 docs: $(VENV)/.dev
 	$(BIN)/python docs/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

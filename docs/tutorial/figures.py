@@ -20,10 +20,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from quantdet import Detector, contact_sheet, draw_detections, generate_scenes, load_dataset
-from quantdet.data import render_scene
+from quantdet.data import ObjectAnnotation, render_scene
 
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
@@ -271,11 +272,11 @@ def layers() -> Figure:
     return figure
 
 
-def _row(page: str, name: str, after: str = "# ") -> tuple[float, float]:
+def _row(page: str, name: str, after: str = "# ", column: int = 2) -> tuple[float, float]:
     """Return the figure and its spread in a row of a table of this repository."""
     text = (ROOT / page).read_text("utf-8").split(after, 1)[1]
     line = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
-    cell = line.split("|")[2].replace("*", "")
+    cell = line.split("|")[column].replace("*", "")
     numbers = [float(number) for number in re.findall(r"\d+\.\d+", cell)]
     return numbers[0], numbers[1] if "±" in cell else 0.0
 
@@ -310,6 +311,64 @@ def accuracy() -> Figure:
     return figure
 
 
+def way() -> Image.Image:
+    """The whole way in six steps: pictures, weights, integers, one file, its accuracy, boxes."""
+    figure = Figure(figsize=(10.0, 5.6), dpi=120, layout="constrained", facecolor="white")
+    axes = figure.subplots(2, 3).ravel()
+    pixels, objects = render_scene(0, 223, (300, 400))
+    _labelled(axes[0], pixels, objects)
+    weights = np.array(measurements()["depthwise"]["weights"]).reshape(3, 3)
+    scale = np.abs(weights).max() / 127
+    _kernel(axes[1], weights, "{:.3f}")
+    _kernel(axes[2], np.round(weights / scale), "{:.0f}")
+    _rows(axes[3], 3, "{:.2f} MB")
+    _rows(axes[4], 2, "{:.1f}")
+    axes[5].imshow(draw_detections(pixels, Detector.pretrained(threshold=0.3).predict(pixels)))
+    titles = (
+        *("1  label pictures", "2  train float32 weights", "3  quantize them to int8"),
+        *("4  export one .tflite file", "5  measure the file: mAP", "6  find, on the device"),
+    )
+    for panel, title in zip(axes, titles, strict=True):
+        panel.set_title(title, fontsize=15, loc="left")
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    return _painted(figure)
+
+
+def _labelled(axes: Axes, pixels: NDArray[np.uint8], objects: list[ObjectAnnotation]) -> None:
+    axes.imshow(pixels)
+    for found in objects:
+        x1, y1, x2, y2 = found.box_xyxy
+        frame = mpl.patches.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor="w", lw=2.5)
+        axes.add_patch(frame)
+        axes.text(x1 + 6, y1 - 8, found.label, color="white", fontsize=14, fontweight="bold")
+
+
+def _kernel(axes: Axes, values: NDArray[np.float64], text: str) -> None:
+    """Draw a kernel of 3 x 3 real weights of the shipped detector as numbers."""
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=2 * values.max())
+    for (row, column), value in np.ndenumerate(values):
+        axes.text(column, row, text.format(value), ha="center", va="center", fontsize=16)
+
+
+def _rows(axes: Axes, column: int, text: str) -> None:
+    """Draw a column of README's table as bars: float, PTQ and quantdet."""
+    names = {"float": "float .tflite", "PTQ": "converter's PTQ int8 .tflite"}
+    names |= {"quantdet": "**quantdet uint8 .tflite**"}
+    values = [_row("README.md", row, column=column)[0] for row in names.values()]
+    bars = axes.barh(list(names), values, color=(GREY, BLUE, GREEN), height=0.55)
+    figures = [f" {name}  {text.format(value)}" for name, value in zip(names, values, strict=True)]
+    axes.bar_label(bars, figures, label_type="edge", fontsize=14, padding=-1)
+    axes.set_xlim(0, 2.1 * max(values))
+    axes.invert_yaxis()
+
+
+def _painted(figure: Figure) -> Image.Image:
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    return Image.open(file).convert("RGB")
+
+
 def data() -> Image.Image:
     """A contact sheet of generated pictures."""
     from tempfile import TemporaryDirectory
@@ -318,14 +377,19 @@ def data() -> Image.Image:
         dataset = load_dataset(generate_scenes(folder, count=8))
         sheet = Path(folder) / "sheet.png"
         contact_sheet(dataset.splits["train"], dataset.labels, sheet, count=4)
-        return Image.open(sheet).convert("RGB")
+        return _small(Image.open(sheet).convert("RGB"))
 
 
 def boxes() -> Image.Image:
     """What the shipped detector finds in a generated picture."""
     pixels, _ = render_scene(0, 22, (300, 400))
     detector = Detector.pretrained(threshold=0.3)
-    return Image.fromarray(draw_detections(pixels, detector.predict(pixels)))
+    return _small(Image.fromarray(draw_detections(pixels, detector.predict(pixels))))
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    picture.thumbnail((800, 320))
+    return picture
 
 
 DRAWINGS: dict[str, Callable[[], Figure]] = {
@@ -342,7 +406,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "layers": layers,
     "accuracy": accuracy,
 }
-PICTURES: dict[str, Callable[[], Image.Image]] = {"data": data, "boxes": boxes}
+PICTURES: dict[str, Callable[[], Image.Image]] = {"way": way, "data": data, "boxes": boxes}
 
 
 def draw(name: str) -> tuple[str, bytes]:
@@ -351,10 +415,8 @@ def draw(name: str) -> tuple[str, bytes]:
     if name in DRAWINGS:
         DRAWINGS[name]().savefig(file, format="svg", metadata={"Date": None})
         return f"{name}.svg", file.getvalue()
-    picture = PICTURES[name]()
-    picture.thumbnail((800, 320))
-    picture.quantize(64, dither=Image.Dither.NONE).save(file, "png", optimize=True)
-    return f"{name}.png", file.getvalue()
+    PICTURES[name]().save(file, "webp", quality=85, method=6)
+    return f"{name}.webp", file.getvalue()
 
 
 if __name__ == "__main__":

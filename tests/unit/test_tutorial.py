@@ -1,17 +1,15 @@
-"""The commands and the Python of docs/tutorial are right, and so are its links and figures."""
+"""The commands and the Python of docs/tutorial are right, and so are its figures."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
-from quantdet.cli import app
 from tests.e2e.conftest import quantdet_here, settings
+from tests.unit.commands import parse, words_of
 from tests.unit.scripts import load_script
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial"
@@ -22,7 +20,6 @@ _STEP = re.compile(
     r"(?:```python\n(?P<code>.*?)```|^    (?P<command>quantdet [^\n]*)$)",
     re.DOTALL | re.MULTILINE,
 )
-_LINK = re.compile(r"\]\(([^)#\s]+)(?:#([\w-]+))?\)")
 # The head alone, quickly: enough for a box that is more than a point.
 LEARNS = ("train.epochs=10", "train.finetune_epochs=0", "train.learning_rate=0.05")
 # Instead of the tutorial's pictures: few and small ones.
@@ -37,19 +34,11 @@ def steps(page):
         if found["code"]:
             yield found["mark"], found["code"], None, line
         else:
-            yield found["mark"], None, shlex.split(found["command"], comments=True)[1:], line
+            yield found["mark"], None, words_of(found["command"]), line
 
 
 ALL_STEPS = [(page, *step) for page in STEPS for step in steps(page)]
 COMMANDS = [command for _, _, _, command, _ in ALL_STEPS if command]
-
-
-def parse(arguments):
-    """Parse a command as the command line does, without running it."""
-    command, words = typer.main.get_command(app), list(arguments)
-    while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
-    return command.make_context("quantdet", words).params
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -97,26 +86,11 @@ def test_the_index_names_every_step():
     index = (TUTORIAL / "README.md").read_text("utf-8")
     for page in STEPS:
         (row,) = [line for line in index.splitlines() if f"]({page.name})" in line and "|" in line]
-        named = [
-            tuple(shlex.split(command)[1:]) for command in re.findall(r"`(quantdet .*?)`", row)
-        ]
+        named = [tuple(words_of(command)) for command in re.findall(r"`(quantdet .*?)`", row)]
         used = [command for _, _, command, _ in steps(page) if command]
         assert named
         for words in named:
             assert any(set(words) <= set(command) for command in used), (page.name, words)
-
-
-def anchors(page):
-    """Return the names that links may give to the headings of a page."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_links_lead_somewhere(page):
-    for target, anchor in _LINK.findall(page.read_text("utf-8")):
-        assert (page.parent / target).exists(), target
-        assert not anchor or anchor in anchors(page.parent / target), (target, anchor)
 
 
 @pytest.fixture(scope="module")
