@@ -50,15 +50,11 @@ STAGES: Mapping[str, Stage] = {
 """All stages in their order."""
 
 
-def _here(act: Callable[[], object]) -> None:
-    act()
-
-
 def run_all(
     config: Config,
     out: Path | str,
     progress: Progress = silent,
-    apart: Callable[[Callable[[], object]], None] = _here,
+    apart: Callable[[Callable[[], object]], None] | None = None,
 ) -> Run:
     """Run every stage but verify; the baselines are exported, too.
 
@@ -66,12 +62,13 @@ def run_all(
         config: of the whole run.
         out: run folder.
         progress: called with (phase, done, total).
-        apart: calls the float training, where it is to be done in another process.
+        apart: calls the float training, in another process for instance; None: it is called here.
     """
     run = Run(out)
     given = run.with_config(config, same_data=True)
     with exclusive(run.root):
-        apart(partial(STAGES["train"].act, given, progress))
+        train = partial(STAGES["train"].act, given, progress)
+        train() if apart is None else apart(train)
         for name, stage in STAGES.items():
             if stage.always and name != "train":
                 stage.act(run, progress)
