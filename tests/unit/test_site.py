@@ -19,7 +19,7 @@ _LOADED = re.compile(r'<(?:script|img|link|iframe)\b[^>]*?(?:src|href)="?(https?
 
 @pytest.fixture(scope="module")
 def hook():
-    return load_script(ROOT / "docs" / "site.py")
+    return load_script(ROOT / "docs" / "site_hook.py")
 
 
 @pytest.mark.parametrize(
