@@ -19,7 +19,7 @@ from quantdet.data.scenes import generate_scenes
 from quantdet.export.c_array import c_name, c_sources
 from quantdet.export.file_formats import export_file_formats
 from quantdet.export.metadata import embed_contract
-from quantdet.export.micro import MicroNeeds
+from quantdet.export.micro import CUSTOM, METHODS, MicroNeeds
 from quantdet.export.source import ModelSource
 from quantdet.runtime.contract import load_contract
 from quantdet.runtime.decoders import decode
@@ -164,7 +164,8 @@ template <unsigned int size> struct MicroMutableOpResolver {
 };
 }
 """,
-    "schema/schema_generated.h": "#define TFLITE_SCHEMA_VERSION 3\n",
+    "micro/micro_interpreter.h": "#define TFLITE_SCHEMA_VERSION (3)\n",
+    "schema/schema_generated.h": "",
 }
 """What the generated resolver uses of TFLite-Micro; a slow test compiles it with the real one."""
 
@@ -174,7 +175,7 @@ def test_resolver_adds_every_operator(tiny, tmp_path):
     write(tmp_path, c_sources(ModelSource.load(tiny["ssd"]), NEEDS))
     for name, text in STUBS.items():
         stub = tmp_path / "tensorflow" / "lite" / name
-        stub.parent.mkdir(parents=True)
+        stub.parent.mkdir(parents=True, exist_ok=True)
         stub.write_text(text)
     (tmp_path / "main.cc").write_text(
         '#include "ssd_micro.h"\nint main() { ssd_resolver r; '
@@ -184,6 +185,38 @@ def test_resolver_adds_every_operator(tiny, tmp_path):
     command = ["g++", *strict, "-I", tmp_path, tmp_path / "main.cc", "-o", tmp_path / "main"]
     subprocess.run(command, check=True)
     subprocess.run([tmp_path / "main"], check=True)
+
+
+@pytest.fixture
+def micro_tree():
+    """TFLite-Micro's sources, as its create_tflm_tree.py puts them together."""
+    if "QUANTDET_TFLITE_MICRO" not in os.environ:
+        pytest.skip("needs TFLite-Micro's sources, path in QUANTDET_TFLITE_MICRO")
+    return Path(os.environ["QUANTDET_TFLITE_MICRO"])
+
+
+@pytest.mark.slow
+def test_resolver_compiles_with_tflite_micro(tiny, micro_tree, tmp_path):
+    export_file_formats(tiny["ssd"], ["c-array"], tmp_path)
+    header = tmp_path / "ssd_micro.h"
+    third_party = micro_tree / "third_party"
+    places = [micro_tree, third_party / "flatbuffers" / "include", third_party / "gemmlowp"]
+    system = [word for place in places for word in ("-isystem", place)]
+    (tmp_path / "main.cc").write_text(
+        f'#include "{header.name}"\n'
+        "ssd_resolver resolver;\nint main() { return ssd_add_operators(resolver); }\n"
+    )
+    strict = ("-std=c++17", *STRICT[1:], "-fsyntax-only", "-DTF_LITE_STATIC_MEMORY")
+    subprocess.run(["g++", *strict, "-I", tmp_path, *system, tmp_path / "main.cc"], check=True)
+
+
+@pytest.mark.slow
+def test_every_method_is_one_of_tflite_micro(micro_tree):
+    header = micro_tree / "tensorflow" / "lite" / "micro" / "micro_mutable_op_resolver.h"
+    text = header.read_text()
+    methods = {*METHODS.values(), *CUSTOM.values()}
+    assert len(methods) > 90
+    assert not [method for method in methods if f"TfLiteStatus Add{method}(" not in text]
 
 
 def position(file, name):

@@ -14,7 +14,8 @@ from quantdet.quant.litert.editable import EditableFile
 from quantdet.quant.patches.border import border_of
 from quantdet.quant.patches.choose import candidates, in_patches, smallest
 from quantdet.quant.patches.geometry import Span, Window, same_padding, size_hw
-from quantdet.quant.patches.plan import peak_bytes, plan_patches
+from quantdet.quant.patches.memory import peak_bytes
+from quantdet.quant.patches.plan import plan_patches
 from quantdet.quant.patches.rewrite import patched
 from quantdet.quant.patches.stem import find_stems
 from quantdet.runtime.pretrained import pretrained_file

@@ -28,6 +28,7 @@ from quantdet.cli.endings import (
 from quantdet.cli.evaluate import evaluate
 from quantdet.cli.output import help_without_command, register
 from quantdet.cli.own_process import PartEndedError
+from quantdet.cli.plan import plan
 from quantdet.cli.stages import config, demo, export, qat, report, run, train
 from quantdet.cli.verify import verify
 from quantdet.cli.web import web
@@ -42,7 +43,7 @@ app = typer.Typer(
 """The command line as a Typer application."""
 app.add_typer(data_app, name="data")
 for command in (
-    *(doctor, demo, config, train, qat, export, evaluate, analyse, report, run),
+    *(doctor, demo, plan, config, train, qat, export, evaluate, analyse, report, run),
     *(predict, describe, verify, benchmark, web, models),
 ):
     register(app, command)

@@ -192,14 +192,14 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
 
 def export(  # noqa: PLR0913, PLR0917 - options of the command line
     source: Annotated[
-        Path, typer.Argument(help="Run folder, or a .tflite with its contract (last 3 formats).")
+        Path, typer.Argument(help="Run folder, or a .tflite with its contract (last 4 formats).")
     ],
     formats: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
             help="uint8, int8, int16 (of 16 bit recipes), int8-ptq, float32, float16; labels, "
-            "c-array, postprocess; repeatable.",
+            "c-array, firmware, postprocess; repeatable.",
         ),
     ] = None,
     out: Annotated[

@@ -54,8 +54,8 @@ def c_sources(source: ModelSource, micro: MicroNeeds) -> dict[str, bytes]:
     Raises:
         DependencyError: jinja2 is not installed.
     """
-    environment = _environment()
-    values = _values(source) | {"micro": micro}
+    environment = c_environment("c-array")
+    values = c_values(source) | {"micro": micro}
     prefix = values["prefix"]
     made = {f"{prefix}{end}": f"model{end}.j2" for end in (".h", ".c", "_micro.h")}
     decoder = _DECODER if source.contract.decoder.kind == "ssd" else ()
@@ -68,12 +68,17 @@ def c_sources(source: ModelSource, micro: MicroNeeds) -> dict[str, bytes]:
     }
 
 
-def _environment() -> Environment:
+def c_environment(format_name: str) -> Environment:
+    """Return jinja2's environment for the templates of C sources.
+
+    Raises:
+        DependencyError: jinja2 is not installed.
+    """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
         raise DependencyError(
-            'format c-array needs jinja2: pip install "quantdet[firmware]"'
+            f'format {format_name} needs jinja2: pip install "quantdet[firmware]"'
         ) from None
     return Environment(
         loader=PackageLoader("quantdet.export"),
@@ -101,7 +106,8 @@ def c_name(stem: str) -> str:
     return name if name[:1].isalpha() else f"m_{name}"
 
 
-def _values(source: ModelSource) -> dict[str, object]:
+def c_values(source: ModelSource) -> dict[str, object]:
+    """Return what templates of C sources say of a detector, as C has it."""
     contract = source.contract
     sha256 = hashlib.sha256(source.content).hexdigest()
     decoder = contract.decoder

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quantdet.errors import ExportError
 from quantdet.export.c_array import c_array
+from quantdet.export.firmware import firmware
 from quantdet.export.metadata import label_lines
 from quantdet.export.post_process import post_process
 from quantdet.export.source import ModelSource
@@ -21,6 +22,7 @@ def labels(source: ModelSource) -> dict[str, bytes]:
 FILE_FORMATS: dict[str, Callable[[ModelSource], dict[str, bytes]]] = {
     "labels": labels,
     "c-array": c_array,
+    "firmware": firmware,
     "postprocess": post_process,
 }
 """Format → function that returns file name → content."""

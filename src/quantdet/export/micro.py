@@ -24,8 +24,10 @@ SelectV2 Shape Sin Slice Softmax SpaceToBatchNd SpaceToDepth Split SplitV Squeez
 SquaredDifference StridedSlice Sub Sum Svdf Tanh TransposeConv Transpose Unpack
 UnidirectionalSequenceLSTM VarHandle While ZerosLike
 """
-_CUSTOM = {"TFLite_Detection_PostProcess": "DetectionPostprocess"}
-_BY_NAME = {method.lower(): method for method in re.findall(r"\w+", _METHODS)}
+METHODS = {method.lower(): method for method in re.findall(r"\w+", _METHODS)}
+"""Name of a builtin operator in small letters without "_" → the resolver's."""
+CUSTOM = {"TFLite_Detection_PostProcess": "DetectionPostprocess"}
+"""Name of a custom operator → the resolver's."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,17 @@ def micro_needs(content: bytes) -> MicroNeeds:
     The arena is measured by running it, where package ``tflite-micro`` is installed.
     """
     file = EditableFile(content)
-    methods = {name: micro_method(name) for name in map(file.name, file.operators)}
-    known = sorted({f"Add{method}" for method in methods.values() if method})
-    missing = sorted(name for name, method in methods.items() if method is None)
+    missing = sorted({name for name in map(file.name, file.operators) if not micro_method(name)})
     arena, why = (None, f"no kernel for {', '.join(missing)}") if missing else _arena(content)
-    return MicroNeeds(file.model.version, tuple(known), tuple(missing), arena, why)
+    methods = resolver_methods(content)
+    return MicroNeeds(file.model.version, methods, tuple(missing), arena, why)
+
+
+def resolver_methods(content: bytes) -> tuple[str, ...]:
+    """Return the methods of ``MicroMutableOpResolver`` that add a file's operators, sorted."""
+    file = EditableFile(content)
+    methods = {micro_method(file.name(op)) for op in file.operators}
+    return tuple(sorted(f"Add{method}" for method in methods if method))
 
 
 def micro_method(operator: str) -> str | None:
@@ -73,7 +81,7 @@ def micro_method(operator: str) -> str | None:
     Args:
         operator: as in LiteRT's schema, "CONV_2D", or the name of a custom one.
     """
-    return _CUSTOM.get(operator) or _BY_NAME.get(operator.replace("_", "").lower())
+    return CUSTOM.get(operator) or METHODS.get(operator.replace("_", "").lower())
 
 
 def _arena(content: bytes) -> tuple[int | None, str]:

@@ -18,8 +18,7 @@ from quantdet.quant.patches.choose import (
     searched_grids,
     smallest,
 )
-
-_UNITS = {"": 1, "K": 1024, "M": 1024 * 1024}
+from quantdet.system.byte_sizes import parse_bytes
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,7 @@ class Arena:
         Raises:
             ConfigError: it is something else.
         """
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KM]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-        size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
-        if size <= 0:
-            raise ConfigError(f"arena {text!r} is not a size; write for instance 512K or 1M")
-        return cls(size)
+        return cls(parse_bytes("arena", text))
 
     def choose(self, content: bytes, progress: Tick = no_tick) -> Candidate:
         """Return the least costly way whose arena fits, found by allocating one after another.

@@ -9,7 +9,8 @@ from itertools import product
 from quantdet.errors import ExportError
 from quantdet.quant.litert.editable import EditableFile
 from quantdet.quant.patches.geometry import size_hw
-from quantdet.quant.patches.plan import Grid, least_arena, operator_macs, plan_patches
+from quantdet.quant.patches.memory import least_arena
+from quantdet.quant.patches.plan import Grid, operator_macs, plan_patches
 from quantdet.quant.patches.rewrite import patched
 from quantdet.quant.patches.stem import find_stems
 

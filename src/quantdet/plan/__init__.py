@@ -1,0 +1,1 @@
+"""Before any training: which nets fit a device."""
