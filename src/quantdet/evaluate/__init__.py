@@ -10,6 +10,7 @@ _PUBLIC = {
     "benchmark": "quantdet.evaluate.latency",
     "compare_file": "quantdet.evaluate.file_parity",
     "decode_batch": "quantdet.evaluate.predictors",
+    "equal_integers": "quantdet.evaluate.file_parity",
     "host": "quantdet.evaluate.latency",
     "keras_outputs": "quantdet.evaluate.predictors",
     "layer_parity": "quantdet.evaluate.parity",

@@ -1,5 +1,5 @@
 # Written by docs/reference.py: the names of __init__.py, for type checkers.
-from quantdet.evaluate.file_parity import compare_file
+from quantdet.evaluate.file_parity import compare_file, equal_integers
 from quantdet.evaluate.judge import EvaluationSet, Judge
 from quantdet.evaluate.latency import benchmark, host
 from quantdet.evaluate.parity import layer_parity, summarize
@@ -12,6 +12,7 @@ __all__ = [
     "benchmark",
     "compare_file",
     "decode_batch",
+    "equal_integers",
     "host",
     "keras_outputs",
     "layer_parity",

@@ -84,6 +84,32 @@ def compare_file(
     return FileParity(found, skipped)
 
 
+def equal_integers(
+    model_file: Path | str, other_file: Path | str, pixels: NDArray[np.uint8]
+) -> dict[str, float]:
+    """Compare what two integer files answer, on every kernel set of this machine.
+
+    Args:
+        model_file: a .tflite with its contract.
+        other_file: another with outputs of the same names, e.g. one that computes in patches.
+        pixels: uint8 (N, H, W, 3).
+
+    Returns:
+        Kernel set → share of the values of all outputs that are equal, 0 to 1.
+
+    Raises:
+        ModelError: a file or its contract is missing or damaged.
+    """
+    files = [(Path(path), load_contract(path)) for path in (model_file, other_file)]
+    (runners, _), (others, _) = (_runners(*pair) for pair in files)
+    shares: dict[str, list[float]] = {name: [] for name in runners}
+    for picture in pixels:
+        for name, runner in runners.items():
+            answer, other = runner(picture), others[name](picture)
+            shares[name].append(np.mean([(answer[key] == other[key]).mean() for key in answer]))
+    return {name: float(np.mean(found)) for name, found in shares.items()}
+
+
 def _runners(model_file: Path, contract: Contract) -> tuple[dict[str, Runner], dict[str, str]]:
     """Return kernel set → runner, and kernel set → why there is none."""
     runners = {name: litert_runner(model_file, contract, name) for name in _LITERT}

@@ -8,6 +8,7 @@ from quantdet.errors import ExportError
 from quantdet.export.c_array import c_environment, c_sources, c_values
 from quantdet.export.micro import MicroNeeds, micro_needs
 from quantdet.export.source import ModelSource
+from quantdet.system.listing import shown_files
 
 _SOURCES = Path(__file__).parent / "posix"
 _TEMPLATES = {"detector.cc": "detector.cc.j2", "README.md": "README.md.j2"}
@@ -43,7 +44,7 @@ def firmware_files(source: ModelSource, micro: MicroNeeds) -> dict[str, bytes]:
     environment = c_environment("firmware")
     files = {
         **c_sources(source, micro),
-        **{path.name: path.read_bytes() for path in sorted(_SOURCES.iterdir())},
+        **{path.name: path.read_bytes() for path in shown_files(_SOURCES)},
         **{
             name: environment.get_template(template).render(values).encode()
             for name, template in _TEMPLATES.items()
