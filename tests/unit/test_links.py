@@ -48,6 +48,14 @@ def test_links_lead_somewhere(page):
     assert not list(broken(page))
 
 
+def test_the_site_lists_every_page():
+    """MkDocs asks too, but only where it is installed."""
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    listed = set(re.findall(r"(\S+\.md)$", nav, re.MULTILINE))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages - listed if not page.startswith("decisions/0")} == set()
+
+
 def test_a_broken_link_is_noticed(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
