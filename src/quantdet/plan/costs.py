@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ from quantdet.stages.backend import import_keras_quietly
 from quantdet.system.atomic import write_bytes
 from quantdet.system.processor import processor_name
 from quantdet.system.user_cache import user_cache_dir
+
+if TYPE_CHECKING:
+    import keras
 
 _GRIDS = ((2, 2), (3, 3), (4, 3), (4, 4), (5, 5))
 _PICTURES = 2
@@ -137,7 +141,7 @@ def export_untrained(net: Net, num_classes: int, file: Path) -> None:
         # How well random weights are quantized says nothing.
         warnings.simplefilter("ignore", QuantizationWarning)
         prepared = prepare_qat(
-            build_model(config.model, num_classes),
+            _uneven(build_model(config.model, num_classes)),
             _noise(net.input_size),
             recipe=config.qat.recipe,
             observer="minmax",
@@ -146,6 +150,14 @@ def export_untrained(net: Net, num_classes: int, file: Path) -> None:
         )
     export_integer(prepared, file)
     write_contract(file, config, labels, "")
+
+
+def _uneven(model: keras.Model) -> keras.Model:
+    """Change every number a little: equal biases (all 0) would be one constant in the file."""
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        variable.assign(np.array(variable) + rng.uniform(0, 0.1, variable.shape))
+    return model
 
 
 def _noise(size: int) -> NDArray[np.float32]:
