@@ -37,14 +37,14 @@ def in_own_process(act: Callable[[], object]) -> None:
     """Call ``act`` in a fork of this process, which prints and is stopped as this one is.
 
     It is called here where a fork is not safe: once Keras is imported, since the threads of its
-    backend do not live on, or where the system has none.
+    backend do not live on, and on systems other than Linux (macOS' own libraries do not stand it).
 
     Raises:
         PartEndedError: it failed.
         QuantdetError: the system ended the process.
         KeyboardInterrupt: this process was told to stop; so was the other.
     """
-    if not hasattr(os, "fork") or "keras" in sys.modules:
+    if sys.platform != "linux" or "keras" in sys.modules:
         act()
         return
     sys.stdout.flush()
@@ -82,9 +82,8 @@ def _obey_the_parent() -> None:
     # Ctrl-C reaches both; the parent passes it on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    with suppress(OSError, AttributeError):  # no libc of that kind
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def _exit_code(act: Callable[[], object]) -> int:
