@@ -167,7 +167,7 @@ def test_command(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, [*command, "--kind", "ssdlite", "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert found["limits"] == {"ram": 512 * KIB, "flash": 8192 * KIB, "max_ms": 10.0}
+    assert found["limits"] == {"ram": 416 * KIB, "flash": 8192 * KIB, "max_ms": 10.0}
     best = found["fits"][0]
     assert best["net"]["name"] == "ssdlite"
     assert best["cost"]["macs"] == max(item["cost"]["macs"] for item in found["fits"])
