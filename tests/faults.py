@@ -351,6 +351,8 @@ def _short(content: bytes) -> bytes | str:
 def _without_times(path: Path, content: bytes) -> object:
     if path.suffix == ".json":
         return _timeless(json.loads(content))
+    if path.suffix == ".jsonl":
+        return [_timeless(json.loads(line)) for line in content.splitlines()]
     if path.suffix == ".csv" and b"seconds" in content:
         return [line.split(",") for line in content.decode().splitlines()][:1]
     if path.suffix in (".keras", ".npz"):  # zips with the time of writing and seconds of epochs

@@ -32,6 +32,8 @@ def before(tmp_path_factory):
 
 COMMANDS = {
     "predict": "predict @model.tflite @scenes/JPEGImages --out @out --csv",
+    "predict for other tools": "predict @model.tflite @scenes/JPEGImages --out @out --no-draw "
+    "--format jsonl --format csv --format coco --format yolo --format voc",
     "data download": "data download voc2012 --from @scenes.zip --out @raw",
     "data prepare": "data prepare @scenes --out @kit",
     "data prepare --copy": "data prepare @scenes --out @kit --copy",
