@@ -29,9 +29,18 @@ def written_log(path: Path) -> Iterator[None]:
 
 @contextmanager
 def shown_log(show: Callable[[str], None]) -> Iterator[None]:
-    """Pass every line that is logged to ``show``."""
-    with _added(_Lines(show)):
-        yield
+    """Pass every line that is logged to ``show``, and to nobody above.
+
+    LiteRT's converter gives the root logger a handler, which would show each line a second time.
+    """
+    logger = logging.getLogger("quantdet")
+    above = logger.propagate
+    logger.propagate = False
+    try:
+        with _added(_Lines(show)):
+            yield
+    finally:
+        logger.propagate = above
 
 
 @contextmanager
