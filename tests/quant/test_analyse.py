@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from keras import layers as kl
 
-from quantdet.errors import QuantizationError
+from quantdet.errors import ModelError, QuantizationError
 from quantdet.quant.analysis import analyse
 from quantdet.quant.calibrate import set_output_ranges
 from quantdet.quant.diagnosis import diagnose, explain
@@ -21,6 +22,7 @@ from quantdet.quant.pair import Pair
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import RECIPES, Recipe
 from quantdet.quant.sensitivities import sensitivity
+from quantdet.train.analyse_stage import check_divided
 from tests.quant.cases import CASES, random_input, random_model
 from tests.quant.test_accuracy import uneven_net
 
@@ -189,6 +191,17 @@ def test_an_equalized_net_compares_with_the_given_one(activation):
             assert layer.sqnr_own_db > 30, layer
             assert layer.weights is None or layer.weights.sqnr_db > 35, layer
         assert min(compare_with_float(model, loaded, x).layers.values()) > 30
+
+
+def test_an_equalized_model_of_an_older_version_is_refused():
+    model = uneven_net("relu")
+    options = {"recipe": "static_wi8_ai8_per_tensor", "input_range": PIXELS}
+    pair = Pair(prepare_qat(model, [random_input(model, 8)], **options), model)
+    check_divided(pair, Path("run/qat/model.keras"))
+    for point in pair.points:
+        point.quantizer.divided_by = None
+    with pytest.raises(ModelError, match="older version made it; remove run/qat"):
+        check_divided(pair, Path("run/qat/model.keras"))
 
 
 def test_channels_of_different_size_under_one_scale_are_named(monkeypatch):

@@ -67,11 +67,8 @@ def analyse_models(
     quantized, floats = load_keras(models[1]), load_keras(models[0])
     task = build_task(config, dataset, progress)
     pair = Pair(quantized, floats, task.output_ranges)
-    if equalizes(config.qat.recipe) and not pair.is_divided:
-        raise ModelError(
-            f"{models[1]}: does not say how its layers were equalized; an older version made it, "
-            "quantize again with `quantdet qat`"
-        )
+    if equalizes(config.qat.recipe):
+        check_divided(pair, models[1])
     pictures = _pictures(task, settings.pictures)
     batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
     analysis = analyse(pair, batches, partial(progress, "compare layers"))
@@ -91,6 +88,19 @@ def analyse_models(
             "findings": [finding.to_dict() for finding in findings],
         }
     )
+
+
+def check_divided(pair: Pair, model: Path) -> None:
+    """Refuse an equalized model that does not say by what: its layers compare with nothing.
+
+    Raises:
+        ModelError: ``model``, of the pair, is of an older version.
+    """
+    if not pair.is_divided:
+        raise ModelError(
+            f"{model}: does not say how its layers were equalized, since an older version made it; "
+            f"remove {model.parent} and call `quantdet qat` again"
+        )
 
 
 def _pictures(task: PictureTask, count: int) -> NDArray[np.float32]:
