@@ -39,8 +39,8 @@ def compare(model: Path, grid: str, out: Path, pixels: np.ndarray) -> None:
     options = ["export", model, "--patches", grid, "--out", out]
     subprocess.run([sys.executable, "-m", "quantdet", *map(str, options)], check=True)
     (made,) = out.glob("*.tflite")
-    for kernels, share in equal_integers(model, made, pixels).items():
-        print(f"{grid} {kernels}: {share:.4%} equal, {len(pixels)} pictures", flush=True)
+    for kernels, (same, count) in equal_integers(model, made, pixels).items():
+        print(f"{grid} {kernels}: {same} of {count} equal, {len(pixels)} pictures", flush=True)
 
 
 if __name__ == "__main__":

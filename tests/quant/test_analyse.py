@@ -177,10 +177,36 @@ def test_what_a_relu_clips_is_no_clipping():
     assert layer.clipped == layer.from_clipping == 0
 
 
-@pytest.mark.parametrize("activation", ["relu", "relu6"])
-def test_an_equalized_net_compares_with_the_given_one(activation):
+def padded_net():
+    """Equalized over a padding and between dense layers; one tensor has two readers."""
+    keras.utils.clear_session()
+    x = keras.Input((9, 9, 3), name="image")
+    y = kl.Conv2D(6, 3, use_bias=False, name="first")(x)
+    y = kl.ReLU(name="kept")(kl.BatchNormalization(name="norm")(y))
+    y = kl.ZeroPadding2D(1, name="border")(y)
+    y = kl.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(y)
+    y = kl.Add(name="both")([kl.Conv2D(6, 1, name="left")(y), kl.Conv2D(6, 1, name="right")(y)])
+    y = kl.Dense(8, activation="relu", name="hidden")(kl.GlobalAveragePooling2D(name="mean")(y))
+    model = keras.Model(x, kl.Dense(4, name="answer")(y))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.05, 1.5, weight.shape) * rng.choice([-1, 1], weight.shape))
+    model.get_layer("norm").moving_variance.assign(rng.uniform(0.5, 2, 6))
+    return model
+
+
+EQUALIZED = {
+    "relu": lambda: uneven_net("relu"),
+    "relu6": lambda: uneven_net("relu6"),
+    "linear": lambda: uneven_net(None),
+    "padded": padded_net,
+}
+
+
+@pytest.mark.parametrize("name", EQUALIZED)
+def test_an_equalized_net_compares_with_the_given_one(name):
     """Its inner tensors and kernels are those of the given net, divided."""
-    model = uneven_net(activation)
+    model = EQUALIZED[name]()
     x = random_input(model, 32)
     prepared = prepare_qat(model, [x], recipe="static_wi8_ai8_per_tensor", input_range=PIXELS)
     for loaded in (prepared, type(prepared).from_config(prepared.get_config())):

@@ -98,3 +98,12 @@ def quantdet(monkeypatch, tmp_path, capsys):
         return left.value.code, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, color in (("blue", (0, 0, 255)), ("grey", (128, 128, 128)), ("red", (255, 0, 0))):
+        Image.fromarray(solid(color, (200, 300))).save(folder / f"{name}.png")
+    return folder

@@ -21,15 +21,6 @@ def detector(model):
     return Detector(model)
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name, color in (("blue", (0, 0, 255)), ("grey", (128, 128, 128)), ("red", (255, 0, 0))):
-        Image.fromarray(solid(color, (200, 300))).save(folder / f"{name}.png")
-    return folder
-
-
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

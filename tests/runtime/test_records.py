@@ -18,15 +18,6 @@ from tests.runtime.helpers import mjpeg_server, solid, write_video
 from tests.runtime.test_sources import broken_video
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name, color in (("blue", (0, 0, 255)), ("grey", (128, 128, 128)), ("red", (255, 0, 0))):
-        Image.fromarray(solid(color, (200, 300))).save(folder / f"{name}.png")
-    return folder
-
-
 def run(model, inputs, out, *formats, **options):
     detector = Detector(model)
     options = {"save_images": False, "formats": formats, **options}

@@ -86,7 +86,7 @@ def compare_file(
 
 def equal_integers(
     model_file: Path | str, other_file: Path | str, pixels: NDArray[np.uint8]
-) -> dict[str, float]:
+) -> dict[str, tuple[int, int]]:
     """Compare what two integer files answer, on every kernel set of this machine.
 
     Args:
@@ -95,19 +95,22 @@ def equal_integers(
         pixels: uint8 (N, H, W, 3).
 
     Returns:
-        Kernel set → share of the values of all outputs that are equal, 0 to 1.
+        Kernel set → how many values of all outputs are equal, and how many there are.
 
     Raises:
         ModelError: a file or its contract is missing or damaged.
     """
     files = [(Path(path), load_contract(path)) for path in (model_file, other_file)]
     (runners, _), (others, _) = (_runners(*pair) for pair in files)
-    shares: dict[str, list[float]] = {name: [] for name in runners}
-    for picture in pixels:
-        for name, runner in runners.items():
-            answer, other = runner(picture), others[name](picture)
-            shares[name].append(np.mean([(answer[key] == other[key]).mean() for key in answer]))
-    return {name: float(np.mean(found)) for name, found in shares.items()}
+    return {
+        name: _count_equal((runner(x), others[name](x)) for x in pixels)
+        for name, runner in runners.items()
+    }
+
+
+def _count_equal(pairs: Iterable[tuple[Outputs, Outputs]]) -> tuple[int, int]:
+    same = [answer[key] == other[key] for answer, other in pairs for key in answer]
+    return sum(int(item.sum()) for item in same), sum(item.size for item in same)
 
 
 def _runners(model_file: Path, contract: Contract) -> tuple[dict[str, Runner], dict[str, str]]:
