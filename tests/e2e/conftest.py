@@ -47,7 +47,19 @@ def quantdet(*arguments, check=None):
     return done
 
 
-def quantdet_here(*arguments):
+@contextlib.contextmanager
+def eager():
+    """Steps of training are not compiled here: a small run takes a third of the time."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def quantdet_here(*arguments, check=None):
     """Run the command line in this process, where TensorFlow has started already."""
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -63,7 +75,10 @@ def quantdet_here(*arguments):
         except Exception:
             traceback.print_exc()
             code = 1
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    if check is not None:
+        assert done.returncode == check, done.stdout + done.stderr
+    return done
 
 
 def settings(*more):

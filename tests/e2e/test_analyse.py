@@ -11,11 +11,11 @@ from quantdet.config import load_config
 from quantdet.errors import ModelError
 from quantdet.runs import Run
 from quantdet.stages.analyse import run_analyse
-from tests.e2e.conftest import quantdet
+from tests.e2e.conftest import quantdet_here
 
 
 def test_analyse_writes_table_json_and_picture(finished):
-    done = quantdet("analyse", finished, "--pictures", 6, check=0)
+    done = quantdet_here("analyse", finished, "--pictures", 6, check=0)
     result = json.loads((finished / "analysis.json").read_text())
     layers = result["layers"]
     assert result["pictures"] <= 6
@@ -33,7 +33,9 @@ def test_analyse_writes_table_json_and_picture(finished):
 
 
 def test_without_sensitivity_as_json(finished):
-    done = quantdet("analyse", finished, "--pictures", 2, "--no-sensitivity", "--json", check=0)
+    done = quantdet_here(
+        "analyse", finished, "--pictures", 2, "--no-sensitivity", "--json", check=0
+    )
     result = json.loads(done.stdout)
     assert result == json.loads((finished / "analysis.json").read_text())
     assert {row["sensitivity"] for row in result["layers"]} == {None}
@@ -45,7 +47,7 @@ def test_run_without_quantized_model(finished, tmp_path):
     with pytest.raises(ModelError, match="run `quantdet train` first"):
         run_analyse(run)
     run.manifest_file.write_text((finished / "manifest.json").read_text())
-    done = quantdet("analyse", run.root, check=2)
+    done = quantdet_here("analyse", run.root, check=2)
     assert "make it with `quantdet qat`" in done.stderr
     assert "Traceback" not in done.stderr
     assert not run.analysis_file.exists()

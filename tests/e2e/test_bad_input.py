@@ -174,7 +174,7 @@ def test_weights_that_do_not_fit(finished, data, tmp_path):
 def test_checkpoint_of_another_class_count(data, tmp_path):
     out = tmp_path / "r"
     options = settings(f"data.cache_dir={tmp_path / 'c'}", "train.finetune_epochs=0")
-    quantdet("train", "--data", data, "--out", out, *options, check=0)
+    quantdet_here("train", "--data", data, "--out", out, *options, check=0)
     xml = data / "Annotations" / f"{_first(data)}.xml"
     text = xml.read_text()
     label = re.search(r"<object>\s*<name>(\w+)</name>", text).group(1)

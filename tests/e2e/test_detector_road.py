@@ -14,6 +14,7 @@ import pytest
 from quantdet.quant.litert_file import read_litert
 from quantdet.runtime.contract import load_contract
 from quantdet.runtime.detector import Detector
+from tests import tiny_backbone
 from tests.e2e.conftest import quantdet, quantdet_here
 
 TINY = (
@@ -21,8 +22,6 @@ TINY = (
     "model.width=0.35",
     "model.weights=none",
     "train.finetune_epochs=1",
-    # Fewer trained layers are traced faster; tests/train trains them all.
-    "train.finetune_from=block_15_expand",
     "qat.train_backbone=false",
     "qat.epochs=1",
     "qat.calibration_images=8",
@@ -34,6 +33,15 @@ def options(cache, *more):
     return [part for item in settings for part in ("--set", item)]
 
 
+# With the real one every net is traced for a minute; test_road.py has it.
+@pytest.fixture(
+    scope="module", params=["tiny", pytest.param("mobilenet_v2", marks=pytest.mark.slow)]
+)
+def backbone(request):
+    with tiny_backbone.registered():
+        yield request.param
+
+
 @pytest.fixture(scope="module")
 def yolo(scenes, tmp_path_factory):
     out = tmp_path_factory.mktemp("yolo") / "data"
@@ -42,10 +50,10 @@ def yolo(scenes, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(yolo, tmp_path_factory):
+def run(backbone, yolo, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    cache = out.parent / "cache"
-    quantdet("run", "--preset", "ssd", "--data", yolo, "--out", out, *options(cache), check=0)
+    more = options(out.parent / "cache", f"model.backbone={backbone}")
+    quantdet_here("run", "--preset", "ssd", "--data", yolo, "--out", out, *more, check=0)
     return out
 
 
@@ -130,20 +138,22 @@ def test_predict_and_evaluate_take_the_run_and_the_file(run, yolo, tmp_path):
     assert expected
     assert json.loads(done.stdout)[0]["detections"] == json.loads(json.dumps(expected))
     file = run / "export" / "model.tflite"
-    done = quantdet("evaluate", file, "--data", yolo, "--json", check=0)
+    done = quantdet_here("evaluate", file, "--data", yolo, "--json", check=0)
     own = json.loads((run / "metrics.json").read_text())["variants"][-1]
     (again,) = json.loads(done.stdout)["variants"]
     for key in ("map_voc07", "map_voc10", "coco"):
         assert again[key] == own[key]
 
 
-def test_another_run_starts_from_this_one(run, yolo, tmp_path):
-    more = ("data.classes=['car', 'boat']", f"model.weights='{run}'", "train.finetune_epochs=1")
+def test_another_run_starts_from_this_one(run, backbone, yolo, tmp_path):
+    more = (
+        f"model.backbone={backbone}",
+        "data.classes=['car', 'boat']",
+        f"model.weights='{run}'",
+    )
     out = tmp_path / "next"
-    quantdet(
-        "train", "--preset", "ssd", "--data", yolo, "--out", out,
-        *options(run.parent / "cache", *more), check=0,
-    )  # fmt: skip
+    command = ("train", "--preset", "ssd", "--data", yolo, "--out", out)
+    quantdet_here(*command, *options(run.parent / "cache", *more), check=0)
     identity = json.loads((out / "manifest.json").read_text())["train"]["identity"]
     assert identity["labels"] == ["car", "boat"]
     assert identity["weights"]["source"] == f"run {run.name}"

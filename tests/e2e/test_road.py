@@ -10,7 +10,7 @@ from PIL import Image
 
 from quantdet.quant.litert_file import read_litert
 from quantdet.runtime.detector import Detector
-from tests.e2e.conftest import quantdet, settings
+from tests.e2e.conftest import quantdet, quantdet_here, settings
 
 
 def test_run_folder_is_complete(finished):
@@ -86,15 +86,17 @@ def test_predict_writes_pictures_and_json(finished, scenes, tmp_path):
 
 def test_stages_again_change_nothing(finished):
     before = (finished / "qat" / "model.keras").read_bytes()
-    quantdet("qat", finished, check=0)
+    quantdet_here("qat", finished, check=0)
     assert (finished / "qat" / "model.keras").read_bytes() == before
 
 
 def test_benchmark_and_other_formats(finished):
-    done = quantdet("benchmark", finished / "export/model.tflite", "--runs", 3, "--json", check=0)
+    done = quantdet_here(
+        "benchmark", finished / "export/model.tflite", "--runs", 3, "--json", check=0
+    )
     rows = json.loads(done.stdout)
     assert {(row["kernels"], row["threads"]) for row in rows} >= {("xnnpack", 1), ("optimized", 2)}
-    quantdet("export", finished, "--format", "int8", "--format", "float16", check=0)
+    quantdet_here("export", finished, "--format", "int8", "--format", "float16", check=0)
     assert read_litert(finished / "export/model-int8.tflite").tensors
 
 
@@ -122,6 +124,6 @@ def test_formats_made_from_the_file(finished, tmp_path):
 
 def test_other_settings_in_the_same_folder_are_refused(finished, scenes):
     wider = settings("model.width=0.5")
-    done = quantdet("train", "--data", scenes, "--out", finished, *wider, check=2)
+    done = quantdet_here("train", "--data", scenes, "--out", finished, *wider, check=2)
     assert "another" in done.stderr
     assert "--out" in done.stderr

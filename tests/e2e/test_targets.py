@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.e2e.conftest import quantdet
+from tests.e2e.conftest import quantdet_here
 
 PICTURES = 3
 
@@ -15,7 +15,7 @@ PICTURES = 3
 @pytest.fixture(scope="module")
 def verified(finished):
     """Return the content of verify.json, and what was printed."""
-    done = quantdet("verify", finished, "--pictures", PICTURES, check=0)
+    done = quantdet_here("verify", finished, "--pictures", PICTURES, check=0)
     return json.loads((finished / "verify.json").read_text()), done.stdout
 
 
@@ -54,6 +54,6 @@ def test_run_without_its_keras_model(finished, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     (run / "qat/model.keras").unlink()
-    done = quantdet("verify", run, "--pictures", PICTURES, check=2)
+    done = quantdet_here("verify", run, "--pictures", PICTURES, check=2)
     assert "qat/model.keras: no such model; make it with `quantdet qat`" in done.stderr
     assert "Traceback" not in done.stderr

@@ -65,9 +65,10 @@ def _judge(net: Net) -> Verdict:
         except QuantdetError as error:
             assert _names_one(str(error), net.names), f"no layer is named by: {error}"
             return Verdict(refusal=str(error))
-        simulated = check_simulation(prepared, net)
-        check_file(path, prepared, net)
-    return Verdict(margin_db=_margin(simulated, net))
+        simulation = simulation_of(prepared, net)
+        check_simulation(simulation, net)
+        check_file(path, simulation, net)
+    return Verdict(margin_db=_margin(simulation.outputs, net))
 
 
 def _exported(net: Net, path: Path) -> Any:
@@ -85,20 +86,36 @@ def _exported(net: Net, path: Path) -> Any:
     return prepared
 
 
-def check_simulation(prepared: Any, net: Net) -> dict[str, Uncertain]:
+@dataclass(frozen=True)
+class Simulation:
+    """A prepared model, run as it will be exported.
+
+    Attributes:
+        frozen: the model on its integers.
+        outputs: name in the file → values.
+    """
+
+    frozen: Any
+    outputs: dict[str, Uncertain]
+
+
+def simulation_of(prepared: Any, net: Net) -> Simulation:
+    """Run a model made of the net by ``prepare_qat`` with ``observer="minmax"``, all pictures."""
+    frozen = freeze(prepared)
+    return Simulation(frozen, simulate(prepared, frozen, net.x))
+
+
+def check_simulation(simulation: Simulation, net: Net) -> None:
     """Compare a prepared model with the float model, value by value and in dB.
 
     Args:
-        prepared: made of the net, with ``observer="minmax"`` and all its pictures.
+        simulation: of a model that was made of the net.
         net: what was given.
-
-    Returns:
-        Output name → values.
 
     Raises:
         AssertionError: another function, beyond the bound, or noisier than predicted.
     """
-    simulated = simulate(prepared, freeze(prepared), net.x)
+    simulated = simulation.outputs
     assert set(simulated) == set(net.expected)
     for name, wanted in net.expected.items():
         got = simulated[name]
@@ -111,25 +128,25 @@ def check_simulation(prepared: Any, net: Net) -> dict[str, Uncertain]:
         beyond = (np.abs(got.value - wanted) - got.bound).max()
         assert beyond <= noise, f"{name} is {beyond:.3g} beyond the bound"
     _margin(simulated, net)
-    return simulated
 
 
-def check_file(path: Path, prepared: Any, net: Net) -> None:
+def check_file(path: Path, simulation: Simulation, net: Net) -> None:
     """Run an exported file; compare it with the float model and, by layers, with the simulation.
 
     Raises:
         AssertionError: noisier than predicted, or a layer is more than a step off.
     """
-    file, frozen = read_litert(path), freeze(prepared)
+    file = read_litert(path)
     integers = _integers(file, net)
-    simulated = simulate(prepared, frozen, net.x)
     outputs = run_file(path, file, integers)
     assert set(outputs) == set(net.expected), f"the file has outputs {list(outputs)}"
-    written = {name: replace(simulated[name], value=value) for name, value in outputs.items()}
+    written = {
+        name: replace(simulation.outputs[name], value=value) for name, value in outputs.items()
+    }
     _margin(written, net)
     if len(integers) == 1:  # layer_parity takes one input
         (pixels,) = integers.values()
-        for layer in layer_parity(frozen, path, pixels[:_FEW]):
+        for layer in layer_parity(simulation.frozen, path, pixels[:_FEW]):
             # Some kernels round coarsely, and are modelled to the last bit.
             assert layer.max_lsb <= 1 or layer.identical_exact == 1.0, str(layer)
 

@@ -79,6 +79,17 @@ def test_freeze_is_idempotent_and_puts_weights_on_integers(model):
         np.testing.assert_allclose(values, twice(x)[name], atol=1e-6)
 
 
+def test_frozen_kernels_keep_their_scales_to_the_last_bit(model):
+    prepared = prepare_qat(model, [random_input(model)], observer="minmax", trial_export=False)
+    before, after = (
+        [np.array(layer.weight_scale()) for layer in each.layers if isinstance(layer, QuantConv2D)]
+        for each in (prepared, freeze(prepared))
+    )
+    assert before
+    for own, frozen in zip(before, after, strict=True):
+        np.testing.assert_array_equal(own, frozen)
+
+
 def test_depthwise_scales_are_per_channel():
     model = random_model("depthwise_multiplier")
     (layer,) = [

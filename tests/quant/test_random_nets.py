@@ -19,7 +19,7 @@ from quantdet.export import integer
 from quantdet.quant import prepare
 from quantdet.quant.calibrate import quantizer_before
 from quantdet.quant.reader import read_graph
-from tests.quant.judge import Verdict, check_file, check_simulation, judge
+from tests.quant.judge import Verdict, check_file, check_simulation, judge, simulation_of
 from tests.quant.random_nets import Net, UnbuildableError, random_net, run_program
 
 # At least so many of the nets are taken: a quantizer that refuses everything is never wrong.
@@ -303,8 +303,8 @@ def net():
 def test_a_lost_normalization_is_found(net):
     without = run_program(str(net).replace("mean=[120.0, 130.0, 110.0]", "mean=[0.0] * 3"), seed=1)
     with pytest.raises(AssertionError, match="rewritten with an error"):
-        check_simulation(_prepared(without), net)
-    check_simulation(_prepared(net), net)
+        check_simulation(simulation_of(_prepared(without), net), net)
+    check_simulation(simulation_of(_prepared(net), net), net)
 
 
 def _inner_quantizer(prepared):
@@ -319,7 +319,7 @@ def test_a_range_too_narrow_is_found(net):
     quantizer = _inner_quantizer(prepared)
     quantizer.set_range(0.0, quantizer.params().maximum / 3)
     with pytest.raises(AssertionError, match="beyond the bound"):
-        check_simulation(prepared, net)
+        check_simulation(simulation_of(prepared, net), net)
 
 
 def test_noise_within_the_bound_is_found(net, monkeypatch):
@@ -328,17 +328,18 @@ def test_noise_within_the_bound_is_found(net, monkeypatch):
     rounded, step = quantizer.call, quantizer.params().scale
     monkeypatch.setattr(quantizer, "call", lambda x, training: rounded(x) + 3 * step)
     with pytest.raises(AssertionError, match="its scales make"):
-        check_simulation(prepared, net)
+        check_simulation(simulation_of(prepared, net), net)
 
 
 def test_a_file_of_other_weights_is_found(net, tmp_path):
     prepared = _prepared(net)
     path = integer.export_integer(prepared, tmp_path / "model.tflite")
-    check_file(path, prepared, net)
+    simulation = simulation_of(prepared, net)
+    check_file(path, simulation, net)
     other = _prepared(run_program(str(net), seed=2))
     path = integer.export_integer(other, tmp_path / "other.tflite")
     with pytest.raises((AssertionError, ExportError)):  # by value, or by weights
-        check_file(path, prepared, net)
+        check_file(path, simulation, net)
 
 
 @pytest.mark.parametrize(

@@ -1,42 +1,13 @@
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import tiny_backbone as tiny
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-def build_tiny(input_size, width, style):
-    """Four convolutions with BatchNorm, stride 32, ending in "out_relu" as every backbone does."""
-    import keras
-
-    picture = x = keras.Input((input_size, input_size, 3), name="image")
-    x = keras.layers.Normalization(
-        axis=-1, mean=list(style.mean), variance=list(style.variance), name="normalization"
-    )(x)
-    for index, stride in enumerate((4, 4, 2)):
-        x = keras.layers.Conv2D(
-            8, 3, stride, padding="same", use_bias=False, name=f"Conv{index + 1}"
-        )(x)
-        x = keras.layers.BatchNormalization(name=f"bn_Conv{index + 1}")(x)
-        x = keras.layers.ReLU(6.0, name=f"relu{index + 1}")(x)
-    x = keras.layers.Conv2D(16, 1, use_bias=False, name="Conv_1")(x)
-    x = keras.layers.BatchNormalization(name="Conv_1_bn")(x)
-    return keras.Model(picture, keras.layers.ReLU(6.0, name="out_relu")(x), name="tiny")
-
-
 @pytest.fixture(scope="module")
 def tiny_backbone():
-    """Register a backbone small enough for tests, as [model] backbone = "tiny"."""
-    from quantdet.models.backbones import BACKBONES
-
-    entry = replace(
-        BACKBONES["mobilenet_v2"],
-        build=build_tiny,
-        features={16: "relu2", 32: "out_relu"},
-        packaged=None,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "tiny", entry)
-        yield "tiny"
+    with tiny.registered() as name:
+        yield name

@@ -34,11 +34,13 @@ def freeze(model: keras.Model) -> keras.Model:
             value = ops.convert_to_numpy(layer.value)
             layer.value.assign(dequantize(quantize(value, params), params))
         if isinstance(layer, QuantizedWeights):
-            scale = ops.convert_to_numpy(layer.weight_scale()).astype(np.float64)
+            stored = layer.weight_scale()
+            scale = ops.convert_to_numpy(stored).astype(np.float64)
             kernel = layer.integer_kernel() * scale
             scale_in = quantizer_before(producers, node).params().scale
             step = scale.reshape(-1) * scale_in
             bias = np.rint(ops.convert_to_numpy(layer.bias) / step) * step
             layer.kernel.assign(kernel.astype(np.float32))
             layer.bias.assign(bias.astype(np.float32))
+            layer.store_scale(stored)
     return build_model(graph, model.name)

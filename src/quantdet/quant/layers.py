@@ -271,6 +271,11 @@ class QuantizedWeights:
         """Set a stored or learned scale: shape of :meth:`weight_scale`."""
         self.scale.assign(scale)
 
+    def store_scale(self, scale: Tensor) -> None:
+        """Keep to a scale from here on: the largest weight is not looked for at every call."""
+        self.set_scale(scale)
+        self.scales = "stored"
+
     def weight_scale(self) -> Tensor:
         """Return the scales: shape of the output channels of the kernel, or a scalar."""
         return ops.maximum(self._unbounded_scale(), self.scale_floor)
