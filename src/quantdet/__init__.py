@@ -33,6 +33,8 @@ _PUBLIC = {
     "prepare_qat": "quantdet.quant.prepare",
     "prepare_voc": "quantdet.data.prepare",
     "pretrained_names": "quantdet.runtime.pretrained",
+    "pull": "quantdet.share.exchange",
+    "push": "quantdet.share.exchange",
     "run_all": "quantdet.pipeline",
     "run_analyse": "quantdet.stages.analyse",
     "run_comparison": "quantdet.stages.report",

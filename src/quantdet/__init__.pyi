@@ -18,6 +18,7 @@ from quantdet.runtime.draw import draw_detections
 from quantdet.runtime.foreign import describe_model
 from quantdet.runtime.predict import predict_to_folder
 from quantdet.runtime.pretrained import pretrained_names
+from quantdet.share.exchange import pull, push
 from quantdet.stages.analyse import run_analyse
 from quantdet.stages.evaluate import evaluate_model, run_evaluate
 from quantdet.stages.export import export_model, run_export
@@ -51,6 +52,8 @@ __all__ = [
     "prepare_qat",
     "prepare_voc",
     "pretrained_names",
+    "pull",
+    "push",
     "run_all",
     "run_analyse",
     "run_comparison",

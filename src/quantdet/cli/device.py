@@ -108,8 +108,8 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
     from quantdet.runtime.thresholds import parse_class_thresholds
 
     if model is None and is_model(inputs[0]):
-        model, inputs = inputs[0], inputs[1:]
-        file = Path(model)
+        file: Path | str = inputs[0]
+        inputs = inputs[1:]
     else:
         file = find_model(model or DEFAULT_MODEL)
     detector = Detector(

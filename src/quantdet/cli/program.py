@@ -29,6 +29,7 @@ from quantdet.cli.evaluate import evaluate
 from quantdet.cli.output import help_without_command, register
 from quantdet.cli.own_process import PartEndedError
 from quantdet.cli.plan import plan
+from quantdet.cli.share import pull, push
 from quantdet.cli.stages import config, demo, export, qat, report, run, train
 from quantdet.cli.verify import verify
 from quantdet.cli.web import web
@@ -44,7 +45,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 for command in (
     *(doctor, demo, plan, config, train, qat, export, evaluate, analyse, report, run),
-    *(predict, describe, verify, benchmark, web, models),
+    *(predict, describe, verify, benchmark, web, models, push, pull),
 ):
     register(app, command)
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantdet.data.archives import DamagedArchiveError, extract
-from quantdet.data.fetch import fetch, fetched_file, forget
 from quantdet.data.links import place_file
 from quantdet.errors import ConfigError, DataError, DependencyError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.contract import file_sha256
 from quantdet.system.atomic import appearing_folder, write_json
+from quantdet.system.fetch import fetch, fetched_file, forget
 from quantdet.system.temporary import sweep
 
 REPORT_NAME = "download.json"

@@ -17,11 +17,13 @@ from quantdet.runtime.contract import load_contract
 from quantdet.runtime.decoders import decode
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
+from quantdet.runtime.on_hub import hub_model
 from quantdet.runtime.picture import Picture, Pictures, drawer, pixels_of
 from quantdet.runtime.preprocess import fit_picture, quantize_input
 from quantdet.runtime.pretrained import DEFAULT_MODEL, pretrained_file
 from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import check_threshold, label_thresholds
+from quantdet.system.hub import is_hub_address
 
 
 class Detector:
@@ -31,8 +33,9 @@ class Detector:
     path and sha256; another file at that path is refused): see :class:`quantdet.runtime.Engine`.
 
     Args:
-        model: a .tflite with its contract next to it or inside, or a run folder. For the models
-            that come with quantdet see :meth:`pretrained`.
+        model: a .tflite with its contract next to it or inside, a run folder, or a model on the
+            Hugging Face hub (``hf://USER/NAME``; needs ``quantdet[hub]``). For the models that come
+            with quantdet see :meth:`pretrained`.
         threshold: confidence threshold of every class, 0 to 1; None takes the contract's,
             which may differ by class.
         class_thresholds: label → its own threshold, which replaces ``threshold``.
@@ -69,7 +72,8 @@ class Detector:
         kernels: str = "xnnpack",
         agnostic_nms: bool = False,
     ) -> None:
-        self.model_file = _model_file(Path(model))
+        on_hub = is_hub_address(str(model))
+        self.model_file = _model_file(hub_model(str(model)) if on_hub else Path(model))
         # First, because its sha256 keeps damaged files away from native code.
         self.contract = load_contract(self.model_file)
         if agnostic_nms:

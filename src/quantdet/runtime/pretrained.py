@@ -8,6 +8,8 @@ from typing import TypedDict
 
 from quantdet.errors import ModelError
 from quantdet.runtime.contract import contract_path, load_contract
+from quantdet.runtime.on_hub import hub_model
+from quantdet.system.hub import is_hub_address
 from quantdet.system.listing import shown_files
 
 DEFAULT_MODEL = "voc-ssd300"
@@ -77,11 +79,15 @@ def describe_pretrained(folder: Path | None = None) -> list[Pretrained]:
 def find_model(text: Path | str) -> Path:
     """Return the model that a user means: a name of the package, else a file or run folder.
 
-    A file or folder of the same name is meant by a path, e.g. ./voc-ssd300.
+    A file or folder of the same name is meant by a path, e.g. ./voc-ssd300. A model on the Hugging
+    Face hub (``hf://USER/NAME``) is fetched.
 
     Raises:
         ModelError: neither.
+        DependencyError: huggingface_hub is not installed.
     """
+    if is_hub_address(str(text)):
+        return hub_model(str(text))
     if text in pretrained_names():
         return pretrained_file(str(text))
     path = Path(text).expanduser()
@@ -89,7 +95,9 @@ def find_model(text: Path | str) -> Path:
 
 
 def is_model(text: str) -> bool:
-    """Return whether a path is a .tflite or a run folder, so that it cannot be a picture."""
+    """Return whether a text means a .tflite or a run folder, so that it cannot be a picture."""
+    if is_hub_address(text):
+        return True
     path = Path(text).expanduser()
     runs = ("config.toml", "export/model.tflite")
     return path.suffix.lower() == ".tflite" or any((path / name).is_file() for name in runs)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 14
 _TIMEOUT_S = (15, 60)
 _TRIES_WITHOUT_PROGRESS = 3
+_BY_HAND = "download it yourself and give the file instead (of data with --from FILE)"
 _PARTIAL, _RANGE_NOT_SATISFIABLE, _FIRST_ERROR = 206, 416, 400
 
 
@@ -106,7 +107,7 @@ def _transfer(requests: ModuleType, url: str, part: Path, progress: Tick) -> boo
         if response.status_code >= _FIRST_ERROR:
             raise DataError(
                 f"{url}: the server refused it ({response.status_code} {response.reason}); check "
-                "the address in a browser, or give a downloaded file with --from"
+                f"the address in a browser, or {_BY_HAND}"
             )
         if response.status_code != _PARTIAL or not _starts_at(response, have):
             have = 0
@@ -171,8 +172,7 @@ def _broken_off(url: str, part: Path, reason: str) -> DataError:
     have = _size(part)
     if not have:
         return DataError(
-            f"{url}: no connection ({reason}); check network and address, or give a downloaded "
-            "file with --from"
+            f"{url}: no connection ({reason}); check network and address, or {_BY_HAND}"
         )
     return DataError(
         f"{url}: broke off after {have} bytes ({reason}); run the same command again to resume, "
@@ -194,8 +194,7 @@ def _import_requests() -> ModuleType:
         import requests
     except ImportError:
         raise DependencyError(
-            "requests is not installed; install it with `pip install 'quantdet[train]'`, or "
-            "download the archive yourself and give it with --from"
+            f"requests is not installed; install it with `pip install requests`, or {_BY_HAND}"
         ) from None
     module: ModuleType = requests
     return module
