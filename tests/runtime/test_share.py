@@ -13,8 +13,8 @@ from quantdet.errors import ConfigError, ModelError
 from quantdet.export.metadata import embed_contract
 from quantdet.runtime.contract import contract_path, load_contract
 from quantdet.runtime.detector import Detector
-from quantdet.share import pull, push
 from quantdet.share.card import Described, model_card
+from quantdet.share.exchange import pull, push
 from quantdet.system.hub import HubAddress, parse_address
 from tests.runtime.helpers import solid
 from tests.runtime.hub_stand_in import hub
