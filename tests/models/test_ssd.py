@@ -9,7 +9,7 @@ from quantdet.config import ModelConfig
 from quantdet.errors import ConfigError, ModelError
 from quantdet.models.detector_weights import folded_arrays
 from quantdet.models.litert_weights import read_ssd_weights
-from quantdet.models.ssd import build_ssd, ssd_anchors, ssd_head_input, trunk_names
+from quantdet.models.ssd import build_ssd, ssd_anchors, ssd_head_input, trunk_layers
 from quantdet.models.ssd_layout import LAYOUTS
 from quantdet.models.ssd_start import choose_class_rows
 from quantdet.models.ssd_targets import Matcher
@@ -42,12 +42,12 @@ def vary_norms(model):
     return model
 
 
-def picture():
-    return np.random.default_rng(0).uniform(-1, 1, (2, 160, 160, 3)).astype(np.float32)
+def picture(side=160):
+    return np.random.default_rng(0).uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
 
 
-def weights_of(model, labels, layout="classic", style=KERAS_STYLE):
-    head = DetectorHead(tuple(labels), LAYOUTS[layout].shapes_hw)
+def weights_of(model, labels, layout="classic", style=KERAS_STYLE, width=0.35):
+    head = DetectorHead(tuple(labels), LAYOUTS[layout].shapes_hw, 160, width)
     return WeightSet(folded_arrays(model), style, "test", "", head)
 
 
@@ -139,8 +139,8 @@ def test_other_anchors_start_with_the_same_boxes(detector):
         np.testing.assert_allclose(new[:, row], old[:, nearest], atol=1e-5)
 
 
-def decode(model, settings_) -> Boxes:
-    encoded = np.asarray(model(picture())["boxes"])[0]
+def decode(model, settings_, side=160) -> Boxes:
+    encoded = np.asarray(model(picture(side))["boxes"])[0]
     return decode_boxes(encoded, anchor_boxes(ssd_anchors(settings_)), CODER)
 
 
@@ -155,9 +155,9 @@ def test_weights_are_read_back_from_a_float_tflite(detector, tmp_path, half):
     from quantdet.export.baselines import export_float
 
     path = export_float(detector, tmp_path / "d.tflite", half=half)
-    arrays, width = read_ssd_weights(path, trunk_names(config()))
+    arrays, width = read_ssd_weights(path, [layer.name for layer in trunk_layers(config())])
     assert width == 3
-    head = DetectorHead(("a", "b", "c"), LAYOUTS["classic"].shapes_hw, (0, 1, 2))
+    head = DetectorHead(("a", "b", "c"), LAYOUTS["classic"].shapes_hw, 160, 0.35, (0, 1, 2))
     # Exported files have the input normalization folded in.
     style = type(KERAS_STYLE)("same", 1e-3, (0.0,) * 3, (1.0,) * 3)
     copy = build_ssd(config(), 3, WeightSet(arrays, style, "test", "", head))

@@ -123,7 +123,9 @@ def test_every_layer_is_read_with_what_follows_it_folded_in(file, expected):
 
 def test_a_detector_starts_from_it(file, expected):
     file.with_suffix(".txt").write_text("Cat\nDog\nBird\n")
-    config = load_config(values={"model": {**MODEL, "weights": str(file)}}).model
+    # Of the size that such graphs are trained at every anchor starts from itself.
+    values = {"model": {**MODEL, "input_size": 300, "weights": str(file)}}
+    config = load_config(values=values).model
     weights = resolve_start(config, ["bird", "fish"])
     assert weights.head.class_rows == (2, None)
     model = build_ssd(config, 2, weights)

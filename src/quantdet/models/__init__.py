@@ -6,13 +6,15 @@ A family of models (:mod:`quantdet.kinds`) has a builder, and weights that it ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from quantdet.config import ModelConfig
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.models.detector_weights import resolve_detector_weights
 from quantdet.models.localizer import build_localizer
-from quantdet.models.ssd import build_ssd, trunk_names
+from quantdet.models.narrowing import channels_taken
+from quantdet.models.ssd import build_ssd, trunk_layers
 from quantdet.models.ssd_start import choose_class_rows
 from quantdet.models.weight_files import WeightSet, save_weights
 from quantdet.models.weights import default_cache_dir, resolve_weights
@@ -28,10 +30,13 @@ BUILDERS: dict[str, Callable[[ModelConfig, int, WeightSet | None], keras.Model]]
 
 
 def _detector_start(config: ModelConfig, labels: Sequence[str]) -> WeightSet | None:
-    found = resolve_detector_weights(config, trunk_names(config), default_cache_dir())
-    if found is not None:
-        return choose_class_rows(found, labels, config.start_classes)
-    return resolve_weights(config)
+    trunk = trunk_layers(config)
+    names = [layer.name for layer in trunk]
+    found = resolve_detector_weights(config, names, default_cache_dir())
+    if found is None:
+        return resolve_weights(config)
+    found = choose_class_rows(found, labels, config.start_classes)
+    return replace(found, taken=channels_taken(trunk, found))
 
 
 STARTS: dict[str, Callable[[ModelConfig, Sequence[str]], WeightSet | None]] = {

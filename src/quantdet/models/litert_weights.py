@@ -73,6 +73,9 @@ class _File:
     def last_axis(self, index: int) -> int:
         return int(self._graph.tensors[index].shape[-1])
 
+    def picture_side(self) -> int:
+        return int(self._graph.tensors[self._graph.inputs[0]].shape[1])
+
 
 def read_ssd_weights(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
     """Return folded weights by layer name, and the number of class rows.
@@ -109,6 +112,11 @@ def read_ssd_weights(path: Path, trunk: list[str]) -> tuple[Arrays, int]:
             f"{path}: not an SSD MobileNetV2 with raw outputs ({error}); give the file of "
             "the TF Object Detection API, a quantdet run, or a backbone's weight file"
         ) from None
+
+
+def read_picture_side(path: Path) -> int:
+    """Return the height in pixels of the pictures that a .tflite takes."""
+    return _File(path).picture_side()
 
 
 def _predictors(file: _File) -> Iterator[tuple[str, int]]:

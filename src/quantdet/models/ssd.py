@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.config import ModelConfig
 from quantdet.errors import ConfigError, ModelError
 from quantdet.kinds import find_kind
 from quantdet.models.backbones.mobilenet_v2 import make_divisible
+from quantdet.models.detector_weights import folded_arrays
+from quantdet.models.narrowing import narrowed
 from quantdet.models.ssd_layout import LAYOUTS, SsdLayout, anchor_maps
 from quantdet.models.ssd_start import assign_start
-from quantdet.models.style import KERAS_STYLE
-from quantdet.models.weight_files import WeightSet
+from quantdet.models.style import KERAS_STYLE, BackboneStyle
+from quantdet.models.weight_files import DetectorHead, WeightSet
 from quantdet.models.weights import find_backbone
 from quantdet.quant.tensors import Tensor
 from quantdet.runtime.contract import AnchorMap
@@ -64,8 +68,18 @@ def build_ssd(
     """
     if num_classes < 1:
         raise ModelError("a model needs at least one class; the data set has no labels")
-    layout = find_layout(config)
     style = KERAS_STYLE if weights is None else weights.style
+    model, backbone_layers = _build(config, num_classes, style)
+    if weights is not None:
+        assign_start(model, backbone_layers, weights, find_layout(config))
+    return model
+
+
+def _build(
+    config: ModelConfig, num_classes: int, style: BackboneStyle
+) -> tuple[keras.Model, list[keras.Layer]]:
+    """Return the model with random weights, and those of its layers that are the backbone."""
+    layout = find_layout(config)
     backbone = find_backbone(config.backbone)
     base = backbone.build(config.input_size, config.width, style)
     maps = [base.get_layer(backbone.features[s]).output for s in layout.backbone_strides]
@@ -81,10 +95,43 @@ def build_ssd(
         "boxes": keras.layers.Concatenate(axis=1, name="boxes")(boxes),
         "scores": keras.layers.Concatenate(axis=1, name="scores")(scores),
     }
-    model = keras.Model(base.input, outputs, name=config.name)
-    if weights is not None:
-        assign_start(model, base.layers, weights, layout)
-    return model
+    return keras.Model(base.input, outputs, name=config.name), base.layers
+
+
+def build_starting_ssd(config: ModelConfig, num_classes: int, weights: WeightSet) -> keras.Model:
+    """Build the detector that ``weights`` are of: as :func:`build_ssd`, but of their own width.
+
+    Args:
+        config: the [model] section.
+        num_classes: classes without background.
+        weights: of a detector.
+    """
+    assert weights.head is not None
+    own = config.model_copy(update={"width": weights.head.width})
+    return build_ssd(own, num_classes, weights)
+
+
+def narrow_start(
+    config: ModelConfig, num_classes: int, weights: WeightSet, pictures: NDArray[np.float32]
+) -> WeightSet:
+    """Return weights for the detector of ``config`` out of those of a wider one.
+
+    Args:
+        config: the [model] section.
+        num_classes: classes without background.
+        weights: of a wider detector.
+        pictures: model inputs (N, S, S, 3) that channels are chosen on.
+    """
+    wide = build_starting_ssd(config, num_classes, weights)
+    model, _ = _build(config, num_classes, weights.style)
+    head = DetectorHead(
+        labels=("",) * num_classes,
+        shapes_hw=find_layout(config).shapes_hw,
+        input_size=config.input_size,
+        width=config.width,
+        class_rows=tuple(range(num_classes)),
+    )
+    return replace(weights, arrays=narrowed(folded_arrays(wide), model, pictures), head=head)
 
 
 def ssd_anchors(config: ModelConfig) -> tuple[AnchorMap, ...]:
@@ -103,11 +150,11 @@ def ssd_head_input(config: ModelConfig) -> str:
     return find_backbone(config.backbone).features[find_layout(config).backbone_strides[0]]
 
 
-def trunk_names(config: ModelConfig) -> list[str]:
-    """Return the names of all convolutions but the predictors', in the order of execution."""
+def trunk_layers(config: ModelConfig) -> list[keras.Layer]:
+    """Return all convolutions but the predictors', in the order of execution."""
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-    names = [layer.name for layer in build_ssd(config, 1).layers if isinstance(layer, kinds)]
-    return [name for name in names if not name.startswith(("box_", "class_"))]
+    layers = [layer for layer in build_ssd(config, 1).layers if isinstance(layer, kinds)]
+    return [layer for layer in layers if not layer.name.startswith(("box_", "class_"))]
 
 
 def _predict(head: Tensor, features: Tensor, name: str, anchors: int, values: int) -> Tensor:

