@@ -19,7 +19,8 @@ class ModelConfig(Section):
     backbone: str = "mobilenet_v2"
     """Feature extractor."""
     width: float = Field(1.0, ge=0.35, le=1.4)
-    """Width multiplier of the backbone's channels."""
+    """Width multiplier of the channels. Below that of the detector to start from, channels of it
+    are chosen."""
     input_size: int = Field(224, ge=32, le=1024)
     """Side of the square input in pixels: 160 to 512 for detectors, a multiple of 32 for a
     localizer."""

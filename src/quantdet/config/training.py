@@ -45,6 +45,9 @@ class TrainConfig(Section):
     start_share: float = Field(0.0, ge=0, lt=1)
     """Share of the starting weights in the result of the second phase (WiSE-FT); helps if the
     starting model knows your classes."""
+    distill: float = Field(0.0, ge=0, le=1)
+    """Share of the second phase's loss that matches the outputs of the starting detector instead of
+    the labels. It answers at its own width, and has to know all classes."""
     backbone_rate: float = Field(1.0, ge=0)
     """Learning rate multiplier of the backbone."""
     class_head_rate: float = Field(1.0, ge=0)
@@ -77,6 +80,10 @@ class TrainConfig(Section):
             raise ValueError("patience waits for the best epoch, but keep is 'last'; set keep best")
         if self.max_steps and self.max_steps < self.min_steps:
             raise ValueError(f"max_steps {self.max_steps} is below min_steps {self.min_steps}")
+        if self.distill and not self.finetune_epochs:
+            raise ValueError("distill is of the second phase; set finetune_epochs above 0")
+        if self.distill and self.mixed_precision:
+            raise ValueError("distill computes in float32; set mixed_precision false")
         return self
 
 

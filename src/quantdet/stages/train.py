@@ -57,12 +57,14 @@ def run_train(
     stage = training_stages()[0]
     from quantdet.models import resolve_start
     from quantdet.stages.check import check_config, check_names
+    from quantdet.train.teacher import check_teacher
 
     check_names(config)
     judged, digests = judge_training(config, progress=progress)
     dataset = judged.require()
     check_config(config, dataset)
-    resolve_start(config.model, dataset.labels)  # told before anything is written
+    # Told before anything is written.
+    check_teacher(config.train, resolve_start(config.model, dataset.labels), dataset.labels)
     contents = describe_contents(dataset, digests)
     run = Run(out)
     with recorded(run, "train") as note:

@@ -29,6 +29,7 @@ _MEANINGS = {
     "start": "the model it started from (architecture, number of classes or weights)",
     "data": "the pictures or their objects",
     "examples": "the number of pictures",
+    "teaching": "how much it follows its teacher (distill)",
 }
 
 

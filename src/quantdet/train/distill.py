@@ -1,12 +1,14 @@
-"""Train a quantized model to follow its float teacher (Hinton et al. 2015, arXiv:1503.02531).
+"""Train a model to follow a teacher (Hinton et al. 2015, arXiv:1503.02531).
 
-A fitted net that is trained on the labels again forgets; one that is trained to answer as its
-float self does only learns to make up for rounding.
+Of a quantized model the teacher is its float self: a fitted net that is trained on the labels again
+forgets; one that is trained to answer as its float self does only learns to make up for rounding.
+Of a float model it is the detector that it started from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import keras
 from keras import ops
@@ -14,6 +16,8 @@ from keras import ops
 from quantdet.errors import ConfigError
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.tensors import Tensor
+from quantdet.train.recorder import TrainingTask
+from quantdet.train.validation import StudentOnly
 
 Agreement = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(targets, student's answer, teacher's answer) → scalar, 0 where both agree."""
@@ -25,8 +29,8 @@ def with_teacher(
     """Return a model whose outputs are the student's, with the teacher's appended on the last axis.
 
     Args:
-        student: fake-quantized, to be trained; outputs by name.
-        teacher: the float model; same inputs and outputs. It is frozen in the result.
+        student: to be trained; outputs by name.
+        teacher: a float model; same inputs and outputs. It is frozen in the result.
         features: layers (names after folding, as ``quantdet analyse`` shows them) whose results
             should match, too (FitNets, Romero et al. 2015, arXiv:1412.6550).
         weight: of the features' losses.
@@ -135,6 +139,25 @@ def follow(
         name: FollowTeacher(loss, agreements.get(name, squared_difference), share)
         for name, loss in losses.items()
     }
+
+
+def distilled(
+    training: TrainingTask, agreements: Mapping[str, Agreement], share: float
+) -> TrainingTask:
+    """Return how to train what :func:`with_teacher` returns.
+
+    Args:
+        training: of the student alone.
+        agreements: output name → how far two models' answers are apart.
+        share: of the teacher, 0 to 1.
+    """
+    return replace(
+        training,
+        losses=follow(training.losses, agreements, share),
+        metrics={},
+        validator=training.validator and StudentOnly(training.validator),
+        teaching=f"distill {share:g}",
+    )
 
 
 def squared_difference(targets: Tensor, student: Tensor, teacher: Tensor) -> Tensor:

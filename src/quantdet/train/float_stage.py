@@ -2,6 +2,7 @@
 
     FOLDER/frozen/      head trained on cached backbone features (see loop.fit for the files)
     FOLDER/finetune/    all layers, if asked for
+    FOLDER/start-*.keras  where the start is wider than the model: channels chosen of it
     FOLDER/model.keras  the result
     FOLDER/summary.json what it came from
 
@@ -26,13 +27,14 @@ from quantdet.data.sample import Dataset
 from quantdet.errors import ConfigError, ModelError
 from quantdet.kinds import DETECTOR, LOCALIZER, find_family
 from quantdet.manifest import Identity, Phase
-from quantdet.models import WeightSet, build_model, resolve_start
+from quantdet.models import WeightSet, resolve_start
 from quantdet.progress import Progress, silent
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.saved import load_keras
 from quantdet.results.training import TrainSummary
 from quantdet.system.atomic import atomic_path
 from quantdet.train.device import training_device
+from quantdet.train.distill import distilled, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
 from quantdet.train.identity import same_training
@@ -40,8 +42,10 @@ from quantdet.train.localizer_task import localizer_task
 from quantdet.train.loop import fit, remaining_epochs
 from quantdet.train.settings import FitSettings
 from quantdet.train.ssd_task import ssd_task
+from quantdet.train.start import Start
 from quantdet.train.steps import choose_epochs, warmup_epochs
 from quantdet.train.task import UNWATCHED, PictureTask, Watch
+from quantdet.train.teacher import check_teacher, find_teacher
 
 TASKS: dict[str, Callable[[Config, Dataset, Progress], PictureTask]] = {
     LOCALIZER: localizer_task,
@@ -100,18 +104,21 @@ def train_float(
     """
     task = watch.over(build_task(config, dataset, watch.progress))
     weights = resolve_start(config.model, dataset.labels)
+    check_teacher(config.train, weights, dataset.labels)
     identity = _identity(config, dataset, task, weights)
     finished = _load_finished(out_dir, identity)
     if finished is not None:
         _log.info("trained already: %s", out_dir / "model.keras")
         return finished
     keras.utils.set_random_seed(config.train.seed)
-    model = build_model(config.model, len(dataset.labels), weights)
+    model = Start(config.model, weights, task.train, identity).build(out_dir)
     phases: dict[str, History] = {}
     if config.train.epochs:
         phases["frozen"] = _train_head(model, task, config.train, out_dir, watch.progress)
     if config.train.finetune_epochs:
-        model, phases["finetune"] = _train_all(model, task, config.train, out_dir, watch.progress)
+        teacher = find_teacher(config, weights, len(dataset.labels))
+        stage = _FineTuning(task, config.train, teacher, out_dir / "finetune", watch.progress)
+        model, phases["finetune"] = _train_all(model, stage)
     return _finish(model, phases, identity, out_dir)
 
 
@@ -147,22 +154,43 @@ def _train_head(
     return fit(head, training, settings, folder, partial(progress, "train head"))
 
 
-def _train_all(
-    model: keras.Model,
-    task: PictureTask,
-    train: TrainConfig,
-    out_dir: Path,
-    progress: Progress,
-) -> tuple[keras.Model, History]:
+@dataclass(frozen=True)
+class _FineTuning:
+    """What the second phase works with; ``teacher`` is None where nothing is distilled."""
+
+    task: PictureTask
+    train: TrainConfig
+    teacher: keras.Model | None
+    folder: Path
+    progress: Progress
+
+    def fit(self, student: keras.Model, settings: FitSettings) -> History:
+        """Train ``student`` in place."""
+        model, training = student, self.task.training()
+        if self.teacher is not None:
+            model = with_teacher(student, self.teacher)
+            training = distilled(training, self.task.agreements, self.train.distill)
+        return fit(model, training, settings, self.folder, partial(self.progress, "fine-tune"))
+
+
+def _train_all(model: keras.Model, stage: _FineTuning) -> tuple[keras.Model, History]:
     """Return a fine-tuned copy of ``model`` and its history.
 
     BatchNorm keeps its ImageNet statistics, so it is folded into the convolutions: the same
     function, and training is about twice as fast on CPUs.
     """
     folded = fold_batch_norm(model, over_borders=True)
-    freeze_before(folded, train.finetune_from)
-    epochs = choose_epochs(train.finetune_epochs, len(task.train), train)
-    settings = FitSettings(
+    freeze_before(folded, stage.train.finetune_from)
+    start = [np.array(keras.ops.convert_to_numpy(v)) for v in folded.trainable_variables]
+    history = stage.fit(folded, _fine_tuning_settings(stage.train, len(stage.task.train)))
+    if stage.train.start_share:
+        _mix(folded.trainable_variables, start, stage.train.start_share)
+    return folded, history
+
+
+def _fine_tuning_settings(train: TrainConfig, pictures: int) -> FitSettings:
+    epochs = choose_epochs(train.finetune_epochs, pictures, train)
+    return FitSettings(
         epochs=epochs,
         batch_size=train.batch_size,
         optimizer=train.optimizer,
@@ -170,7 +198,7 @@ def _train_all(
         weight_decay=train.weight_decay,
         schedule=train.schedule,
         # Adam's first steps are full-sized whatever the gradient; ramp up to spare the backbone.
-        warmup_epochs=warmup_epochs(epochs, len(task.train), train.batch_size),
+        warmup_epochs=warmup_epochs(epochs, pictures, train.batch_size),
         clip_norm=5.0,
         seed=train.seed,
         mixed_precision=train.mixed_precision,
@@ -184,13 +212,6 @@ def _train_all(
         validate_every=train.validate_every,
         patience=train.patience,
     )
-    start = [np.array(keras.ops.convert_to_numpy(v)) for v in folded.trainable_variables]
-    history = fit(
-        folded, task.training(), settings, out_dir / "finetune", partial(progress, "fine-tune")
-    )
-    if train.start_share:
-        _mix(folded.trainable_variables, start, train.start_share)
-    return folded, history
 
 
 def _mix(

@@ -115,6 +115,8 @@ def _checkpoints(
         "examples": [len(task.train), len(task.validation or ())],
         "start": _digest(model),
     }
+    if task.teaching:
+        identity["teaching"] = task.teaching
     return Checkpoints(folder, identity)
 
 

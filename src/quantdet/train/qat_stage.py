@@ -37,14 +37,13 @@ from quantdet.system.atomic import atomic_path
 from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses, jit_compile
 from quantdet.train.device import training_device
-from quantdet.train.distill import follow, with_teacher
+from quantdet.train.distill import distilled, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.float_stage import build_task
 from quantdet.train.identity import same_training
 from quantdet.train.loop import TrainingTask, fit
 from quantdet.train.settings import FitSettings
 from quantdet.train.task import UNWATCHED, PictureTask, Watch
-from quantdet.train.validation import StudentOnly
 
 _log = logging.getLogger(__name__)
 _CALIBRATION_BATCH = 16
@@ -154,9 +153,7 @@ def _fine_tune(
     training = replace(training, losses=losses, accuracy_decides=False)
     if config.qat.distill:
         check_features(config.qat)
-        losses = follow(training.losses, stage.task.agreements, config.qat.distill)
-        judge = training.validator and StudentOnly(training.validator)
-        training = replace(training, losses=losses, metrics={}, validator=judge)
+        training = distilled(training, stage.task.agreements, config.qat.distill)
         trained = with_teacher(trained, teacher, config.qat.distill_features, config.qat.distill)
     settings = _fit_settings(config)
     calibrated = [np.array(variable) for variable in trained.variables]

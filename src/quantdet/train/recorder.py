@@ -43,6 +43,7 @@ class TrainingTask:
         validator: measures accuracy on ``validation``; None: losses have to do.
         accuracy_decides: choose the best epoch by accuracy where it is measured, not by loss.
         callbacks: notified of everything, as by ``keras.Model.fit``.
+        teaching: changes whenever the losses do, which cannot tell; a checkpoint's, too.
     """
 
     train: BatchSource
@@ -53,6 +54,7 @@ class TrainingTask:
     validator: Validator | None = None
     accuracy_decides: bool = True
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    teaching: str = ""
 
 
 @dataclass(frozen=True)
