@@ -12,6 +12,10 @@ WIDTHS = (0.35, 0.5, 0.75, 1.0)
 SIZES = (96, 128, 160, 192, 224, 256, 300)
 _PRESETS = {LOCALIZER: "recommended", DETECTOR: "ssd"}
 """Family → the preset that trains it."""
+_NARROW_PRESETS = {DETECTOR: "mcu"}
+"""Family → the preset that trains its nets of a width below 1, where it is another one."""
+_STARTS = {"ssdlite": "voc-ssd300"}
+"""Kind → weights to start from, of any width; otherwise those of the backbone."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ class Net:
     @property
     def preset(self) -> str:
         """The preset that trains it."""
-        return _PRESETS[find_kind(self.name).family]
+        family = find_kind(self.name).family
+        narrow = _NARROW_PRESETS if self.width < 1 else {}
+        return narrow.get(family, _PRESETS[family])
 
     @property
     def overrides(self) -> list[str]:
@@ -40,7 +46,7 @@ class Net:
             f"model.name={self.name}",
             f"model.width={self.width:g}",
             f"model.input_size={self.input_size}",
-            "model.weights=imagenet",
+            f"model.weights={_STARTS.get(self.name, 'imagenet')}",
         ]
 
 
