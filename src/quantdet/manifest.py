@@ -147,11 +147,18 @@ class ExportRecord(StageRecord):
 
 
 class EvaluateRecord(StageRecord):
-    """Entry "evaluate": the file of the figures."""
+    """Entry "evaluate": the file of the figures.
+
+    Attributes:
+        metrics: its name.
+        sha256: of the integer model that was measured; "" where there was none, or where an earlier
+            quantdet did not note it.
+    """
 
     STAGE = "evaluate"
 
     metrics: str = ""
+    sha256: str = ""
 
 
 class AnalyseRecord(StageRecord):

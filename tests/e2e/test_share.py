@@ -25,11 +25,16 @@ def test_the_card_has_the_figures_of_the_run(finished, tmp_path):
     ).read_bytes()
 
 
-def test_figures_of_an_earlier_file_are_not_shared(finished, tmp_path):
+@pytest.mark.parametrize("noted", [True, False], ids=["digest noted", "of an earlier quantdet"])
+def test_figures_of_an_earlier_file_are_not_shared(finished, tmp_path, noted):
     run = Run(shutil.copytree(finished, tmp_path / "run"))
     manifest = json.loads(run.manifest_file.read_text())
-    manifest["export"]["written"] = "2099-01-01T00:00:00Z"
+    if noted:
+        manifest["evaluate"]["sha256"] = "0" * 64
+    else:
+        manifest["evaluate"].pop("sha256", None)
+        manifest["export"]["written"] = "2099-01-01T00:00:00Z"
     run.manifest_file.write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match="export ran again since it was measured"):
+    with pytest.raises(ModelError, match="was exported again since it was measured"):
         push(run.root, str(tmp_path / "shared"))
     assert not (tmp_path / "shared").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quantdet.errors import ModelError
 from quantdet.system.hub import HubAddress, download, parse_address
+from quantdet.system.listing import shown_files
 
 MODEL_FILES = ("*.tflite", "*.contract.json", "README.md", "LICENSE*")
 """Globs of what belongs to a model."""
@@ -27,7 +28,8 @@ def hub_model(text: str) -> Path:
 
 
 def _only_model(folder: Path, address: HubAddress) -> str:
-    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.tflite"))
+    files = shown_files(folder, "**/*.tflite")
+    names = [file.relative_to(folder).as_posix() for file in files]
     if "model.tflite" in names:
         return "model.tflite"
     if len(names) != 1:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from quantdet.errors import ConfigError, ModelError
+from quantdet.manifest import EvaluateRecord
 from quantdet.progress import Tick, no_tick
-from quantdet.results.folder import read_results
+from quantdet.results.folder import Results, read_results
 from quantdet.results.metrics import AnyMetrics
 from quantdet.results.stages import outdated
 from quantdet.runs import Run
@@ -20,6 +21,7 @@ from quantdet.share.card import Described, is_ours, model_card
 from quantdet.system.atomic import write_bytes
 from quantdet.system.fetch import fetch
 from quantdet.system.hub import is_hub_address, parse_address, upload
+from quantdet.system.listing import shown_files
 
 CARD = "README.md"
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -63,12 +65,13 @@ def push(
         folder = Path(temporary)
         _write_model(model, target, folder, license_id)
         if is_hub_address(target):
-            message = f"Upload {next(folder.glob('*.tflite')).name} with quantdet"
+            (file,) = shown_files(folder, "*.tflite")
+            message = f"Upload {file.name} with quantdet"
             return upload(folder, parse_address(target), message, private=private)
         out = Path(target).expanduser()
         if (out / CARD).exists():
             (folder / CARD).unlink()
-        return str(_copy(folder.iterdir(), out, overwrite=overwrite))
+        return str(_copy(shown_files(folder), out, overwrite=overwrite))
 
 
 def pull(
@@ -131,19 +134,25 @@ def _write_model(model: Path | str, target: str, folder: Path, license_id: str) 
 
 def _metrics(run: Run) -> AnyMetrics | None:
     """Return the figures of a run, which must be those of its file."""
+    measured = run.recorded(EvaluateRecord).sha256
     results = read_results(run)
-    later = dict(outdated(results.stages)).get("evaluate")
-    if later:
+    # An earlier quantdet noted no digest, only when each stage ran.
+    other = measured != file_sha256(run.model_file) if measured else _ran_since(results)
+    if other:
         raise ModelError(
-            f"{run.root}: {' and '.join(later)} ran again since it was measured, so its figures "
-            f"are those of another file; run `quantdet evaluate {run.root}` first"
+            f"{run.root}: was exported again since it was measured, so its figures are those of "
+            f"another file; run `quantdet evaluate {run.root}` first"
         )
     return results.metrics
 
 
+def _ran_since(results: Results) -> bool:
+    return "evaluate" in dict(outdated(results.stages))
+
+
 def _belonging(file: Path, on_hub: bool) -> Iterator[Path]:
     """Yield a model's files; its folder may have others, but a repository is the model's own."""
-    texts = [path for pattern in (CARD, "LICENSE*") for path in sorted(file.parent.glob(pattern))]
+    texts = [path for pattern in (CARD, "LICENSE*") for path in shown_files(file.parent, pattern)]
     for path in (file, contract_path(file), *(texts if on_hub else ())):
         if path.is_file():
             yield path

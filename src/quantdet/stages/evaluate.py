@@ -11,6 +11,7 @@ from quantdet.data.configured import load_configured
 from quantdet.manifest import EvaluateRecord
 from quantdet.progress import Progress, silent
 from quantdet.runs import Run
+from quantdet.runtime.contract import file_sha256
 from quantdet.stages.backend import import_keras_quietly
 from quantdet.stages.dataset import load_tested, write_data_facts
 from quantdet.stages.record import recorded
@@ -39,7 +40,9 @@ def run_evaluate(run: Run, *, parity_pictures: int = 16, progress: Progress = si
         metrics = evaluate_run(run, config, dataset, parity_pictures, progress)
         if config.data.train_split in dataset.splits and not run.data_file.exists():
             write_data_facts(run, config, dataset)
-        note(EvaluateRecord(metrics=run.metrics_file.name))
+        file = run.model_file
+        sha256 = file_sha256(file) if file.exists() else ""
+        note(EvaluateRecord(metrics=run.metrics_file.name, sha256=sha256))
     return metrics
 
 
