@@ -60,6 +60,7 @@ def _stopped(out, number, *arguments, ready=_drawn):
         process.send_signal(number)
         said = process.communicate()[1].decode()
     assert "Traceback" not in said
+    assert process.returncode != 2, said
     return process.returncode
 
 

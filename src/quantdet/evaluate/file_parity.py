@@ -22,7 +22,6 @@ from quantdet.evaluate.end_to_end import (
 )
 from quantdet.evaluate.predictors import Sizes, keras_outputs
 from quantdet.progress import Tick, no_tick
-from quantdet.quant.exact import ExactModel
 from quantdet.results.metrics import Agreement, EndToEnd
 from quantdet.runtime.contract import Contract, load_contract
 
@@ -128,4 +127,6 @@ def _exact_outputs(
 ) -> dict[str, Outputs]:
     if contract.input.tensor.dtype == "int16":
         return {}
+    from quantdet.quant.exact import ExactModel
+
     return {name: keras_outputs(ExactModel(frozen, name), pixels) for name in kernels}
