@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from quantdet.data.scenes import generate_scenes
+from quantdet.runtime import outputs
 from tests.runtime.helpers import solid, write_video
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits of Linux")
@@ -118,6 +119,22 @@ def test_stopped_in_a_video(model, tmp_path):
     frames = int(cv2.VideoCapture(str(out / "long.mp4")).get(cv2.CAP_PROP_FRAME_COUNT))
     assert 0 < len(listed) <= frames <= len(listed) + 1 < 4000
     assert {path.name for path in out.iterdir()} == {"long.mp4", "predictions.json"}
+
+
+def test_a_frame_that_a_stop_kept_from_being_written_is_not_missing(tmp_path, monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    video = outputs._Video(tmp_path / "v.mp4", tmp_path / "v.mp4", 10.0)
+    video.add(solid((255, 0, 0), (64, 96)))
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cv2, "cvtColor", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            video.add(solid((255, 0, 0), (64, 96)))
+    video.close()
+    video.check()
 
 
 @pytest.mark.parametrize("room", [1000, 60_000])

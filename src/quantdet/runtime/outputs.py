@@ -169,9 +169,10 @@ class _Video:
     def add(self, picture: NDArray[np.uint8]) -> None:
         if self._writer is None:
             self._writer = self._open(picture.shape[1], picture.shape[0])
-        self._frames += 1
         cv2 = load_opencv()
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        # Last: a frame that Ctrl-C kept from being written is not missing.
+        self._frames += 1
 
     def close(self) -> None:
         if self._writer is not None:
