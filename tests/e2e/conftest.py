@@ -47,18 +47,6 @@ def quantdet(*arguments, check=None):
     return done
 
 
-@contextlib.contextmanager
-def eager():
-    """Steps of training are not compiled here: a small run takes a third of the time."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
 def quantdet_here(*arguments, check=None):
     """Run the command line in this process, where TensorFlow has started already."""
     out, err = io.StringIO(), io.StringIO()

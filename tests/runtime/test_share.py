@@ -29,10 +29,10 @@ def server():
 
 
 @pytest.fixture
-def quantdet(server, tmp_path):
-    """Run the command line in a process that knows the stand-in as the hub."""
+def python(server, tmp_path):
+    """Run Python in a process that knows the stand-in as the hub, with a cache of its own."""
 
-    def run(*arguments, code=0, **changed):
+    def run(*arguments, **changed):
         surroundings = {
             **os.environ,
             "HF_ENDPOINT": server.address,
@@ -41,10 +41,18 @@ def quantdet(server, tmp_path):
             "HF_HUB_DISABLE_TELEMETRY": "1",
             **changed,
         }
-        command = [sys.executable, "-m", "quantdet", *map(str, arguments)]
-        done = subprocess.run(
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(
             command, capture_output=True, text=True, check=False, env=surroundings, cwd=tmp_path
         )
+
+    return run
+
+
+@pytest.fixture
+def quantdet(python):
+    def run(*arguments, code=0, **changed):
+        done = python("-m", "quantdet", *arguments, **changed)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -60,7 +68,7 @@ def red_file(tmp_path):
 
 
 def test_a_model_goes_to_the_hub_and_every_command_takes_it_from_there(
-    quantdet, server, own_model, red_file
+    quantdet, python, server, own_model, red_file
 ):
     done = quantdet("push", own_model, "hf://me/cells", "--license", "apache-2.0", "--private")
     assert f"shared: {server.address}/me/cells/commit/" in done.stdout
@@ -68,16 +76,12 @@ def test_a_model_goes_to_the_hub_and_every_command_takes_it_from_there(
     assert server.repos["me/cells"]["model.tflite"] == own_model.read_bytes()
     assert server.private == {"me/cells"}
     assert server.messages == ["Upload model.tflite with quantdet"]
-    found = quantdet("predict", red_file, "--model", "hf://me/cells", "--json")
-    local = Detector(own_model).predict(red_file).to_list()
-    assert json.loads(found.stdout)[0]["detections"] == json.loads(json.dumps(local))
+    local = json.loads(json.dumps(Detector(own_model).predict(red_file).to_list()))
+    for given in ((red_file, "--model", "hf://me/cells"), ("hf://me/cells", red_file)):
+        found = quantdet("predict", *given, "--json")
+        assert json.loads(found.stdout)[0]["detections"] == local
     script = "from quantdet import Detector; print(Detector('hf://me/cells').labels)"
-    surroundings = {**os.environ, "HF_ENDPOINT": server.address}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True, text=True, check=True, env=surroundings,
-    )  # fmt: skip
-    assert done.stdout.strip() == "('red', 'blue')"
+    assert python("-c", script).stdout.strip() == "('red', 'blue')"
 
 
 def test_a_card_that_people_wrote_stays_and_a_new_model_replaces_the_old(
@@ -123,7 +127,9 @@ def test_what_the_hub_refuses_is_said_in_a_sentence(quantdet, server, own_model)
     assert not server.repos
     server.repos["me/empty"] = {"notes.txt": b""}
     done = quantdet("pull", "hf://me/empty", code=2)
-    assert "hf://me/empty: has no .tflite" in done.stderr
+    assert "hf://me/empty: has no .tflite; give one as" in done.stderr
+    done = quantdet("pull", "hf://me/empty/other.tflite", code=2)
+    assert "other.tflite: no such .tflite; the repository has no .tflite" in done.stderr
     done = quantdet("pull", "hf://me/empty@v9", code=2)
     assert "no revision 'v9'" in done.stderr
     done = quantdet("predict", "red.png", "--model", "hf://me", code=2)
@@ -137,6 +143,8 @@ def test_without_a_connection_the_cache_answers(quantdet, server, own_model, red
     quantdet("predict", red_file, "--model", "hf://me/cells", **nowhere)
     done = quantdet("predict", red_file, "--model", "hf://me/other", code=2, **nowhere)
     assert "hf://me/other: no connection to the hub, and not in its cache" in done.stderr
+    done = quantdet("push", own_model, "hf://me/other", code=2, **nowhere)
+    assert "hf://me/other: the hub did not do it" in done.stderr
 
 
 def test_a_spoilt_download_is_refused(quantdet, server, own_model):

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantdet.errors import DependencyError, ExportError
+from quantdet.errors import ExportError
 from quantdet.export.micro import MicroNeeds, micro_needs
 from quantdet.export.source import ModelSource
 from quantdet.runtime.contract import Contract, TensorSpec
 from quantdet.runtime.raw import output_specs
 from quantdet.runtime.thresholds import label_thresholds
+from quantdet.system.templates import text_templates
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -74,19 +75,7 @@ def c_environment(format_name: str) -> Environment:
     Raises:
         DependencyError: jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise DependencyError(
-            f'format {format_name} needs jinja2: pip install "quantdet[firmware]"'
-        ) from None
-    return Environment(
-        loader=PackageLoader("quantdet.export"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    return text_templates("quantdet.export", f"format {format_name}", "firmware")
 
 
 def _check_decoder(contract: Contract) -> None:

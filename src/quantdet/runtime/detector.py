@@ -72,8 +72,7 @@ class Detector:
         kernels: str = "xnnpack",
         agnostic_nms: bool = False,
     ) -> None:
-        on_hub = is_hub_address(str(model))
-        self.model_file = _model_file(hub_model(str(model)) if on_hub else Path(model))
+        self.model_file = _model_file(model)
         # First, because its sha256 keeps damaged files away from native code.
         self.contract = load_contract(self.model_file)
         if agnostic_nms:
@@ -191,7 +190,10 @@ class Detector:
         return decode(parts, self.contract, original_size_hw)
 
 
-def _model_file(path: Path) -> Path:
+def _model_file(model: Path | str) -> Path:
+    if is_hub_address(str(model)):
+        return hub_model(str(model))
+    path = Path(model)
     if path.is_file():
         return path
     if not path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from quantdet.errors import ModelError
@@ -19,22 +20,24 @@ def hub_model(text: str) -> Path:
         text: ``hf://USER/NAME[@REVISION][/FILE.tflite]``.
 
     Raises:
-        ModelError: no such model, several, or no connection.
+        ModelError: no such model or file, several, or no connection.
         DependencyError: huggingface_hub is not installed.
     """
     address = parse_address(text)
     folder = download(address, MODEL_FILES)
-    return folder / (address.file or _only_model(folder, address))
-
-
-def _only_model(folder: Path, address: HubAddress) -> str:
     files = shown_files(folder, "**/*.tflite")
-    names = [file.relative_to(folder).as_posix() for file in files]
+    return folder / _choose([file.relative_to(folder).as_posix() for file in files], address)
+
+
+def _choose(names: Sequence[str], address: HubAddress) -> str:
+    """Return the file that is meant out of those of the repository."""
+    known = ", ".join(names) or "no .tflite"
+    if address.file is not None:
+        if address.file not in names:
+            raise ModelError(f"{address}: no such .tflite; the repository has {known}")
+        return address.file
     if "model.tflite" in names:
         return "model.tflite"
     if len(names) != 1:
-        raise ModelError(
-            f"{address}: has {f'several models, {names}' if names else 'no .tflite'}; give one as "
-            f"hf://USER/NAME/FILE.tflite"
-        )
+        raise ModelError(f"{address}: has {known}; give one as hf://USER/NAME/FILE.tflite")
     return names[0]

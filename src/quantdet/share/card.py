@@ -8,18 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from quantdet import __version__
-from quantdet.errors import DependencyError
-from quantdet.kinds import KINDS, find_family
+from quantdet.kinds import find_family
 from quantdet.results.figures import F1, FIGURES, Figure
 from quantdet.results.metrics import AnyMetrics
 from quantdet.results.numbers import megabytes
 from quantdet.runtime.contract import Contract
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from quantdet.system.result_file import Part
+from quantdet.system.templates import text_templates
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$])")
 
@@ -56,7 +53,7 @@ def model_card(model: Described) -> str:
     contract = model.contract
     height, width = contract.input.size_hw
     return (
-        _environment()
+        text_templates("quantdet.share", "a model card", "hub")
         .get_template("card.md.j2")
         .render(
             version=__version__,
@@ -102,30 +99,11 @@ def _measured(metrics: AnyMetrics | None) -> _Measured | None:
     )  # fmt: skip
 
 
-def _with_interval(figure: Figure, row: object) -> str:
-    text = figure.text(row)  # type: ignore[arg-type]
-    return f"{text} ({figure.between(row)})" if figure.interval(row) else text  # type: ignore[arg-type]
-
-
-def is_ours(contract: Contract) -> bool:
-    """Return whether a contract is of a kind of model that quantdet trains."""
-    return contract.task in KINDS
+def _with_interval(figure: Figure, row: Part) -> str:
+    text = figure.text(row)
+    return f"{text} ({figure.between(row)})" if figure.interval(row) else text
 
 
 def _plain(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
-
-
-def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise DependencyError('a model card needs jinja2: pip install "quantdet[hub]"') from None
-    return Environment(
-        loader=PackageLoader("quantdet.share"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )

@@ -14,10 +14,10 @@ from quantdet.results.folder import Results, read_results
 from quantdet.results.metrics import AnyMetrics
 from quantdet.results.stages import outdated
 from quantdet.runs import Run
-from quantdet.runtime.contract import contract_path, file_sha256, load_contract
+from quantdet.runtime.contract import contract_path, file_sha256
 from quantdet.runtime.detector import Detector
 from quantdet.runtime.pretrained import find_model
-from quantdet.share.card import Described, is_ours, model_card
+from quantdet.share.card import Described, model_card
 from quantdet.system.atomic import write_bytes
 from quantdet.system.fetch import fetch
 from quantdet.system.hub import is_hub_address, parse_address, upload
@@ -103,8 +103,8 @@ def pull(
         if source.startswith(("http://", "https://")):
             file = fetch(source, Path(temporary), progress)
         else:
-            file = Detector(find_model(source)).model_file
-        load_contract(file)
+            file = find_model(source)
+        file = Detector(file).model_file
         folder = Path(out) if out is not None else Path(_name(source, file))
         _copy(_belonging(file, is_hub_address(source)), folder, overwrite=overwrite)
     return folder / file.name
@@ -113,8 +113,8 @@ def pull(
 def _write_model(model: Path | str, target: str, folder: Path, license_id: str) -> None:
     """Write what :func:`push` sends."""
     path = find_model(model)
-    file = Detector(path).model_file
-    contract = load_contract(file)
+    detector = Detector(path)
+    file, contract = detector.model_file, detector.contract
     on_hub = is_hub_address(target)
     described = Described(
         title=parse_address(target).name if on_hub else Path(target).name,
@@ -122,7 +122,7 @@ def _write_model(model: Path | str, target: str, folder: Path, license_id: str) 
         file=file.name,
         size=file.stat().st_size,
         contract=contract,
-        metrics=_metrics(Run(path)) if path.is_dir() and is_ours(contract) else None,
+        metrics=_metrics(Run(path)) if path.is_dir() else None,
         license_id=license_id,
     )
     write_bytes(folder / file.name, file.read_bytes())

@@ -130,7 +130,7 @@ def _explained(address: HubAddress) -> Iterator[None]:
         raise ModelError(
             f"{address}: no connection to the hub, and not in its cache; check the network"
         ) from None
-    except (errors.HTTPError, errors.HFValidationError, OSError) as error:
+    except (errors.HTTPError, errors.HFValidationError) as error:
         said = " ".join(str(error).split())
         raise ModelError(
             f"{address}: the hub did not do it ({said}); check the network, and log in with "
