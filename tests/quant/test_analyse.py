@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.recipes import RECIPES, Recipe
 from quantdet.quant.sensitivities import sensitivity
 from quantdet.train.analyse_stage import check_divided
-from tests.quant.cases import CASES, random_input, random_model
+from tests.quant.cases import random_input, random_model
 from tests.quant.test_accuracy import uneven_net
 
 PIXELS = (-128 / 127.5, 127 / 127.5)
@@ -62,35 +61,6 @@ def ruin_range(model, name, factor):
     (point,) = [p for p in Pair(model).points if p.name == name]
     params = point.quantizer.params()
     point.quantizer.set_range(params.minimum * factor, params.maximum * factor)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_float_side_is_the_float_model_and_sums_are_the_plain_formulas(name):
-    model = random_model(name)
-    x = random_input(model)
-    frozen = freeze(prepare_qat(model, [x], input_range=PIXELS))
-    pair = Pair(frozen, model)
-    tensors = pair.run_float(x)
-    wanted = {key: np.array(value) for key, value in outputs(model, x).items()}
-    for key, tensor in pair.outputs.items():
-        np.testing.assert_allclose(tensors[tensor], wanted[key], rtol=1e-4, atol=2e-5)
-    found = analyse(pair, [x[:6], x[6:]])
-    given = outputs(frozen, x)
-    for key, value in found.outputs.items():
-        noise = np.square(np.array(given[key]) - wanted[key]).sum(dtype=np.float64)
-        signal = np.square(wanted[key]).sum(dtype=np.float64)
-        assert value == pytest.approx(decibels(signal, noise), abs=0.1)
-    json.dumps([layer.to_dict() for layer in found.layers], allow_nan=False)
-
-
-def outputs(model, x):
-    """Return the outputs by the names that ``Pair`` gives them."""
-    found = model(x)
-    if isinstance(found, dict):
-        return found
-    if isinstance(found, list | tuple):
-        return {f"output_{number}": value for number, value in enumerate(found)}
-    return {"output": found}
 
 
 def test_decibels():

@@ -11,10 +11,7 @@ from keras import layers as kl
 
 from quantdet.errors import QuantizationError
 from quantdet.export.integer import export_integer
-from quantdet.quant.freezing import freeze
 from quantdet.quant.prepare import prepare_qat
-from quantdet.quant.prepared import check_prepared
-from tests.quant.cases import CASES, random_input, random_model
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +19,6 @@ def prepared():
     i = keras.Input((6, 6, 3))
     model = keras.Model(i, kl.Conv2D(3, 3, padding="same", name="conv")(i))
     return prepare_qat(model, np.random.default_rng(0).normal(size=(4, 6, 6, 3)))
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_what_prepare_qat_returns_is_prepared_and_its_argument_is_not(case):
-    model = random_model(case)
-    with pytest.raises(QuantizationError, match=r"call prepare_qat\(model, calibration\) first"):
-        check_prepared(model)
-    made = prepare_qat(model, random_input(model), observer="minmax", trial_export=False)
-    check_prepared(made)
-    check_prepared(freeze(made))
 
 
 OUTSIDE = {
