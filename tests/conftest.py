@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny_backbone as tiny
+
 # TensorFlow chooses its kernels by the processor; without oneDNN it has none for channels first and
 # for dilated transposed convolutions. So every machine tests the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -74,6 +76,12 @@ def _little_garbage():
     """LiteRT's converter collects garbage at every call: of this module, not of the whole heap."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def tiny_backbone():
+    with tiny.registered() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from quantdet.pipeline import STAGES
-from tests.e2e.conftest import quantdet, settings
+from tests.e2e.conftest import quantdet_here, settings
 from tests.faults import Workplace, say_numbers
 
 # So that the smallest run takes seconds; a stage that is not named here is run as it is.
@@ -22,8 +22,8 @@ CHEAP = ("report",)
 
 def _command(name, place, scenes):
     if name == "train":
-        cache = f"data.cache_dir={place / 'cache'}"
-        return ["train", "--data", scenes, "--out", place / "run", *settings(cache)]
+        options = settings(f"data.cache_dir={place / 'cache'}", "model.backbone=tiny")
+        return ["train", "--data", scenes, "--out", place / "run", *options]
     return [name, place / "run", *OPTIONS.get(name, ())]
 
 
@@ -44,14 +44,14 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def before(place, scenes):
+def before(place, scenes, tiny_backbone):
     """Stage → what is there before it, as the command line makes it."""
     found = {}
     place.mkdir()
     for name in STAGES:
         found[name] = place.parent / name
         shutil.copytree(place, found[name])
-        quantdet(*_command(name, place, scenes), check=0)
+        quantdet_here(*_command(name, place, scenes), check=0)
     return found
 
 

@@ -63,7 +63,7 @@ def test_classic_layout_at_300_has_the_anchors_of_tf_object_detection():
 
 @pytest.mark.parametrize("name", ["ssd", "ssdlite"])
 @pytest.mark.parametrize("anchors", LAYOUTS)
-@pytest.mark.parametrize("size", [160, 200])
+@pytest.mark.parametrize("size", [pytest.param(160, marks=pytest.mark.slow), 200])
 def test_outputs_have_a_row_for_every_anchor(name, anchors, size):
     settings_ = config(name=name, anchors=anchors, input_size=size)
     model = build_ssd(settings_, 3)
@@ -92,8 +92,15 @@ def test_unknown_layout_and_size_are_named():
         build_ssd(config(), 0)
 
 
-@pytest.mark.parametrize("name", ["ssd", "ssdlite"])
-@pytest.mark.parametrize("style", [KERAS_STYLE, TORCHVISION_STYLE])
+@pytest.mark.parametrize(
+    ("style", "name"),
+    [
+        (KERAS_STYLE, "ssdlite"),
+        (TORCHVISION_STYLE, "ssd"),
+        pytest.param(KERAS_STYLE, "ssd", marks=pytest.mark.slow),
+        pytest.param(TORCHVISION_STYLE, "ssdlite", marks=pytest.mark.slow),
+    ],
+)
 def test_start_from_the_same_detector_is_the_same_function(style, name):
     keras.utils.set_random_seed(4)
     blank = choose_class_rows(
@@ -150,7 +157,7 @@ def test_weights_of_another_width_are_refused(detector):
         build_ssd(config(width=0.5), 1, start)
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("half", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_weights_are_read_back_from_a_float_tflite(detector, tmp_path, half):
     from quantdet.export.baselines import export_float
 

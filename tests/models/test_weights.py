@@ -53,7 +53,9 @@ def as_input(pixels):
     return (pixels[None].astype(np.float32) - 128.0) / 127.5
 
 
-@pytest.mark.parametrize("width", [0.35, 0.5, 0.75, 1.0, 1.3, 1.4])
+@pytest.mark.parametrize(
+    "width", [0.35, *(pytest.param(w, marks=pytest.mark.slow) for w in (0.5, 0.75, 1.0, 1.4)), 1.3]
+)
 def test_shapes_equal_keras_applications(width):
     ours = BACKBONE.build(32, width, KERAS_STYLE)
     theirs = keras.applications.MobileNetV2(

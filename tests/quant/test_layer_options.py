@@ -160,10 +160,11 @@ def test_options_are_honoured(kind):
             kind,
             text,
             id=f"{_id(kind)}-{text}",
-            marks=pytest.mark.slow if kind.odd else (),
+            # One of each row in `make test`.
+            marks=pytest.mark.slow if kind.odd or number else (),
         )
         for kind in LAYERS
-        for text in kind.rare
+        for number, text in enumerate(kind.rare)
     ],
 )
 def test_options_are_honoured_or_refused_by_name(kind, text):

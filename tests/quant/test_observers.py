@@ -138,7 +138,10 @@ def test_a_strided_sample_misses_channels(channels):
     assert min(highest) < 10
 
 
-@pytest.mark.parametrize("batches", [1, 4, 64])
+@pytest.mark.parametrize(
+    "batches",
+    [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(64, marks=pytest.mark.slow)],
+)
 def test_a_net_is_as_good_with_any_number_of_batches(batches):
     """Channels of 0.1, 1 and 3: with four batches a strided sample gave 0.5 dB."""
     x = np.random.default_rng(0).uniform(-1, 1, (64, 16, 16, 3)).astype(np.float32)
