@@ -42,6 +42,18 @@ def outputs_of(file, path, kernels, pixels):
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
+def check_told(frozen, path, x):
+    """Compare every kernel set's integers of a net with one input and one output."""
+    file = read_litert(path)
+    (source,), (result,) = file.inputs.values(), file.outputs.values()
+    pixels = quantize(x, file_params(file.tensors[source]))
+    real = dequantize(pixels, file_params(file.tensors[source]))
+    for kernels in KERNEL_SETS:
+        told = quantize(ExactModel(frozen, kernels)(real), file_params(file.tensors[result]))
+        (theirs,) = outputs_of(file, path, kernels, pixels).values()
+        np.testing.assert_array_equal(told, theirs, kernels)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_matrix_products_of_each_kernel_set(activation, tmp_path):
     # XNNPACK takes the product only if the second matrix has the zero point 0, as tanh has.
@@ -50,16 +62,20 @@ def test_matrix_products_of_each_kernel_set(activation, tmp_path):
     model = keras.Model(picture, keras.ops.matmul(picture, second))
     x = np.random.default_rng(0).uniform(-1, 1, (32, 48, 32)).astype(np.float32)
     prepared = prepare_qat(model, [x], trial_export=False)
-    path = export_integer(prepared, tmp_path / "model.tflite")
-    file = read_litert(path)
-    (source,), (result,) = file.inputs.values(), file.outputs.values()
-    pixels = quantize(x, file_params(file.tensors[source]))
-    real = dequantize(pixels, file_params(file.tensors[source]))
-    for kernels in KERNEL_SETS:
-        told = ExactModel(freeze(prepared), kernels)(real)
-        told = quantize(told, file_params(file.tensors[result]))
-        (theirs,) = outputs_of(file, path, kernels, pixels).values()
-        np.testing.assert_array_equal(told, theirs, kernels)
+    check_told(freeze(prepared), export_integer(prepared, tmp_path / "model.tflite"), x)
+
+
+def test_4_bit_weights_of_each_kernel_set(tmp_path):
+    # XNNPACK takes none; a step of difference in 60 values, were it told to.
+    picture = keras.Input((10, 10, 8))
+    y = keras.layers.Conv2D(24, 3)(picture)
+    y = keras.layers.Conv2D(24, 1, groups=4, activation="relu6")(keras.layers.Conv2D(24, 1)(y))
+    y = keras.layers.DepthwiseConv2D(3)(y)
+    y = keras.layers.Dense(60)(keras.layers.GlobalAveragePooling2D()(y))
+    model = keras.Model(picture, keras.layers.Softmax()(y))
+    x = np.random.default_rng(0).uniform(-1, 1, (48, 10, 10, 8)).astype(np.float32)
+    prepared = prepare_qat(model, [x], recipe="static_wi4_ai8", trial_export=False)
+    check_told(freeze(prepared), export_integer(prepared, tmp_path / "model.tflite"), x)
 
 
 def test_xnnpack_multiplies_scales_in_float32():

@@ -188,7 +188,7 @@ class Operators:
         # Sums of integers are exact in float64.
         sums = layer.linear(*(_float64(part) for part in (integers, layer.integer_kernel(), bias)))
         accumulators = np.asarray(ops.convert_to_numpy(sums)).astype(np.int64)
-        kernels = self._kernels
+        kernels = self._kernels.for_weights(layer.bits, getattr(layer, "groups", 1))
         own = {QuantConv2D: kernels.convolution, QuantDense: kernels.dense}
         requantize = own.get(type(layer), kernels.depthwise)
         return Pending(

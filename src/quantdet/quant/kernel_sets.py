@@ -15,7 +15,8 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
   kernels of its own), so ``round_twice`` for each of them. Matrix products of two activations, too,
   unless XNNPACK takes them: it wants a second matrix with int8's zero point 0.
 - xnnpack: ``lrint(float(accumulator) * scale)``, halves to even, the scales multiplied in float32;
-  sums with multipliers of 21 bits, leaky ReLU with 8, bilinear resizing with 11.
+  sums with multipliers of 21 bits, leaky ReLU with 8, bilinear resizing with 11. It takes no 4 bit
+  weights, which leaves them to the optimized kernels; these leave groups of them to the reference.
 
 Found in the kernels' sources and by experiment; tests/quant/test_exact.py compares whole files
 with the kernels themselves.
@@ -336,6 +337,7 @@ class KernelSet:
         add: Add.
         subtract: Subtract, as a sum with the second term negated.
         resize: bilinearly, pixels centred.
+        four_bits: the set that computes Conv2D with 4 bit weights; None: this one.
     """
 
     multiplier: Multiplier = multiply_scales
@@ -349,18 +351,27 @@ class KernelSet:
     add: AddIntegers = add_twice
     subtract: AddIntegers = add_twice
     resize: ResizeIntegers = resize_in_10_bits
+    four_bits: KernelSet | None = None
+
+    def for_weights(self, bits: int, groups: int) -> KernelSet:
+        """Return the set that computes a convolution."""
+        if bits == 8:
+            return self
+        return _REFERENCE if groups > 1 else self.four_bits or self
 
 
+_REFERENCE = KernelSet()
+_OPTIMIZED = KernelSet(
+    convolution=round_twice_up,
+    depthwise=round_twice_by_8,
+    dense=round_twice_up,
+    global_mean=mean_optimized,
+    add=add_by_16,
+)
 KERNEL_SETS = {
-    "reference": KernelSet(),
+    "reference": _REFERENCE,
     "tflite-micro": KernelSet(dense=round_twice),
-    "optimized": KernelSet(
-        convolution=round_twice_up,
-        depthwise=round_twice_by_8,
-        dense=round_twice_up,
-        global_mean=mean_optimized,
-        add=add_by_16,
-    ),
+    "optimized": _OPTIMIZED,
     "xnnpack": KernelSet(
         multiplier=multiply_scales_float32,
         convolution=round_float32,
@@ -373,5 +384,6 @@ KERNEL_SETS = {
         add=add_21_bits,
         subtract=add_21_bits,
         resize=resize_in_11_bits,
+        four_bits=_OPTIMIZED,
     ),
 }
