@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -130,6 +131,10 @@ def defect(*_):
     raise KeyError("defect")
 
 
+def disk_full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/file")
+
+
 def asks(subject, tick):
     """A target that shows progress, and compares with the simulation."""
     tick(1, 2)
@@ -169,6 +174,12 @@ def test_errors_of_a_target_are_rows():
     row = _as_result(defect)
     assert (row.status, row.reason) == ("failed", "KeyError: 'defect'")
     assert "in defect" in row.details["traceback"]
+
+
+def test_a_machine_without_space_fails_no_file(subject, monkeypatch):
+    monkeypatch.setitem(TARGETS, "edgetpu", disk_full)
+    with pytest.raises(OSError, match="No space left on device: '/tmp/file'"):
+        verify_subject(subject, ["edgetpu"], silent)
 
 
 def test_progress_that_fails_does_not_end_the_other_targets(subject):

@@ -13,12 +13,12 @@ from types import FrameType
 from typing import TextIO
 
 from quantdet.errors import QuantdetError
+from quantdet.system.shortage import SHORTAGES
 
 _STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # What the machine has too little of or does not allow; other errors of the system are defects.
-_OF_THE_MACHINE = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENAMETOOLONG, errno.ENODEV),
+_OF_THE_MACHINE = SHORTAGES | {
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENODEV),
     *(errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.ELOOP),
     *(getattr(errno, name) for name in ("ESTALE", "EREMOTEIO") if hasattr(errno, name)),
 }

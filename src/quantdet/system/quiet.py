@@ -1,11 +1,12 @@
-"""Keep native libraries' chatter off the terminal.
+"""Keep libraries' chatter off the terminal and out of notebooks.
 
-LiteRT and TensorFlow write it to file descriptor 2, past ``sys.stderr``, with no switch for all of
-it.
+The native parts of LiteRT and TensorFlow write it to file descriptor 2, past ``sys.stderr``, with
+no switch for all of it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -39,6 +40,18 @@ def quiet_stderr() -> Iterator[None]:
                 raise
             else:
                 _restore(kept)
+
+
+@contextmanager
+def only_warnings(logger: str) -> Iterator[None]:
+    """Let a logger tell warnings and errors only. TensorFlow's prints on stdout in notebooks."""
+    chosen = logging.getLogger(logger)
+    before = chosen.level
+    chosen.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        chosen.setLevel(before)
 
 
 def _sink() -> IO[bytes]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import IO, Any, TypeVar, cast
 
 from quantdet.errors import QuantdetError
+from quantdet.system.shortage import is_shortage
 
 T = TypeVar("T")
 
@@ -64,6 +65,7 @@ def in_child(
     Raises:
         ChildError: it crashed, hung or ended without a result; the message says which.
         QuantdetError: as the function raises.
+        OSError: as the function raises, where the machine lacks something.
     """
     with tempfile.TemporaryFile() as said, closing(_Child(said, patience_s)) as child:
         try:
@@ -73,7 +75,7 @@ def in_child(
                 message = child.receive()
                 if isinstance(message, _Result):
                     return cast(T, message.content)
-                if isinstance(message, QuantdetError):
+                if isinstance(message, Exception):
                     raise message
                 child.send(answer(*message))
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
@@ -94,7 +96,9 @@ def main() -> None:
     function, arguments = pickle.load(answers)
     try:
         _send(messages, _Result(function(*arguments, call)))
-    except QuantdetError as error:
+    except (QuantdetError, OSError) as error:
+        if isinstance(error, OSError) and not is_shortage(error):
+            raise
         _send(messages, error)
 
 
@@ -117,13 +121,13 @@ class _Child:
         assert self._process.stdin is not None  # it was asked for
         _send(self._process.stdin, content)
 
-    def receive(self) -> _Result | QuantdetError | tuple[object, ...]:
+    def receive(self) -> _Result | Exception | tuple[object, ...]:
         assert self._process.stdout is not None  # it was asked for
         timer = threading.Timer(self._patience_s, self._give_up)
         timer.daemon = True
         timer.start()
         try:
-            message: _Result | QuantdetError | tuple[object, ...]
+            message: _Result | Exception | tuple[object, ...]
             message = pickle.load(self._process.stdout)
             return message
         finally:

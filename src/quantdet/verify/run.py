@@ -12,6 +12,7 @@ from quantdet.evaluate.latency import host
 from quantdet.progress import Progress, Tick
 from quantdet.results.verification import TargetResult, Verification
 from quantdet.runtime.contract import file_sha256
+from quantdet.system.shortage import is_shortage
 from quantdet.verify.child import Call, in_child
 from quantdet.verify.subject import Subject
 from quantdet.verify.targets import TARGETS, Target
@@ -36,6 +37,9 @@ def verify_subject(subject: Subject, targets: Sequence[str], progress: Progress)
         subject: file, pictures and what it should answer.
         targets: names out of ``TARGETS``.
         progress: called with (phase, done, total).
+
+    Raises:
+        OSError: the machine lacks space, memory or handles, so that no target was judged by it.
     """
     results = tuple(
         _verify_one(name, subject, partial(progress, f"verify {name}")) for name in targets
@@ -83,6 +87,8 @@ def _as_result(run: Callable[[], TargetResult]) -> TargetResult:
     except QuantdetError as error:
         return TargetResult(status="failed", reason=str(error))
     except Exception as error:  # even a defect must not hide what the other targets say
+        if is_shortage(error):  # it says nothing about the file
+            raise
         return TargetResult(
             status="failed",
             reason=f"{type(error).__name__}: {error}",

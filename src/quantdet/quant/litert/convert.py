@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from quantdet.errors import DependencyError, ExportError
 from quantdet.quant.graph import Graph
 from quantdet.quant.tensors import Tensor
-from quantdet.system.quiet import quiet_stderr
+from quantdet.system.quiet import only_warnings, quiet_stderr
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +54,7 @@ def convert(
     ]
     module = tf.Module()
     module.serve = tf.function(function, input_signature=specs, autograph=False)
-    with tempfile.TemporaryDirectory() as folder, quiet_stderr():
+    with tempfile.TemporaryDirectory() as folder, quiet_stderr(), only_warnings("tensorflow"):
         tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         configure(converter)
