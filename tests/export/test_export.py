@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,10 @@ from quantdet.quant.match import file_kernel, match_graph
 from quantdet.quant.prepare import prepare_qat
 from quantdet.quant.reader import read_graph
 from tests.quant.cases import random_input, random_model
+
+resource = None
+with suppress(ImportError):  # Windows
+    import resource
 
 PIXELS = (-128 / 127.5, 127 / 127.5)
 
@@ -116,6 +122,18 @@ def test_nothing_is_written_when_export_fails(tmp_path, prepared, monkeypatch):
     monkeypatch.setattr("quantdet.quant.litert.writer.check_integer", refuse)
     with pytest.raises(ExportError):
         export_integer(prepared, tmp_path / "m.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(resource is None, reason="no limits of this kind")
+def test_a_full_disk_for_temporary_files(tmp_path, prepared):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        with pytest.raises(ExportError, match=r"cannot write .*: File too large; free space"):
+            export_integer(prepared, tmp_path / "m.tflite")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,6 +15,7 @@ from quantdet.system.quiet import only_warnings, quiet_stderr
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
     from tensorflow.lite import TFLiteConverter
 
 Configure = Callable[["TFLiteConverter"], None]
@@ -55,10 +56,22 @@ def convert(
     module = tf.Module()
     module.serve = tf.function(function, input_signature=specs, autograph=False)
     with tempfile.TemporaryDirectory() as folder, quiet_stderr(), only_warnings("tensorflow"):
-        tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
+        _save(module, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         configure(converter)
         return _converted(converter)
+
+
+def _save(module: tf.Module, folder: str) -> None:
+    tf = tensorflow()
+    try:
+        tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
+    except tf.errors.OpError as error:  # TensorFlow's own class where the disk is full
+        reason = re.sub(r" \[Op:\w+\]$", "", error.message.rsplit("; ", 1)[-1])
+        raise ExportError(
+            f"{folder}: TensorFlow cannot write the model there for its converter: {reason}; free "
+            "space, or name a folder on another disk in the environment variable TMPDIR"
+        ) from None
 
 
 def _converted(converter: TFLiteConverter) -> bytes:
