@@ -1,4 +1,4 @@
-"""The examples for pandas and supervision run; skipped where these are not installed."""
+"""The examples for pandas, supervision and FiftyOne run; skipped where these are not installed."""
 
 import csv
 import importlib.util
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from quantdet.data.dataset import load_dataset
+from quantdet.data.scenes import generate_scenes
 from quantdet.runtime.detector import Detector
 from tests.runtime.helpers import solid, write_video
 
@@ -45,3 +47,14 @@ def test_a_zone_of_supervision_says_what_is_in_it(model, tmp_path):
     lines = said.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["frame 0", "frame 1", "frame 2"]
     assert saved.stat().st_size > 0
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("fiftyone") is None, reason="fiftyone is not installed"
+)
+def test_fiftyone_counts_what_was_missed(model, tmp_path):
+    root = generate_scenes(tmp_path, count=20, size_hw=(90, 120))
+    said = run("with_fiftyone.py", root, "--model", model, "--name", "quantdet-test")
+    # The model knows none of these classes.
+    objects = sum(len(sample.objects) for sample in load_dataset(root).splits["test"])
+    assert f"missed: {objects} wrong: " in said
