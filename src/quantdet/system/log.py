@@ -17,11 +17,22 @@ class _Lines(logging.Handler):
         self._show(self.format(record))
 
 
+class _File(logging.FileHandler):
+    """Raises what keeps it from writing; logging's own would print a traceback for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging calls it
+        raise  # noqa: PLE0704 - called where an error is handled
+
+
 @contextmanager
 def written_log(path: Path) -> Iterator[None]:
-    """Append what is logged to a file, with the time of each line."""
+    """Append what is logged to a file, with the time of each line.
+
+    Raises:
+        OSError: a line cannot be written, e.g. the disk is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _File(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
     with closing(handler), _added(handler):
         yield
