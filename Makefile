@@ -32,6 +32,7 @@ docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 test-slow: $(VENV)/.dev
+	$(PIP) -e ".[notebooks]"
 	$(BIN)/python -m pytest -m slow
 
 # QUANTDET_VOC=path/to/VOCdevkit/VOC2007 make test-voc
