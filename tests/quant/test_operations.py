@@ -12,7 +12,7 @@ from ai_edge_litert.schema_py_generated import TensorType
 from keras import layers as kl
 from keras import ops
 
-from quantdet.errors import ExportError, QuantizationError
+from quantdet.errors import ExportError, QuantizationError, QuantizationWarning
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.freezing import freeze
 from quantdet.quant.judge import compare_with_float
@@ -89,6 +89,11 @@ FORMS = {
     "choice": (lambda y: ops.where(y > 0.2, y, 0.5 * y), 29),
     "choice_of_tensors": (lambda y: ops.where(y <= y[..., ::-1], y, y[..., ::-1]), 33),
     "choice_of_numbers": (lambda y: y + ops.where(ops.relu(y) == 0.0, 1.0, 0.0), 28),
+    "constant_choice": (
+        lambda y: ops.where(np.eye(8, dtype=bool)[None, :, :, None], y, 0.5 * y),
+        32,
+    ),
+    "constant_choice_of_channels": (lambda y: ops.where(np.arange(8) > 3, y, 0.7), 32),
     "truths": (lambda y: y * ops.cast(ops.logical_not(y < 0.0) & (y <= 9.0), "float32"), 30),
     "product_with_itself": (
         lambda y: ops.relu(TOKENS(y) @ ops.transpose(TOKENS(y) * 0.37, (0, 2, 1))),
@@ -112,6 +117,19 @@ FORMS = {
         30,
     ),
     "padding_of_two": (padded_twice, 31),
+    "uneven_split": (lambda y: ops.array_split(y, 3, -1)[2] * 1.5, 32),
+    "side_by_side": (lambda y: ops.dstack([ops.hstack([y, y * 0.5])] * 2), 32),
+    "center_crop": (lambda y: kl.CenterCrop(5, 8)(y), 32),
+    "adaptive_pool": (lambda y: kl.AdaptiveAveragePooling2D((2, 4))(y), 32),
+    "adaptive_pool1d": (lambda y: kl.AdaptiveMaxPooling1D(4)(TOKENS(y)), 32),
+    "power": (lambda y: y**3 + ops.relu(y) ** 1.5, 23),
+    "length": (lambda y: ops.norm(y, axis=-1, keepdims=True), 32),
+    "log_softmax": (lambda y: kl.Activation("log_softmax")(y), 32),
+    "log_sum_exp": (lambda y: ops.logsumexp(y, axis=(1, 2)), 32),
+    "default_epsilons": (
+        lambda y: ops.rms_normalization(y) + ops.layer_normalization(y) + ops.normalize(y),
+        28,
+    ),
     "random_flip": (lambda y: kl.RandomFlip()(y), 33),
 }
 
@@ -137,6 +155,33 @@ def test_the_file_computes_what_keras_computes(name):
     assert compare_with_float(model, prepared, x).worst_db >= least
     found = run_litert(integer_content(prepared), {"image": x})["output_0"]
     assert sqnr_db(model.predict(x, verbose=0), found) >= least
+
+
+TABLES = {
+    "hard_shrink": ops.hard_shrink,
+    "soft_shrink": lambda y: ops.soft_shrink(y, 0.3),
+    "sparse_plus": ops.sparse_plus,
+    "squareplus": lambda y: ops.squareplus(y, b=2),
+    "arctan": ops.arctan,
+    "sinh": ops.sinh,
+    "cosh": ops.cosh,
+    "arcsinh": ops.arcsinh,
+    "expm1": ops.expm1,
+    "log1p": lambda y: ops.log1p(ops.abs(y)),
+    "nan_to_num": ops.nan_to_num,
+}
+
+
+# It jumps: a value near the threshold falls to the other side.
+LEAST_OF_TABLES = {"hard_shrink": 17}
+
+
+def test_the_file_has_a_table_of_each_function():
+    model, x = net(lambda y: {name: function(y) for name, function in TABLES.items()})
+    prepared = prepare_qat(model, x, observer="minmax", trial_export=False)
+    found = run_litert(integer_content(prepared), {"image": x})
+    for name, wanted in model.predict(x, verbose=0).items():
+        assert sqnr_db(wanted, found[name]) >= LEAST_OF_TABLES.get(name, 27), name
 
 
 # Attention to noise is a mean of nothing.
@@ -172,6 +217,18 @@ def _no_config(*_):
     raise NotImplementedError
 
 
+def test_nested_outputs_are_refused():
+    model, x = net(lambda y: {"levels": [y, kl.ReLU()(y)], "all": y})
+    with pytest.raises(QuantizationError, match="output 'levels' holds several tensors"):
+        prepare_qat(model, x, trial_export=False)
+
+
+def test_an_input_that_never_changes_is_reported():
+    model, x = net(kl.ReLU())
+    with pytest.warns(QuantizationWarning, match="input 'image' is 0.5 in every picture"):
+        prepare_qat(model, np.full_like(x, 0.5), trial_export=False)
+
+
 def test_names_of_parts_do_not_depend_on_the_session():
     names = []
     for _ in range(2):
@@ -197,10 +254,12 @@ REFUSED = {
         "compare them",
     ),
     "a sum of truths": (lambda y: y * ops.cast((y > 0) + (y < 1), "float32"), "logical_or"),
-    "a constant condition": (
-        lambda y: ops.where(np.eye(8, dtype=bool)[None, :, :, None], y, 0.5 * y),
-        "constant condition",
-    ),
+    "a loop over time": (lambda y: kl.Bidirectional(kl.GRU(3))(TOKENS(y)), "repeats over time"),
+    "a pooling of parts": (lambda y: kl.AdaptiveMaxPooling2D(3)(y), "only whole multiples"),
+    "a larger crop": (lambda y: kl.CenterCrop(9, 8)(y), "larger pictures"),
+    "an exponent below -1": (lambda y: (y + 2.0) ** -3, "has the exponent -3"),
+    "the norm of a matrix": (lambda y: ops.norm(y, 2, axis=(1, 2)), "only the 2-norm"),
+    "an unknown operation": (lambda y: ops.cumsum(y, axis=1), "no integer form; write it with"),
     "a mask": (lambda y: kl.Softmax(axis=1)(y, mask=np.ones((8, 8, 8), bool)), "has a mask"),
 }
 

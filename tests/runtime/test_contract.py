@@ -39,6 +39,10 @@ def test_missing_model(own_model):
         ("{", "", "JSON"),
         ('"red"', '"re\\nd"', "line break"),
         ('"red"', '"\\u001b[2J"', "control character"),
+        ('"red"', '"\\u202ered"', "control character"),
+        ('"red"', '"blue"', "'blue' stands twice"),
+        ('"pixel_scale": ', '"pixel_scale": 1e300, "x": ', "less than or equal to 1000000"),
+        ('"pixel_offset": ', '"pixel_offset": -1e308, "x": ', "greater than or equal to -1000000"),
         ('"score_threshold": 0.5', '"score_threshold": NaN', "score_threshold"),
     ],
 )
@@ -49,6 +53,12 @@ def test_malformed_contract_names_the_field(own_model, old, new, field):
         load_contract(own_model)
     assert field in str(caught.value)
     assert "errors.pydantic" not in str(caught.value)
+
+
+def test_a_contract_that_an_editor_marked_as_utf8(own_model):
+    path = contract_path(own_model)
+    path.write_text(path.read_text("utf-8"), "utf-8-sig")
+    assert load_contract(own_model).labels[0] == "red"
 
 
 def test_contract_of_another_file(own_model):

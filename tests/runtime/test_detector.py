@@ -1,4 +1,5 @@
 import io
+import pickle
 import subprocess
 import sys
 
@@ -124,12 +125,71 @@ def test_threshold_of_contract_detector_and_call(own_model):
     assert len(Detector(own_model).detect_pixels(solid((128,) * 3, (SIZE, SIZE)), (9, 9))) == 1
 
 
-@pytest.mark.parametrize("threshold", [-0.1, 1.5, 50])
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, 50, "0.5", [0.5], np.array([0.2, 0.3])])
 def test_threshold_out_of_range(model, red, threshold):
     with pytest.raises(ConfigError, match=r"threshold is .*from 0 to 1"):
         Detector(model, threshold=threshold)
     with pytest.raises(ConfigError, match="threshold is"):
         Detector(model).predict(red, threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"classes": "red"}, r"classes is the text 'red'; give a list"),
+        ({"classes": [0]}, "class 0 is not one of the model's"),
+        ({"class_thresholds": [0.1, 0.2]}, "class_thresholds is a list; give a dict"),
+        ({"class_thresholds": {"red": None}}, "threshold of 'red' is None"),
+    ],
+)
+def test_thresholds_of_another_form(model, options, words):
+    with pytest.raises(ConfigError, match=words):
+        Detector(model, **options)
+
+
+@pytest.mark.parametrize("thing", [None, b"TFL3", 3])
+def test_a_model_that_is_no_path(thing):
+    with pytest.raises(ModelError, match=r"model is \w+; give the path of a \.tflite"):
+        Detector(thing)
+
+
+def test_the_working_directory_may_change(own_model, red, monkeypatch, tmp_path):
+    monkeypatch.chdir(own_model.parent)
+    detector = Detector(own_model.name)
+    monkeypatch.chdir(tmp_path)
+    assert pickle.loads(pickle.dumps(detector)).predict(red).names() == ["red"]
+
+
+class _Tensor:
+    """A tensor of another library: numpy reads it, or cannot."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        if self.values is None:
+            raise TypeError("it is on a GPU")
+        return self.values
+
+
+def test_a_picture_as_the_content_of_a_file_or_a_tensor(model, red, tmp_path):
+    detector, file = Detector(model), tmp_path / "red.png"
+    Image.fromarray(red).save(file)
+    wanted = detector.predict(red).to_list()
+    with file.open("rb") as stream:
+        stream.read(9)  # as one who looked at its head
+        found = detector.predict([file.read_bytes(), stream, _Tensor(red)])
+        assert [item.to_list() for item in found] == [wanted] * 3
+        assert found[0]._repr_png_()
+    refused = {
+        "its file is closed; open it again": stream,
+        "the picture: not a picture that can be read": b"nothing",
+        "_Tensor that numpy cannot read": _Tensor(None),
+        r"picture is float32 of shape \(3, 8, 8\)": _Tensor(np.zeros((3, 8, 8), np.float32)),
+    }
+    for words, picture in refused.items():
+        with pytest.raises(DataError, match=words):
+            detector.predict(picture)
 
 
 def test_inference_is_timed(model, red):
@@ -261,7 +321,7 @@ def test_a_list_is_a_batch(model, red):
     assert detector.predict([]) == []
 
 
-@pytest.mark.parametrize("picture", [None, b"bytes", 3, {"a": 1}, [None]])
+@pytest.mark.parametrize("picture", [None, 3, {"a": 1}, [None]])
 def test_what_is_no_picture_is_refused(model, picture):
-    with pytest.raises(DataError, match=r"picture is \w+; give a path, uint8 RGB"):
+    with pytest.raises(DataError, match=r"picture is \w+; give a path, the bytes of a file"):
         Detector(model).predict(picture)

@@ -123,6 +123,7 @@ def test_file_with_our_contract_inside_runs_as_it_is(tmp_path):
         ("metadata.yaml", "names: [red, blue]\n"),
         ("labelmap.txt", "red\nblue\n\n"),
         ("names.txt", "red\r\nblue"),
+        ("names.txt", "\ufeffred\r\nblue"),
     ],
 )
 def test_labels_inside(yolov8, name, text):
@@ -165,6 +166,16 @@ def test_description_that_names_no_classes(yolov8, text, message):
 def test_a_label_of_two_lines_is_refused(yolov8):
     with pytest.raises(ModelError, match=r"label 'a\\nb' has a line break"):
         recognise_model(yolov8, ("a\nb", "c"))
+
+
+def test_a_label_that_stands_twice_is_refused(yolov8):
+    with pytest.raises(ModelError, match="label 'a' stands twice; give each class a name"):
+        recognise_model(yolov8, ("a", "a"))
+
+
+def test_a_label_file_that_an_editor_marked_as_utf8(tmp_path):
+    (tmp_path / "labels.txt").write_text("red\nblue\n", "utf-8-sig")
+    assert read_labels(tmp_path / "labels.txt").labels == LABELS
 
 
 def test_an_empty_label_file_has_no_labels(yolov8):

@@ -140,7 +140,7 @@ def _key(model_file: Path, predict: PredictConfig, cache: ImageCache, test: Eval
 def _chosen_before(model_file: Path, key: str) -> Thresholds | None:
     """Return what the contract of an earlier export of the same file says."""
     try:
-        text = contract_path(model_file).read_text("utf-8")
+        text = contract_path(model_file).read_text("utf-8-sig")
         told = contract_thresholds(Contract.model_validate_json(text))
     except (OSError, UnicodeDecodeError, ValidationError, ModelError):
         return None

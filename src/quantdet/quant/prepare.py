@@ -99,7 +99,8 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
 
     Warns:
         QuantizationWarning: an output is much further from the float model than quantization of
-            this width explains; names the layer to look at.
+            this width explains; names the layer to look at. Or an input never changed in the
+            calibration.
 
     Returns:
         A functional model with the same inputs, outputs and layer names. It can be compiled,
@@ -132,6 +133,7 @@ def prepare_qat(  # noqa: PLR0913 - keywords of the entry point, each with a goo
     prepared = insert_fake_quant(model, scheme, input_range, slices)
     sample = calibrate(prepared, slices, observer=observer)
     correct_biases(prepared, sample, ROUNDINGS[rounding])
+    _warn_if_constant(prepared, sample)
     _warn_if_far(model, prepared, sample)
     if trial_export:
         _try_export(prepared, sample)
@@ -172,6 +174,18 @@ def _within_steps(found: Tensor, exact: Tensor) -> bool:
     """Tell whether two outputs differ by a few steps of 255, as in one that is nearly constant."""
     largest = np.abs(exact).max(initial=0.0)
     return bool(np.abs(found - exact).mean() <= 4 * largest / 255)
+
+
+def _warn_if_constant(prepared: keras.Model, sample: Inputs) -> None:
+    """Say what the comparison with the float model cannot: both see the same pictures."""
+    for tensor, values in zip(functional_form(prepared).inputs, sample, strict=True):
+        if values.min() == values.max():
+            warnings.warn(
+                f"calibration: input {tensor.name.split(':')[0]!r} is {values.flat[0]:g} in every "
+                "picture; the ranges fit nothing else, give typical pictures",
+                QuantizationWarning,
+                stacklevel=3,
+            )
 
 
 def _warn_if_far(model: keras.Model, prepared: keras.Model, sample: Inputs) -> None:
@@ -219,6 +233,7 @@ def insert_fake_quant(
     frozen = {n.layer.name for n in source.nodes if not getattr(n.layer, "trainable", True)}
     simple = simplify(source)
     _refuse_unread_inputs(simple)
+    _refuse_nested_outputs(simple)
     weighted = [node.layer.name for node in simple.nodes if isinstance(node.layer, WEIGHTED)]
     book = RecipeBook(scheme.recipe, dict.fromkeys(weighted))
     if equalizes(scheme.recipe):
@@ -250,6 +265,17 @@ def _refuse_unread_inputs(graph: Graph) -> None:
                 f"input {template.name!r}: no output depends on its values; "
                 "build the model without it"
             )
+
+
+def _refuse_nested_outputs(graph: Graph) -> None:
+    """Refuse a dict of lists or dicts: each tensor of a file has one name."""
+    outputs = graph.outputs if isinstance(graph.outputs, dict) else {}
+    nested = [name for name, value in outputs.items() if not isinstance(value, int)]
+    if nested:
+        raise QuantizationError(
+            f"output {nested[0]!r} holds several tensors; each tensor of the file has one name: "
+            "build the model with a flat dict, or a list, of outputs"
+        )
 
 
 class _Inserter:

@@ -204,9 +204,21 @@ TABULATED: dict[str, Function] = {
     "log_sigmoid": lambda x, _: ops.log_sigmoid(x),
     "tanh_shrink": lambda x, _: ops.tanh_shrink(x),
     "mish": lambda x, _: x * ops.tanh(ops.softplus(x)),
+    "hard_shrink": lambda x, bound: ops.hard_shrink(x, threshold=bound),
+    "soft_shrink": lambda x, bound: ops.soft_shrink(x, threshold=bound),
+    "sparse_plus": lambda x, _: ops.sparse_plus(x),
+    "squareplus": lambda x, b: ops.squareplus(x, b=b),
     "erf": lambda x, _: ops.erf(x),
     "sin": lambda x, _: ops.sin(x),
     "cos": lambda x, _: ops.cos(x),
+    "arctan": lambda x, _: ops.arctan(x),
+    "sinh": lambda x, _: ops.sinh(x),
+    "cosh": lambda x, _: ops.cosh(x),
+    "arcsinh": lambda x, _: ops.arcsinh(x),
+    "expm1": lambda x, _: ops.expm1(x),
+    # The grid may reach below what the function takes.
+    "log1p": lambda x, _: ops.log1p(ops.maximum(x, -1 + 1e-6)),
+    "power": lambda x, n: ops.power(x if n.is_integer() else ops.relu(x), n),
     # As large as the range allows where there is no value.
     "reciprocal": lambda x, _: 1.0 / ops.where(x == 0, 1e-30, x),
 }
@@ -219,7 +231,7 @@ class Unary(Primitive):
 
     Args:
         function: name in ``NATIVE`` or ``TABULATED``.
-        alpha: parameter of "elu" and "celu", bound of a comparison.
+        alpha: parameter of "elu" and the like, bound of a comparison, exponent of "power".
     """
 
     options = ("function", "alpha")
@@ -227,7 +239,7 @@ class Unary(Primitive):
     def __init__(self, function: str, alpha: float = 1.0, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.function = function
-        self.alpha = alpha
+        self.alpha = float(alpha)
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return f(x)."""

@@ -103,7 +103,9 @@ def _apply(operation: keras.Operation, args: Sequence[Tensor], kwargs: dict[str,
     key = operation_name(operation)
     if key is not None:
         if key not in OPERATIONS:
-            raise UnsupportedError("has no integer form here")
+            raise UnsupportedError(
+                "has no integer form; write it with other operations, or compute it behind the file"
+            )
         return OPERATIONS[key](operation, *args, **kwargs)
     if type(operation) in EQUIVALENTS:
         (tensor,) = keras.tree.flatten(args)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,18 +26,30 @@ MAX_ANCHORS = 1_000_000
 _MOST_PROBLEMS = 3
 
 Score = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""A factor or a size; beyond that, float32 overflows somewhere."""
 Count = Annotated[int, Field(ge=1)]
 Grey = Annotated[int, Field(ge=0, le=255)]
 BoxUnit = Literal["fraction", "pixel", "cell"]
 
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# With those that turn the direction of all text behind them (Unicode Standard Annex 9).
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def is_one_line(name: str) -> bool:
     """Return whether a class name can stand in a line of text, on a terminal and in a file."""
     return not _CONTROL.search(name)
+
+
+def label_fault(labels: Sequence[str]) -> str | None:
+    """Return what is wrong with class names; None if they can be told apart, each in one line."""
+    for place, name in enumerate(labels):
+        if not is_one_line(name):
+            return f"{name!r} has a line break or a control character"
+        if name in labels[:place]:
+            return f"{name!r} stands twice; give each class a name of its own"
+    return None
 
 
 class _Part(BaseModel):
@@ -67,7 +80,7 @@ class InputSpec(_Part):
     size_hw: tuple[int, int]
     color_order: Literal["RGB", "BGR"] = "RGB"
     resize: Literal["pillow-bilinear"] = "pillow-bilinear"
-    pixel_offset: float = PIXEL_OFFSET
+    pixel_offset: Annotated[float, Field(ge=-1e6, le=1e6)] = PIXEL_OFFSET
     pixel_scale: Positive = PIXEL_SCALE
     # Left out where it says nothing, so that earlier versions read the contracts of our files.
     letterbox: Grey | None = Field(None, exclude_if=lambda grey: grey is None)
@@ -152,9 +165,9 @@ class Contract(_Part):
     @field_validator("labels")
     @classmethod
     def _plain(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        for name in labels:
-            if not is_one_line(name):
-                raise ValueError(f"{name!r} has a line break or a control character")
+        fault = label_fault(labels)
+        if fault:
+            raise ValueError(fault)
         return labels
 
     @property
@@ -201,7 +214,7 @@ def load_contract(model_file: Path | str) -> Contract:
     model_file = Path(model_file)
     path = contract_path(model_file)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except FileNotFoundError:
         return _load_embedded(model_file)
     except (OSError, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, overload
 
@@ -191,6 +192,10 @@ class Detector:
 
 
 def _model_file(model: Path | str) -> Path:
+    if not isinstance(model, str | PathLike):
+        raise ModelError(
+            f"model is {type(model).__name__}; give the path of a .tflite file or a run folder"
+        )
     if is_hub_address(str(model)):
         return hub_model(str(model))
     path = Path(model)

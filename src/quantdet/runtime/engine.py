@@ -32,6 +32,8 @@ KERNELS: dict[str, str] = {
 }
 DEFAULT_SIGNATURE = "serving_default"
 _MOST_DEFAULT_THREADS = 4
+MOST_THREADS = 1024
+"""Of one engine; LiteRT crashes where the system does not give it all."""
 
 
 def default_threads() -> int:
@@ -99,8 +101,8 @@ class Engine:
             "signature": self.signature,
         }
         return _unpickle, (
-            str(source.model_file.absolute()),
-            file_sha256(source.model_file),
+            str(source.path),
+            file_sha256(source.path),
             options,
         )
 
@@ -203,9 +205,17 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Source:
-    """A model file and how it is loaded; ``stamp`` tells whether it is still the same file."""
+    """A model file and how it is loaded.
+
+    Attributes:
+        model_file: as given.
+        path: of the same file, whatever the working directory becomes.
+        num_threads, kernels, preserve_all_tensors: as of ``Engine``.
+        stamp: tells whether it is still the same file.
+    """
 
     model_file: Path
+    path: Path
     num_threads: int
     kernels: str
     preserve_all_tensors: bool
@@ -220,8 +230,8 @@ class _Source:
         Raises:
             ModelError: no such file, or a setting is unknown.
         """
-        if num_threads is not None and num_threads < 1:
-            raise ModelError(f"num_threads is {num_threads}; use 1 or more")
+        if num_threads is not None and not _is_thread_count(num_threads):
+            raise ModelError(f"num_threads is {num_threads!r}; use 1 to {MOST_THREADS}")
         if kernels not in KERNELS:
             raise ModelError(f"kernels {kernels!r} are unknown; choose one of {list(KERNELS)}")
         if not model_file.is_file():
@@ -230,11 +240,12 @@ class _Source:
                 "`quantdet export`"
             )
         threads = num_threads or default_threads()
-        return cls(model_file, threads, kernels, preserve_all_tensors, _stamp(model_file))
+        path = model_file.absolute()
+        return cls(model_file, path, threads, kernels, preserve_all_tensors, _stamp(path))
 
     def check_unchanged(self) -> None:
         """Raise ``ModelError`` if the file is not the one that was first loaded."""
-        if not self.model_file.is_file() or _stamp(self.model_file) != self.stamp:
+        if not self.path.is_file() or _stamp(self.path) != self.stamp:
             raise ModelError(
                 f"{self.model_file}: was changed or removed since it was loaded; load it again"
             )
@@ -249,7 +260,7 @@ class _Source:
                 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
                 interpreter = Interpreter(
-                    str(self.model_file),
+                    str(self.path),
                     num_threads=self.num_threads,
                     experimental_op_resolver_type=OpResolverType[KERNELS[self.kernels]],
                     experimental_preserve_all_tensors=self.preserve_all_tensors,
@@ -272,11 +283,15 @@ class _Source:
     def _is_whole(self) -> bool:
         """Return whether a contract knows the file's sha256 and it is right."""
         try:
-            return bool(load_contract(self.model_file).sha256)
+            return bool(load_contract(self.path).sha256)
         except QuantdetError:
             return False
         except MemoryError:
             return True  # memory is what is missing
+
+
+def _is_thread_count(value: object) -> bool:
+    return isinstance(value, int) and 1 <= value <= MOST_THREADS
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from quantdet.runtime.contract import (
     InputSpec,
     TensorSpec,
     file_sha256,
-    is_one_line,
+    label_fault,
 )
 from quantdet.runtime.engine import Engine
 from quantdet.runtime.fit import check_fit
@@ -80,9 +80,9 @@ def describe_model(  # noqa: PLR0913 - one call with names is the public interfa
     if model_file.is_file():
         verify_model(model_file)
     engine = Engine(model_file, signature=signature)
-    bad = [label for label in labels if not is_one_line(label)]
-    if bad:
-        raise ModelError(f"{model_file}: label {bad[0]!r} has a line break or a control character")
+    fault = label_fault(labels)
+    if fault:
+        raise ModelError(f"{model_file}: label {fault}")
     contract = Contract(
         task="foreign",
         signature=engine.signature,

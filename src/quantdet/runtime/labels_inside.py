@@ -60,7 +60,7 @@ def read_labels(path: Path) -> FoundLabels:
         DependencyError: as :func:`labels_inside`.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: no readable label file ({error}); check --labels") from None
     found = _read(str(path), path.name, text)
@@ -98,7 +98,10 @@ def _texts(model_file: Path) -> dict[str, str]:
                 if info.filename.endswith((".txt", ".json", ".yaml"))
                 and info.file_size <= _MOST_BYTES
             ]
-            return {info.filename: archive.read(info).decode() for info in texts[:_MOST_FILES]}
+            return {
+                info.filename: archive.read(info).decode("utf-8-sig")
+                for info in texts[:_MOST_FILES]
+            }
     except Exception:  # zipfile and its decompressors raise about every kind on damaged bytes
         return {}
 

@@ -16,11 +16,14 @@ def check_threshold(value: float, name: str = "threshold") -> float:
     """Return ``value`` if it is a score.
 
     Raises:
-        ConfigError: not from 0 to 1.
+        ConfigError: no number from 0 to 1.
     """
-    if not 0 <= value <= 1:
-        raise ConfigError(f"{name} is {value}; give a score from 0 to 1")
-    return value
+    try:
+        if 0 <= value <= 1:
+            return float(value)
+    except (TypeError, ValueError):
+        pass  # A text, a list, an array.
+    raise ConfigError(f"{name} is {value!r}; give a score from 0 to 1")
 
 
 def label_thresholds(
@@ -43,6 +46,7 @@ def label_thresholds(
     Raises:
         ConfigError: a value is out of range, or a label unknown.
     """
+    _check_forms(class_thresholds, classes)
     own = dict(class_thresholds or {})
     if threshold is None:
         threshold = contract.decoder.score_threshold
@@ -54,6 +58,17 @@ def label_thresholds(
         wanted = [_index(label, contract) for label in classes]
         lowest[np.setdiff1d(np.arange(len(lowest)), wanted)] = math.inf
     return lowest
+
+
+def _check_forms(class_thresholds: object, classes: object) -> None:
+    """Refuse what would be taken apart into letters, or is no mapping."""
+    if class_thresholds and not isinstance(class_thresholds, Mapping):
+        raise ConfigError(
+            f"class_thresholds is a {type(class_thresholds).__name__}; give a dict, e.g. "
+            "{'car': 0.6}"
+        )
+    if isinstance(classes, str):
+        raise ConfigError(f"classes is the text {classes!r}; give a list, e.g. [{classes!r}]")
 
 
 def parse_class_thresholds(items: Iterable[str]) -> dict[str, float]:
@@ -79,7 +94,7 @@ def _index(label: str, contract: Contract) -> int:
         return contract.labels.index(label)
     from difflib import get_close_matches
 
-    near = get_close_matches(label, contract.labels, n=1)
+    near = get_close_matches(str(label), contract.labels, n=1)
     remedy = f"did you mean {near[0]!r}? It knows" if near else "it knows"
     raise ConfigError(
         f"class {label!r} is not one of the model's; {remedy} {', '.join(contract.labels)}"

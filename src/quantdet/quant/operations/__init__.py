@@ -16,7 +16,7 @@ from quantdet.quant.operations.normalization import NORMALIZATIONS, group_norm, 
 from quantdet.quant.operations.operands import UnsupportedError
 from quantdet.quant.operations.products import PRODUCTS, einsum_dense, softmax
 from quantdet.quant.operations.reductions import REDUCTIONS
-from quantdet.quant.operations.shapes import SHAPES
+from quantdet.quant.operations.shapes import SHAPES, center_crop
 from quantdet.quant.operations.spatial import SPATIAL
 from quantdet.quant.tensors import Tensor
 
@@ -33,7 +33,33 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
 }
 """``module.Class`` of Keras → function. Modules tell Keras' own from look-alikes."""
 
+
+def _recurrent(_: keras.Layer, *__: Tensor, **___: Tensor) -> Tensor:
+    """Refuse a loop over time.
+
+    Raises:
+        UnsupportedError: always.
+    """
+    raise UnsupportedError(
+        "repeats over time, which no integer operator does; use convolutions over time (Conv1D), "
+        "or attention"
+    )
+
+
 LAYERS: dict[type, Callable[..., Tensor]] = {
+    **dict.fromkeys(
+        (
+            keras.layers.RNN,
+            keras.layers.SimpleRNN,
+            keras.layers.LSTM,
+            keras.layers.GRU,
+            keras.layers.Bidirectional,
+            keras.layers.ConvLSTM1D,
+            keras.layers.ConvLSTM2D,
+        ),
+        _recurrent,
+    ),
+    keras.layers.CenterCrop: center_crop,
     keras.layers.EinsumDense: einsum_dense,
     keras.layers.GroupNormalization: group_norm,
     keras.layers.Normalization: normalization,

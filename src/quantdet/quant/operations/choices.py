@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from quantdet.quant.operations.elementwise import multiply, plus, subtract
 from quantdet.quant.operations.operands import UnsupportedError, is_tensor, numbers
@@ -87,11 +89,21 @@ def check_truths(key: str, dtypes: Sequence[str | None]) -> None:
 def where(op: keras.Operation, truth: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Return truth * x + (1 - truth) * y, without the term of a constant 0."""
     if not is_tensor(truth):
-        raise UnsupportedError("has a constant condition; multiply by it")
+        return _masked(op, numbers(truth) != 0, (x, y))
     if _is_zero(y):
         return multiply(op, truth, x)
     rest = multiply(op, logical_not(op, truth), y)
     return rest if _is_zero(x) else plus(multiply(op, truth, x), rest)
+
+
+def _masked(op: keras.Operation, mask: NDArray[np.bool_], values: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the first value where a constant mask is true, otherwise the second."""
+    terms = [
+        multiply(op, value, part) if is_tensor(value) else numbers(value) * part
+        for value, part in zip(values, (mask, ~mask), strict=True)
+        if not _is_zero(value)
+    ]
+    return terms[0] if len(terms) == 1 else plus(*terms)
 
 
 def _is_zero(value: Tensor) -> bool:

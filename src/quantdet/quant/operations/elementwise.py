@@ -119,7 +119,7 @@ def square(_: keras.Operation, x: Tensor) -> Tensor:
 
 
 def power(_: keras.Operation, x: Tensor, exponent: Tensor) -> Tensor:
-    """Return x ** 2, x ** 0.5, x ** -0.5 or x ** -1."""
+    """Return x to the power of a number."""
     if not is_tensor(x):
         raise UnsupportedError("has a computed exponent")
     known: dict[float, Callable[[Tensor, Tensor], Tensor]] = {
@@ -130,9 +130,14 @@ def power(_: keras.Operation, x: Tensor, exponent: Tensor) -> Tensor:
         -1.0: reciprocal,
     }
     values = numbers(exponent)
-    if values.size != 1 or float(values.reshape(())) not in known:
-        raise UnsupportedError(f"has the exponent {exponent!r}; supported are {sorted(known)}")
-    return known[float(values.reshape(()))](_, x)
+    number = float(values.reshape(())) if values.size == 1 else math.nan
+    if number in known:
+        return known[number](_, x)
+    if not number > 0:
+        raise UnsupportedError(
+            f"has the exponent {exponent!r}; supported are -1, -0.5, numbers > 0"
+        )
+    return Unary("power", number)(x)
 
 
 def reciprocal(_: keras.Operation, x: Tensor) -> Tensor:
@@ -163,9 +168,9 @@ def activation(name: str) -> Callable[..., Tensor]:
     return lambda _, x: keras.layers.Activation(name)(x)
 
 
-def unary(name: str) -> Callable[..., Tensor]:
-    """Return the function of a ``primitives.Unary``."""
-    return lambda _, x: Unary(name)(x)
+def unary(name: str, option: str = "") -> Callable[..., Tensor]:
+    """Return the function of a ``primitives.Unary``; ``option`` is its parameter."""
+    return lambda op, x: Unary(name, float(getattr(op, option)) if option else 1.0)(x)
 
 
 def leaky_relu(op: keras.Operation, x: Tensor) -> Tensor:
@@ -205,16 +210,6 @@ def clip_to(x: Tensor, lower: float, upper: float) -> Tensor:
 def hard_tanh(_: keras.Operation, x: Tensor) -> Tensor:
     """Return x cut to [-1, 1]."""
     return clip_to(x, -1.0, 1.0)
-
-
-def elu(op: keras.Operation, x: Tensor) -> Tensor:
-    """Return x, below 0 alpha * (exp(x) - 1) (Clevert et al. 2015, arXiv:1511.07289)."""
-    return Unary("elu", float(op.alpha))(x)
-
-
-def celu(op: keras.Operation, x: Tensor) -> Tensor:
-    """Return alpha * elu(x / alpha) (Barron 2017, arXiv:1704.07483)."""
-    return Unary("celu", float(op.alpha))(x)
 
 
 def gelu(op: keras.Operation, x: Tensor) -> Tensor:
@@ -267,12 +262,16 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "nn.HardSilu": activation("hard_silu"),
     "nn.LeakyRelu": leaky_relu,
     "nn.HardTanh": hard_tanh,
-    "nn.Elu": elu,
+    "nn.Elu": unary("elu", "alpha"),
     "nn.Selu": unary("selu"),
     "nn.Gelu": gelu,
     "nn.Softplus": unary("softplus"),
     "nn.LogSigmoid": unary("log_sigmoid"),
-    "nn.Celu": celu,
+    "nn.Celu": unary("celu", "alpha"),
+    "nn.HardShrink": unary("hard_shrink", "threshold"),
+    "nn.SoftShrink": unary("soft_shrink", "threshold"),
+    "nn.SparsePlus": unary("sparse_plus"),
+    "nn.Squareplus": unary("squareplus", "b"),
     "nn.SparseSigmoid": sparse_sigmoid,
     "activations.ReLU": relu_with_options,
     "activations.Mish": unary("mish"),
@@ -281,6 +280,13 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "math.Erf": unary("erf"),
     "numpy.Sin": unary("sin"),
     "numpy.Cos": unary("cos"),
+    "numpy.Arctan": unary("arctan"),
+    "numpy.Sinh": unary("sinh"),
+    "numpy.Cosh": unary("cosh"),
+    "numpy.Arcsinh": unary("arcsinh"),
+    "numpy.Expm1": unary("expm1"),
+    "numpy.Log1p": unary("log1p"),
+    "numpy.NanToNum": same,
     "core.StopGradient": same,
     "core.ConvertToTensor": same,
     "core.Cast": cast,

@@ -44,7 +44,7 @@ def layer_norm(op: keras.Operation, x: Tensor, gamma: Tensor = None, beta: Tenso
     if axes != list(range(rank - len(axes), rank)):
         raise UnsupportedError(f"normalises axes {op.axis}; only the last ones are supported")
     rows = reshape(x, (*x.shape[1 : axes[0]], math.prod(x.shape[axes[0] :])))
-    unit = normalized(rows, float(op.epsilon), centre=not op.rms_scaling)
+    unit = normalized(rows, _epsilon(op), centre=not op.rms_scaling)
     normal = _times_root(reshape(unit, x.shape[1:]), rows.shape[-1])
     if gamma is not None:
         normal = multiply(op, normal, gamma)
@@ -56,7 +56,7 @@ def rms_norm(op: keras.Operation, x: Tensor, scale: Tensor = None) -> Tensor:
     axis = op.axis if isinstance(op.axis, int) else op.axis[0]
     if axis % len(x.shape) != len(x.shape) - 1:
         raise UnsupportedError(f"normalises axis {op.axis}; only the last one is supported")
-    normal = _times_root(normalized(x, float(op.epsilon), centre=False), x.shape[-1])
+    normal = _times_root(normalized(x, _epsilon(op), centre=False), x.shape[-1])
     return normal if scale is None else multiply(op, normal, scale)
 
 
@@ -93,8 +93,12 @@ def l2_normalize(op: keras.Operation, x: Tensor) -> Tensor:
     order = list(range(len(x.shape)))
     order[axis], order[-1] = order[-1], order[axis]
     last = transpose(x, order)
-    epsilon = float(op.epsilon) ** 2 / int(last.shape[-1])
+    epsilon = _epsilon(op) ** 2 / int(last.shape[-1])
     return transpose(normalized(last, epsilon, centre=False), order)
+
+
+def _epsilon(op: keras.Operation) -> float:
+    return keras.config.epsilon() if op.epsilon is None else float(op.epsilon)
 
 
 def normalized(x: Tensor, epsilon: float, *, centre: bool = True) -> Tensor:
@@ -141,22 +145,59 @@ def variance(op: keras.Operation, x: Tensor) -> Tensor:
 
 
 def _variance(x: Tensor, axes: list[int], keepdims: bool) -> Tensor:
-    rank = len(x.shape)
     centred = keras.layers.Subtract()([x, reduced("mean", x, axes, True)])
+    count = math.prod(int(x.shape[axis]) for axis in axes)
+    return keras.layers.Rescaling(1.0 / count)(_squares_over(centred, axes, keepdims))
+
+
+def _squares_over(x: Tensor, axes: list[int], keepdims: bool) -> Tensor:
+    """Return the sum of x^2 over axes."""
+    rank = len(x.shape)
     kept = [axis for axis in range(rank) if axis not in axes]
     count = math.prod(int(x.shape[axis]) for axis in axes)
-    rows = reshape(transpose(centred, [*kept, *axes]), [x.shape[a] for a in kept[1:]] + [count])
+    rows = reshape(transpose(x, [*kept, *axes]), [x.shape[a] for a in kept[1:]] + [count])
     if len(rows.shape) < 3:
         rows = reshape(rows, (1, count))
-    mean = keras.layers.Rescaling(1.0 / count)(sum_of_squares(rows))
+    total = sum_of_squares(rows)
     if keepdims:
-        return reshape(mean, [1 if axis in axes else x.shape[axis] for axis in range(1, rank)])
-    return reshape(mean, [x.shape[axis] for axis in kept[1:]])
+        return reshape(total, [1 if axis in axes else x.shape[axis] for axis in range(1, rank)])
+    return reshape(total, [x.shape[axis] for axis in kept[1:]])
 
 
 def deviation(op: keras.Operation, x: Tensor) -> Tensor:
     """Return the root of the variance."""
     return Unary("sqrt")(variance(op, x))
+
+
+def norm(op: keras.Operation, x: Tensor) -> Tensor:
+    """Return the root of the sum of squares."""
+    axes = axes_of(op.axis, len(x.shape))
+    if op.ord is not None and (op.ord != 2 or len(axes) > 1):
+        raise UnsupportedError(
+            f"has ord={op.ord!r} over {len(axes)} axes; only the 2-norm is known"
+        )
+    return Unary("sqrt")(_squares_over(x, axes, op.keepdims))
+
+
+def log_softmax(op: keras.Operation, x: Tensor) -> Tensor:
+    """Return x - log(sum(exp(x)))."""
+    axes = axes_of(op.axis, len(x.shape))
+    top = reduced("max", x, axes, True)
+    below = keras.layers.Subtract()([x, top])
+    return keras.layers.Subtract()([below, _log_of_sum(below, axes)])
+
+
+def log_sum_exp(op: keras.Operation, x: Tensor) -> Tensor:
+    """Return log(sum(exp(x))), the largest x taken out so that exp cannot overflow."""
+    axes = axes_of(op.axis, len(x.shape))
+    top = reduced("max", x, axes, True)
+    total = keras.layers.Add()([_log_of_sum(keras.layers.Subtract()([x, top]), axes), top])
+    sizes = [n for axis, n in enumerate(x.shape) if axis and axis not in axes]
+    return total if op.keepdims else reshape(total, sizes)
+
+
+def _log_of_sum(x: Tensor, axes: list[int]) -> Tensor:
+    return Unary("log")(reduced("sum", Unary("exp")(x), axes, True))
 
 
 NORMALIZATIONS: dict[str, Callable[..., Tensor]] = {
@@ -166,4 +207,7 @@ NORMALIZATIONS: dict[str, Callable[..., Tensor]] = {
     "nn.Moments": moments,
     "numpy.Var": variance,
     "numpy.Std": deviation,
+    "linalg.Norm": norm,
+    "nn.LogSoftmax": log_softmax,
+    "math.Logsumexp": log_sum_exp,
 }

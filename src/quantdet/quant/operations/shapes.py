@@ -73,6 +73,18 @@ def concatenated(op: keras.Operation, xs: Sequence[Tensor]) -> Tensor:
     return keras.layers.Concatenate(axis)([tensor(x, like) for x in xs])
 
 
+def side_by_side(axis: int) -> Callable[..., Tensor]:
+    """Return the function of ``ops.hstack`` or ``dstack``."""
+
+    def join(_: keras.Operation, xs: Sequence[Tensor]) -> Tensor:
+        like = next(x for x in xs if is_tensor(x))
+        if len(like.shape) <= axis:
+            raise UnsupportedError("adds an axis; use ops.stack")
+        return keras.layers.Concatenate(axis)([tensor(x, like) for x in xs])
+
+    return join
+
+
 def stacked(op: keras.Operation, xs: Sequence[Tensor]) -> Tensor:
     """Return ``ops.stack``."""
     like = next(x for x in xs if is_tensor(x))
@@ -110,7 +122,9 @@ def split(op: keras.Operation, x: Tensor) -> list[Tensor]:
     if length is None:
         raise UnsupportedError("splits an axis of unknown size")
     if isinstance(wanted, int):
-        cuts = [length * part // wanted for part in range(wanted + 1)]
+        # As numpy.array_split: the first parts are longer where it does not divide evenly.
+        each, more = divmod(length, wanted)
+        cuts = [part * each + min(part, more) for part in range(wanted + 1)]
     else:
         cuts = [0, *(int(cut) for cut in wanted), length]
     return [part(x, axis, begin, end) for begin, end in itertools.pairwise(cuts)]
@@ -129,6 +143,18 @@ def part(x: Tensor, axis: int, begin: int, end: int) -> Tensor:
     slices: list[Sequence[int | None]] = [(None, None, None)] * (len(x.shape) - 1)
     slices[axis - 1] = (begin, end, 1)
     return Slice(slices)(x)
+
+
+def center_crop(layer: keras.Layer, x: Tensor) -> Tensor:
+    """Return ``keras.layers.CenterCrop`` of a picture that is large enough."""
+    _check_last(layer)
+    sizes, wanted = x.shape[1:3], (layer.height, layer.width)
+    if len(x.shape) != 4 or None in sizes or any(n < w for n, w in zip(sizes, wanted, strict=True)):
+        raise UnsupportedError(f"crops {tuple(x.shape[1:])} to {wanted}; give it larger pictures")
+    for axis, (size, want) in enumerate(zip(sizes, wanted, strict=True), start=1):
+        begin = (size - want) // 2
+        x = x if size == want else part(x, axis, begin, begin + want)
+    return x
 
 
 def unstacked(op: keras.Operation, x: Tensor) -> list[Tensor]:
@@ -347,6 +373,8 @@ SHAPES: dict[str, Callable[..., Tensor]] = {
     "numpy.Swapaxes": swapped,
     "numpy.Moveaxis": moved,
     "numpy.Concatenate": concatenated,
+    "numpy.Hstack": side_by_side(1),
+    "numpy.Dstack": side_by_side(2),
     "numpy.Stack": stacked,
     "numpy.ExpandDims": expanded,
     "numpy.Squeeze": squeezed,

@@ -77,6 +77,23 @@ def pooling(make: type) -> Callable[[Tensor, Tensor], Tensor]:
     return pool
 
 
+def adaptive(make: type) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the function of ``ops.adaptive_max_pool`` or ``adaptive_average_pool``."""
+
+    def pool(op: keras.Operation, x: Tensor) -> Tensor:
+        _check_last(op)
+        sizes, wanted = x.shape[1:-1], _pair(op.output_size, x, 1)[-len(x.shape) + 2 :]
+        if None in sizes or any(size % want for size, want in zip(sizes, wanted, strict=True)):
+            raise UnsupportedError(
+                f"makes {wanted} of {sizes}; only whole multiples are supported, use a pooling of "
+                "a fixed size"
+            )
+        window = [size // want for size, want in zip(sizes, wanted, strict=True)]
+        return _on_picture(make(_pair(window, x, 1)), x)
+
+    return pool
+
+
 def resize(op: keras.Operation, x: Tensor) -> Tensor:
     """Return ``ops.image.resize``."""
     _check_last(op)
@@ -151,6 +168,8 @@ SPATIAL: dict[str, Callable[..., Tensor]] = {
     "nn.ConvTranspose": transposed_convolution,
     "nn.MaxPool": pooling(keras.layers.MaxPooling2D),
     "nn.AveragePool": pooling(keras.layers.AveragePooling2D),
+    "nn.AdaptiveMaxPool": adaptive(keras.layers.MaxPooling2D),
+    "nn.AdaptiveAveragePool": adaptive(keras.layers.AveragePooling2D),
     "nn.BatchNorm": batch_norm,
     "image.Resize": resize,
 }
