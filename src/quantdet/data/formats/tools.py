@@ -22,7 +22,7 @@ from quantdet.data.formats.folders import (
     split_name,
     split_of_annotations,
 )
-from quantdet.data.formats.lists import root_lists, unused_lists
+from quantdet.data.formats.lists import split_lists, unused_lists
 from quantdet.data.formats.tool_entries import Entry, Region
 from quantdet.data.formats.tool_json import parse_json
 from quantdet.data.formats.tool_tables import parse_csv, parse_cvat
@@ -85,7 +85,7 @@ def read_tool_export(root: Path, progress: Tick = no_tick, reading: Reading = SE
         reader.add(*item)
         progress(number, total)
     splits, loose = settle_loose(reader.splits(), folder)
-    lists = root_lists(read_tree(folder), reader.index)
+    lists = split_lists(read_tree(folder), reader.index)
     unused = unused_lists(lists, (), "the export says what is used")
     notes = (*loose, *reader.unused(), *unused)
     listed = {name: tuple(records) for name, records in splits.items()}

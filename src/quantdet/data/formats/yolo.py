@@ -22,15 +22,18 @@ from pathlib import Path
 from quantdet.data.formats.folders import (
     FileIndex,
     Tree,
+    find_masks,
     is_file,
+    note_masks,
     pair_files,
     place_of,
     read_tree,
     real_path,
     settle_loose,
+    split_name,
     split_of_stem,
 )
-from quantdet.data.formats.lists import root_lists, unused_lists
+from quantdet.data.formats.lists import split_lists, unused_lists
 from quantdet.data.formats.yolo_labels import LabelReader, looks_like_labels
 from quantdet.data.formats.yolo_yaml import (
     YoloSet,
@@ -158,7 +161,7 @@ def _guessed_names(found: YoloSet, count: int) -> Problem:
 
 def _unused_lists(found: YoloSet) -> Iterator[Problem]:
     tree = read_tree(found.root)
-    lists = root_lists(tree, FileIndex(found.root, tree.pictures))
+    lists = split_lists(tree, FileIndex(found.root, tree.pictures))
     return unused_lists(lists, found.not_labels, "the .yaml says what the splits are")
 
 
@@ -175,15 +178,23 @@ def _from_folders(root: Path, reading: Reading) -> YoloSet:
         )
     found = YoloSet(root, {}, _listed_names(tree))
     found.not_labels = tuple(root / file for file in _class_lists(tree))
-    in_root = root_lists(tree, FileIndex(root, tree.pictures))
+    in_root = split_lists(tree, FileIndex(root, tree.pictures))
     lists = _lists(tree, in_root)
     found.not_labels += (*in_root, *lists.values())
     found.notes += unused_lists(in_root, lists.values(), "another list is for the same split")
     if reading.images is None and lists:
         _split_by_lists(found, lists)
     else:
-        _split_by_folders(found, images)
+        _split_by_folders(found, images if reading.images else _without_masks(found, tree))
     return found
+
+
+def _without_masks(found: YoloSet, tree: Tree) -> Tree:
+    annotated = pair_files(tree.pictures, tree.with_suffix(".txt")).annotation_of
+    masks = find_masks(tree.pictures, annotated)
+    found.notes += note_masks(tree.root, masks)
+    gone = {file for files in masks.values() for file in files}
+    return Tree(tree.root, tuple(file for file in tree.files if file not in gone))
 
 
 def _class_lists(tree: Tree) -> list[str]:
@@ -205,9 +216,19 @@ def _listed_names(tree: Tree) -> tuple[str, ...]:
     return next(iter(found.values()), ())
 
 
-def _lists(tree: Tree, in_root: Sequence[Path]) -> dict[str, Path]:
-    """Return split → list: those that darknet's obj.data names, and those in the root."""
-    split_of = {path: split_of_stem(path.stem) or path.stem for path in in_root}
+def _lists(tree: Tree, others: Sequence[Path]) -> dict[str, Path]:
+    """Return split → list: those that darknet's obj.data names, else those nearest to the root."""
+    named = _darknet_lists(tree)
+    found: dict[str, Path] = {}
+    # train.txt is meant before train_small.txt.
+    for path in sorted(others, key=lambda path: split_name(path.stem) is None):
+        if path not in named.values():
+            found.setdefault(split_of_stem(path.stem) or path.stem, path)
+    return found | named
+
+
+def _darknet_lists(tree: Tree) -> dict[str, Path]:
+    found = {}
     texts = FileIndex(tree.root, tree.with_suffix(".txt"))
     for file in tree.with_suffix(".data"):
         text = read_text(tree.root / file, "darknet's data file")
@@ -216,8 +237,8 @@ def _lists(tree: Tree, in_root: Sequence[Path]) -> dict[str, Path]:
         for key, split in (("train", "train"), ("valid", "val"), ("test", "test")):
             name = texts.find(named.get(key, ""))
             if name:
-                split_of[tree.root / name] = split
-    return {split: path for path, split in split_of.items()}
+                found[split] = tree.root / name
+    return found
 
 
 def _split_by_lists(found: YoloSet, lists: Mapping[str, Path]) -> None:

@@ -17,7 +17,7 @@ from quantdet.data.formats.folders import (
     read_tree,
     split_name,
 )
-from quantdet.data.records import Problem, read_text
+from quantdet.data.records import Problem, peek_text, read_text
 from quantdet.errors import DataError, DependencyError
 from quantdet.system.listing import shown_files
 
@@ -84,10 +84,7 @@ def _yaml_in(folder: Path) -> Path | None:
 
 
 def _describes(path: Path) -> bool:
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return False
+    text = peek_text(path)
     return bool(_NAMES_KEY.search(text) and _SPLIT_KEY.search(text))
 
 
