@@ -1,7 +1,10 @@
 """What strangers' folders did: each fault's kind is read right now, refused, or noted."""
 
+import json
+import re
+
 import pytest
-from layouts import LAYOUTS, SCENES, coco_json, of_split, picture, put, voc_xml, yolo_txt
+from layouts import LAYOUTS, SCENES, SIZE_HW, coco_json, of_split, picture, put, voc_xml, yolo_txt
 
 from quantdet.data.dataset import read_listing
 from quantdet.data.formats.folders import split_name
@@ -155,3 +158,232 @@ def test_mask_among_annotations_is_not_the_picture(tmp_path):
     listing = read(tmp_path)
     assert {r.image_path.parent.name for r in listing.splits[UNSPLIT]} == {"pictures"}
     assert codes(listing)[1] == ["picture_not_used"]
+
+
+# Marks and shapes that were passed over
+
+
+ONE = SCENES[2]  # one cat
+CAT = [("cat", 6.0, 6.0, 26.0, 30.0)]
+
+
+def one_voc(root, old, new):
+    picture(root / "p2.jpg", ONE)
+    text = voc_xml(ONE)
+    assert old in text
+    put(root / "p2.xml", text.replace(old, new))
+    return root
+
+
+def one_coco(root, **keys):
+    picture(root / "p2.jpg", ONE)
+    put(root / "a.json", coco_json([ONE], annotation=lambda item: item | keys))
+    return root
+
+
+def flags(listing):
+    (record,) = (r for members in listing.splits.values() for r in members)
+    return [item.difficult for item in record.sample.objects]
+
+
+def rotation(value):
+    attribute = f"<attribute><name>rotation</name><value>{value}</value></attribute>"
+    return f"<attributes>{attribute}</attributes><difficult>"
+
+
+def test_rotated_boxes_are_no_boxes(tmp_path):
+    voc = one_voc(tmp_path / "voc", "<difficult>", rotation("12.5"))
+    roboxes = one_voc(tmp_path / "robndbox", "bndbox", "robndbox")
+    coco = one_coco(tmp_path / "coco", attributes={"rotation": 12.5})
+    for root in (voc, roboxes, coco):
+        assert codes(read(root))[0] == ["rotated_box"]
+
+
+def test_rotation_of_nothing_is_none(tmp_path):
+    voc = one_voc(tmp_path / "voc", "<difficult>", rotation("0.0"))
+    coco = one_coco(tmp_path / "coco", attributes={"occluded": False, "rotation": 0.0})
+    for root in (voc, coco):
+        assert list(boxes(read(root)).values()) == [CAT]
+
+
+def test_boxes_of_an_object_are_one(tmp_path):
+    listing = read(one_voc(tmp_path, "</bndbox>", "</bndbox><bndbox><xmin>1</xmin></bndbox>"))
+    (problem,) = listing.splits[UNSPLIT][0].problems
+    assert "has 2 <bndbox> instead of one" in problem.reason
+
+
+def test_objects_in_other_spellings_are_no_background(tmp_path):
+    picture(tmp_path / "p2.jpg", ONE)
+    text = re.sub("<object>(.*)</object>", r"<objects><Object>\1</Object></objects>", voc_xml(ONE))
+    put(tmp_path / "p2.xml", text.replace("xmin", "XMin").replace("bndbox", "BndBox"))
+    assert boxes(read(tmp_path)) == {"p2": CAT}
+
+
+@pytest.mark.parametrize("key", ["ignore", "difficult", "iscrowd"])
+def test_marks_of_coco_that_leave_objects_out(tmp_path, key):
+    assert flags(read(one_coco(tmp_path, **{key: 1}))) == [True]
+
+
+def test_class_called_background_is_none_if_nothing_is_of_it(tmp_path):
+    one_coco(tmp_path)
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["categories"].insert(0, {"id": 0, "name": "background"})
+    put(tmp_path / "a.json", json.dumps(content))
+    assert read(tmp_path).labels == ("cat", "dog")
+    content["annotations"][0]["category_id"] = 0
+    put(tmp_path / "a.json", json.dumps(content))
+    assert read(tmp_path).labels == ("background", "cat", "dog")
+
+
+# Files of tools
+
+
+PERCENT = {"x": 9.375, "y": 12.5, "width": 31.25, "height": 50.0}  # CAT
+
+
+def label_studio(root, *annotations, name="p2.jpg", **task):
+    picture(root / "p2.jpg", ONE)
+    picture(root / "p0.jpg", SCENES[0])
+    empty = {"data": {"image": "p0.jpg"}, "annotations": [{"result": []}]}
+    tasks = [{"data": {"photo": name}, "annotations": list(annotations)} | task, empty]
+    put(root / "export.json", json.dumps(tasks))
+    return read(root)
+
+
+def result(values, **keys):
+    return {"id": "r1", "value": values} | keys
+
+
+def test_shapes_of_label_studio(tmp_path):
+    cat = {"rectanglelabels": ["cat"]}
+    x, y, width, height = PERCENT.values()
+    corners = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
+    ellipse = {
+        **{"x": x + width / 2, "y": y + height / 2},
+        **{"radiusX": width / 2, "radiusY": height / 2},
+    }
+    results = {
+        "rectangle": [result(PERCENT | cat)],
+        "polygon": [result({"points": corners, "polygonlabels": ["cat"]})],
+        "ellipse": [result(ellipse | {"ellipselabels": ["cat"]})],
+        "labels": [result(PERCENT), result(PERCENT | {"labels": ["cat"]})],
+        "choices": [result(PERCENT | cat), result({"choices": ["sharp"]}, id="r2")],
+    }
+    for name, found in results.items():
+        assert boxes(label_studio(tmp_path / name, {"result": found})) == {"p2": CAT, "p0": []}
+
+
+def test_shapes_of_label_studio_without_a_box(tmp_path):
+    cat = {"rectanglelabels": ["cat"]}
+    results = {
+        "have no box": result({"rle": [1, 2], "brushlabels": ["cat"]}),
+        "is rotated": result(PERCENT | cat | {"rotation": 3.0}),
+        "has no class": result(PERCENT),
+    }
+    for number, (reason, found) in enumerate(results.items()):
+        listing = label_studio(tmp_path / str(number), {"result": [found]})
+        (problem,) = listing.splits[UNSPLIT][0].problems
+        assert reason in problem.reason
+
+
+def test_annotations_of_several_people_are_one(tmp_path):
+    cat = {"rectanglelabels": ["cat"]}
+    last = {"updated_at": "2026-02-01", "result": [result(PERCENT | cat)]}
+    other = PERCENT | {"x": 20.0} | cat
+    first = {"updated_at": "2026-01-01", "result": [result(other)]}
+    gone = {"updated_at": "2026-03-01", "was_cancelled": True, "result": [result(other)]}
+    listing = label_studio(tmp_path, last, first, gone)
+    assert boxes(listing)["p2"] == CAT
+    assert codes(listing) == ([], ["several_annotations"])
+
+
+def test_task_that_nobody_annotated_is_no_background(tmp_path):
+    for number, annotations in enumerate(([], [{"was_cancelled": True, "result": []}])):
+        listing = label_studio(tmp_path / str(number), *annotations)
+        assert boxes(listing) == {"p0": []}
+        assert codes(listing) == ([], ["picture_not_annotated"])
+
+
+def labelme(root, **shape):
+    _, *corners = CAT[0]
+    box = {"label": "cat", "points": [corners[:2], corners[2:]], "shape_type": "rectangle"}
+    put(root / "p2.json", json.dumps({"imagePath": "p2.jpg", "shapes": [box | shape]}))
+
+
+def test_marks_of_labelme(tmp_path):
+    picture(tmp_path / "p2.jpg", ONE)
+    labelme(tmp_path, difficult=True)
+    assert flags(read(tmp_path)) == [True]
+    labelme(tmp_path, shape_type="rotation")
+    (record,) = read(tmp_path).splits[UNSPLIT]
+    assert "is rotated" in record.problems[0].reason
+
+
+def test_file_of_one_picture_is_about_no_other_of_its_name(tmp_path):
+    picture(tmp_path / "cam1" / "p1.jpg", SCENES[1])
+    picture(tmp_path / "cam2" / "p2.jpg", SCENES[2])
+    labelme(tmp_path / "cam1")
+    assert codes(read(tmp_path)) == (["missing_picture"], ["picture_not_annotated"])
+    labelme(tmp_path / "cam2" / "json")
+    (tmp_path / "cam1" / "p2.json").unlink()
+    assert list(boxes(read(tmp_path)).values()) == [CAT]
+
+
+def table(scenes, *, delimiter=",", split=""):
+    """CSV; ``split`` is the name of a column that says it."""
+    rows = [["filename", "class", "xmin", "ymin", "xmax", "ymax", *([split] if split else [])]]
+    for scene in scenes:
+        for label, box in scene.objects:
+            rows.append([f"{scene.name}.jpg", label, *map(str, box)])
+            rows[-1] += [scene.split.upper()] if split else []
+    return "".join(f"{delimiter.join(row)}\r\n" for row in rows)
+
+
+def sizes(listing):
+    return {split: len(records) for split, records in listing.splits.items()}
+
+
+LABELLED = {"train": 4, "val": 2, "test": 2}
+
+
+@pytest.mark.parametrize("column", ["split", "Subset", "usage"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_column_of_splits(tmp_path, column, delimiter):
+    for scene in SCENES:
+        picture(tmp_path / "images" / f"{scene.name}.jpg", scene)
+    put(tmp_path / "labels.csv", table(SCENES, delimiter=delimiter, split=column))
+    assert sizes(read(tmp_path)) == LABELLED
+
+
+def test_table_of_all_beside_those_of_splits(tmp_path):
+    for scene in SCENES:
+        picture(tmp_path / "images" / f"{scene.name}.jpg", scene)
+    put(tmp_path / "data" / "all_labels.csv", table(SCENES))
+    for split in ("train", "val", "test"):
+        put(tmp_path / "data" / f"{split}_labels.csv", table(of_split(split)))
+    listing = read(tmp_path)
+    assert sizes(listing) == LABELLED
+    assert codes(listing) == ([], ["picture_not_annotated"])
+    put(tmp_path / "data" / "train_labels.csv", table(SCENES))
+    assert "several_splits" in codes(read(tmp_path))[1]
+
+
+def test_crowds_of_open_images(tmp_path):
+    picture(tmp_path / "p2.jpg", ONE)
+    height, width = SIZE_HW
+    _, x1, y1, x2, y2 = CAT[0]
+    put(
+        tmp_path / "boxes.csv",
+        "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\n"
+        f"p2,cat,{x1 / width},{x2 / width},{y1 / height},{y2 / height},1\n",
+    )
+    listing = read(tmp_path)
+    assert boxes(listing) == {"p2": CAT}
+    assert flags(listing) == [True]
+
+
+def test_table_without_a_known_heading_says_which(tmp_path):
+    picture(tmp_path / "p2.jpg", ONE)
+    put(tmp_path / "annotations.csv", "p2.jpg,6,6,26,30,cat\n")
+    with pytest.raises(DataError, match=r"\.csv is \"p2\.jpg,6,.*filename, class, xmin, ymin"):
+        read(tmp_path)

@@ -147,6 +147,8 @@ The pictures are in the folder already; ``Sample.image_path`` says where.
 
 
 Box = tuple[float, float, float, float]
+ROTATED = "the box is rotated, but quantdet learns only upright ones"
+"""Its corners as tools write them are those before the rotation: they are no bounding box."""
 
 
 def fit_box(box_xyxy: Box, size_hw: tuple[int, int], *, clip: bool = False) -> tuple[Box, str]:

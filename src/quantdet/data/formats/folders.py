@@ -254,6 +254,13 @@ class FileIndex:
             found[_folded(name)] += files
         return found
 
+    def find_from(self, folder: Path, name: str) -> str | None:
+        """Return the file that ``name`` is, seen from a folder; None if there is none."""
+        path = Path(os.path.normpath(folder / clean_name(name)))
+        inside = path.is_relative_to(self.root)
+        relative = path.relative_to(self.root).as_posix() if inside else ""
+        return relative if relative in self._known else None
+
     def find(self, name: str, split: str = "") -> str | None:
         """Return the file called ``name``, or the only one whose path ends most like it.
 
@@ -414,6 +421,11 @@ def _pair(pairs: Pairs, annotation: str, picture: str | None) -> bool:
     if known != annotation:
         pairs.rivals[annotation] = known
     return True
+
+
+def may_belong(annotation: str, picture: str) -> bool:
+    """Return whether no folder says that a file is about another picture."""
+    return _may_be(place_of(annotation), place_of(picture))
 
 
 def _may_be(a: Place, b: Place) -> bool:
