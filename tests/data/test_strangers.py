@@ -5,7 +5,9 @@ import re
 
 import pytest
 from layouts import LAYOUTS, SCENES, SIZE_HW, coco_json, of_split, picture, put, voc_xml, yolo_txt
+from typer.testing import CliRunner
 
+from quantdet.cli import app
 from quantdet.data.dataset import read_listing
 from quantdet.data.formats.folders import split_name
 from quantdet.data.records import UNSPLIT
@@ -387,3 +389,100 @@ def test_table_without_a_known_heading_says_which(tmp_path):
     put(tmp_path / "annotations.csv", "p2.jpg,6,6,26,30,cat\n")
     with pytest.raises(DataError, match=r"\.csv is \"p2\.jpg,6,.*filename, class, xmin, ymin"):
         read(tmp_path)
+
+
+# YOLO
+
+
+def yolo(root, yaml="names: [cat, dog]\n"):
+    for scene in SCENES:
+        picture(root / "images" / scene.split / f"{scene.name}.jpg", scene)
+        put(root / "labels" / scene.split / f"{scene.name}.txt", yolo_txt(scene))
+    put(root / "data.yaml", f"train: images/train\nval: images/val\ntest: images/test\n{yaml}")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("yaml", "names"),
+    [
+        ("names: [yes, no]", ("yes", "no")),
+        ("names: {0: null, 1: 007}", ("null", "007")),
+        ("names:\n  0: 1e3\n  1: 2026-01-01", ("1e3", "2026-01-01")),
+        ("names: [~, on]", ("~", "on")),
+        ("nc: 2", ("class_0", "class_1")),
+        ("names: obj.names", ("cat", "dog")),
+    ],
+)
+def test_names_are_those_that_people_wrote(tmp_path, yaml, names):
+    put(tmp_path / "obj.names", "cat\ndog\n")
+    assert read(yolo(tmp_path, yaml)).labels == names
+
+
+def test_count_of_classes_that_is_another_is_noted(tmp_path):
+    (note,) = read(yolo(tmp_path, "nc: 5\nnames: [cat, dog]")).notes
+    assert (note.code, note.reason) == (
+        "class_count",
+        "nc is 5, but names has 2 classes; names count",
+    )
+
+
+@pytest.mark.parametrize("twice", ["names: {0: cat, 0: dog}", "names: [a, b]\nnames: [cat, dog]"])
+def test_double_keys_are_refused(tmp_path, twice):
+    with pytest.raises(DataError, match="is there twice; keep one"):
+        read(yolo(tmp_path, twice))
+
+
+def test_labels_of_two_pictures_are_noted(tmp_path):
+    picture(yolo(tmp_path) / "images" / "train" / "p1.png", SCENES[9])
+    (note,) = read(tmp_path).notes
+    assert note.code == "labels_shared"
+    assert "p1.jpg and p1.png" in note.reason
+
+
+def test_lists_of_classes_may_be_the_beginnings_of_one(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    put(tmp_path / "labels" / "train" / "classes.txt", "cat\ndog\n")
+    put(tmp_path / "labels" / "val" / "classes.txt", "cat\n")
+    assert read(tmp_path).labels == ("cat", "dog")
+    put(tmp_path / "labels" / "val" / "classes.txt", "dog\n")
+    with pytest.raises(DataError, match="name different classes"):
+        read(tmp_path)
+
+
+# The command line
+
+
+def command(*words):
+    return CliRunner().invoke(app, ["data", *map(str, words)])
+
+
+def test_conversion_refuses_pictures_of_another_size(tmp_path):
+    for name in ("p1", "p2"):
+        picture(tmp_path / "set" / "train" / f"{name}.jpg", SCENES[int(name[1:])])
+        text = voc_xml(SCENES[int(name[1:])])
+        put(tmp_path / "set" / "train" / f"{name}.xml", text)
+    put(tmp_path / "set" / "train" / "p2.xml", text.replace(f">{SIZE_HW[1]}<", ">640<"))
+    arguments = ("convert", tmp_path / "set", "--to", "yolo", "--out", tmp_path / "new")
+    refused = command(*arguments)
+    assert "640x48" in str(refused.exception)
+    assert not (tmp_path / "new").exists()
+    assert command(*arguments, "--skip-bad").exit_code == 0
+    assert boxes(read(tmp_path / "new")).keys() == {"p1"}
+
+
+def test_conversion_and_sheet_take_the_settings_of_the_check(tmp_path):
+    for scene in SCENES[1:3]:
+        picture(tmp_path / "set" / "frames" / f"{scene.name}.jpg", scene)
+        put(tmp_path / "set" / "marks" / f"{scene.name}.txt", yolo_txt(scene))
+    put(tmp_path / "names", "cat\ndog\n")
+    options = ["--set", "data.images=frames", "--set", "data.annotations=marks"]
+    options += ["--labels", tmp_path / "names"]
+    sheet = tmp_path / "sheet.png"
+    split = next(iter(divide(read_listing(tmp_path / "set", "yolo")).splits))
+    shown = command("show", tmp_path / "set", *options, "--split", split, "--out", sheet)
+    assert shown.exit_code == 0, shown.output
+    target = tmp_path / "new"
+    done = command("convert", tmp_path / "set", *options, "--to", "coco", "--out", target)
+    assert done.exit_code == 0, done.output
+    assert read(target).labels == ("cat", "dog")

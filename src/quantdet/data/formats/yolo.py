@@ -60,7 +60,10 @@ from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.atomic import write_text
 
-_CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
+_CLASS_LISTS = (
+    *("classes.txt", "class_names.txt", "labels.txt", "predefined_classes.txt"),
+    *("obj.names", "_darknet.labels"),
+)
 # CVAT's name for the pictures of a task that has no splits.
 _CVAT_FOLDER = "obj_train_data"
 _LOOKED_AT = 20
@@ -209,11 +212,13 @@ def _class_lists(tree: Tree) -> list[str]:
 
 def _listed_names(tree: Tree) -> tuple[str, ...]:
     found = {file: read_label_file(tree.root / file) for file in _class_lists(tree)}
-    if len(set(found.values())) > 1:
+    longest = max(found.values(), key=len, default=())
+    # LabelImg adds a class to the list of a folder when it is first met there.
+    if any(names != longest[: len(names)] for names in found.values()):
         raise DataError(
             f"{tree.root}: {' and '.join(found)} name different classes; keep one of them"
         )
-    return next(iter(found.values()), ())
+    return longest
 
 
 def _lists(tree: Tree, others: Sequence[Path]) -> dict[str, Path]:
@@ -364,7 +369,19 @@ def _label_files(
     pairs = pair_files(bare, texts)
     files |= {bare[picture]: root / file for picture, file in pairs.annotation_of.items()}
     notes.extend(_lone_labels(root, pairs.lone, images))
+    notes.extend(_shared_labels(files))
     return files
+
+
+def _shared_labels(files: Mapping[Path, Path]) -> Iterator[Problem]:
+    """Yield a note for each label file of several pictures, as a.jpg and a.png."""
+    pictures: dict[Path, list[str]] = {}
+    for picture, file in files.items():
+        pictures.setdefault(file, []).append(picture.name)
+    for file, names in pictures.items():
+        if len(names) > 1:
+            reason = f"is read for {' and '.join(names)}; if they differ, rename one of them"
+            yield Problem(file, "labels_shared", reason, "warning")
 
 
 def _resolved(paths: Iterable[Path]) -> dict[Path, Path]:
