@@ -275,6 +275,13 @@ def test_shapes_of_label_studio(tmp_path):
         assert boxes(label_studio(tmp_path / name, {"result": found})) == {"p2": CAT, "p0": []}
 
 
+def test_classes_of_one_box_are_objects_each(tmp_path):
+    found = [result(PERCENT | {"rectanglelabels": ["cat", "dog"]})]
+    _, *corners = CAT[0]
+    both = [*CAT, ("dog", *corners)]
+    assert boxes(label_studio(tmp_path, {"result": found}))["p2"] == both
+
+
 def test_shapes_of_label_studio_without_a_box(tmp_path):
     cat = {"rectanglelabels": ["cat"]}
     results = {

@@ -276,7 +276,8 @@ def _label_studio(content: Any) -> Iterator[Entry]:
         if not name or not (whole or any("rectanglelabels" in value for value in values)):
             return
         if not whole or any(map(_is_valid, _items(task["annotations"]))):
-            yield Entry(name, list(map(_label_studio_region, values)), note=note)
+            regions = [region for value in values for region in _label_studio_regions(value)]
+            yield Entry(name, regions, note=note)
 
 
 def _label_studio_picture(data: Mapping[str, Any]) -> str:
@@ -324,15 +325,17 @@ def _is_shape(result: Mapping[str, Any]) -> bool:
     return any(key in _map(result.get("value")) for key in _LABEL_STUDIO_SHAPES)
 
 
-def _label_studio_region(value: Mapping[str, Any]) -> Region:
+def _label_studio_regions(value: Mapping[str, Any]) -> Iterator[Region]:
+    """Yield the object of a value, once for each of its classes."""
     key = _label_key(value)
-    label = _text(next(iter(_items(value.get(key))), ""))
-    if value.get("rotation"):
-        return Region(label, NO_BOX, fault=ROTATED)
     shape = next((s for name, s in _LABEL_STUDIO_SHAPES.items() if name in value), None)
-    if shape is None:
-        return Region(label, NO_BOX, fault=f"{key} have no box")
-    return _region(label, shape, value)
+    for label in map(_text, _items(value.get(key)) or [""]):
+        if value.get("rotation"):
+            yield Region(label, NO_BOX, fault=ROTATED)
+        elif shape is None:
+            yield Region(label, NO_BOX, fault=f"{key} have no box")
+        else:
+            yield _region(label, shape, value)
 
 
 class _LabelMe(_Shape):
