@@ -805,3 +805,101 @@ def _(root: Path) -> None:
         ]
         content = {"imagePath": f"..\\pics\\{scene.name}.jpg", "shapes": shapes}
         put(root / f"{scene.name}.json", json.dumps(content))
+
+
+def _split_folders(name: str, pictures: str, annotations: str) -> None:
+    """Folders that say split and content in one name; {} is the split."""
+
+    @layout(f"voc folders {name}")
+    def voc(root: Path) -> None:
+        for split, scene in by_split(WORDS[0]):
+            picture(root / pictures.format(split) / f"{scene.name}.jpg", scene)
+            put(root / annotations.format(split) / f"{scene.name}.xml", voc_xml(scene))
+
+    @layout(f"yolo folders {name}", labels=CLASSES)
+    def yolo(root: Path) -> None:
+        for split, scene in by_split(WORDS[0]):
+            picture(root / pictures.format(split) / f"{scene.name}.jpg", scene)
+            put(root / annotations.format(split) / f"{scene.name}.txt", yolo_txt(scene))
+        put(root / "classes.txt", "cat\ndog\n")
+
+
+_split_folders("train_images", "{}_images", "{}_annotations")
+_split_folders("images_train", "images_{}", "labels_{}")
+_split_folders("trainImages", "{}Images", "{}Labels")
+_split_folders("trainset", "{}set", "{}set")
+_split_folders("train_data", "{}_data/images", "{}_data/labels")
+
+
+def _lists_in(name: str, folder: str, suffix: str = ".txt", encoding: str = "utf-8") -> None:
+    @layout(f"voc lists {name}")
+    def voc(root: Path) -> None:
+        _standard(root)
+        _encoded_lists(root / folder, suffix, "{}\r\n", encoding)
+
+    @layout(f"yolo lists {name}", labels=CLASSES)
+    def yolo(root: Path) -> None:
+        for scene in SCENES:
+            picture(root / "images" / f"{scene.name}.jpg", scene)
+            put(root / "labels" / f"{scene.name}.txt", yolo_txt(scene))
+        put(root / "classes.txt", "cat\ndog\n")
+        _encoded_lists(root / folder, suffix, "images/{}.jpg\n", encoding)
+
+
+def _encoded_lists(folder: Path, suffix: str, line: str, encoding: str) -> None:
+    id_lists(folder, suffix, line)
+    for path in folder.glob(f"*{suffix}"):
+        path.write_bytes(path.read_bytes().decode().encode(encoding))
+
+
+_lists_in("in splits/", "splits")
+_lists_in("in UTF-16", "", encoding="utf-16")
+_lists_in("with a mark of UTF-8", "", encoding="utf-8-sig")
+_lists_in("called train_list.txt", "", "_list.txt")
+_lists_in("called train.csv", "lists", ".csv")
+_lists_in("of segmentations only", "ImageSets/Segmentation")
+
+
+@layout("voc with masks of some pictures")
+def _(root: Path) -> None:
+    LAYOUTS["voc of the challenge"].write(root)
+    for folder in ("SegmentationClass", "SegmentationObject"):
+        for scene in SCENES[2:6]:
+            picture(root / "VOCdevkit" / "VOC2012" / folder / f"{scene.name}.png", scene)
+
+
+@layout("yolo with masks", splits=(), labels=CLASSES)
+def _(root: Path) -> None:
+    LAYOUTS["yolo of Label Studio"].write(root)
+    for scene in SCENES:
+        if scene.objects:
+            picture(root / "masks" / f"{scene.name}.png", scene)
+
+
+@layout("coco names in another case", splits=(), labels=CLASSES)
+def _(root: Path) -> None:
+    for scene in SCENES:
+        picture(root / "images" / f"{scene.name}.JPG", scene)
+    put(root / "annotations.json", coco_json(SCENES))
+
+
+@layout("coco accents as macOS writes them", splits=(), labels=CLASSES)
+def _(root: Path) -> None:
+    for scene in SCENES:
+        picture(root / "images" / f"e\u0301 {scene.name}.jpg", scene)
+    put(root / "annotations.json", coco_json(SCENES, "\u00e9 "))
+
+
+@layout("voc accents as macOS writes them", splits=())
+def _(root: Path) -> None:
+    for scene in SCENES:
+        picture(root / "images" / f"e\u0301 {scene.name}.jpg", scene)
+        put(root / "xml" / f"\u00e9 {scene.name}.xml", voc_xml(scene))
+
+
+@layout("coco addresses with a signature", splits=(), labels=CLASSES)
+def _(root: Path) -> None:
+    for scene in SCENES:
+        picture(root / "images" / f"{scene.name}.jpg", scene)
+    text = coco_json(SCENES, "https://example.org/bucket/").replace(".jpg", ".jpg?key=a%2Fb.c")
+    put(root / "annotations.json", text)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quantdet.cli.output import Json, help_without_command, register, show
 from quantdet.cli.stages import ConfigFile, Overrides, Preset, SkipBad
 
+if TYPE_CHECKING:
+    from quantdet.config import Config
+
 data_app = typer.Typer()
 
 DataRoot = Annotated[Path, typer.Argument(help="Data set folder, e.g. VOCdevkit/VOC2012.")]
-Format = Annotated[str, typer.Option("--format", help="auto, voc, coco, yolo or tool.")]
+OwnFormat = Annotated[str | None, typer.Option("--format", help="auto, voc, coco, yolo or tool.")]
 Labels = Annotated[Path | None, typer.Option("--labels", help="File of class names, one per line.")]
 
 
@@ -76,9 +79,7 @@ def data_prepare(
 
 def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
     root: DataRoot,
-    data_format: Annotated[
-        str | None, typer.Option("--format", help="auto, voc, coco, yolo or tool.")
-    ] = None,
+    data_format: OwnFormat = None,
     labels: Labels = None,
     config: ConfigFile = None,
     preset: Preset = None,
@@ -96,13 +97,12 @@ def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
     """
     from quantdet.cli.bars import bar
     from quantdet.cli.data_text import check_text
-    from quantdet.config import load_config
     from quantdet.data.check import check_configured
     from quantdet.system.atomic import write_json
 
-    options = {"root": root, "format": data_format, "labels": labels, "skip_bad": skip_bad or None}
-    values = {"data": {key: value for key, value in options.items() if value is not None}}
-    settings = load_config(config, preset=preset, overrides=overrides or (), values=values)
+    settings = _settings(
+        root, data_format, labels, overrides, skip_bad=skip_bad, config=config, preset=preset
+    )
     with bar() as progress:
         result = check_configured(settings, progress)
     content = {**result.to_dict(), "settings": settings.model_dump(mode="json", include={"data"})}
@@ -113,23 +113,43 @@ def data_check(  # noqa: PLR0913, PLR0917 - options of the command line
         raise typer.Exit(2)
 
 
-def data_show(
+def _settings(  # noqa: PLR0913 - options of the command line
+    root: Path,
+    data_format: str | None,
+    labels: Path | None,
+    overrides: list[str] | None,
+    *,
+    skip_bad: bool,
+    config: Path | None = None,
+    preset: str | None = None,
+) -> Config:
+    from quantdet.config import load_config
+
+    options = {"root": root, "format": data_format, "labels": labels, "skip_bad": skip_bad or None}
+    values = {"data": {key: value for key, value in options.items() if value is not None}}
+    return load_config(config, preset=preset, overrides=overrides or (), values=values)
+
+
+def data_show(  # noqa: PLR0913, PLR0917 - options of the command line
     root: DataRoot,
     out: Annotated[Path, typer.Option("--out", help="Picture file to write.")] = Path("sheet.png"),
     split: Annotated[str, typer.Option("--split", help="Split to show.")] = "train",
     count: Annotated[int, typer.Option("--count", min=1, help="How many pictures.")] = 16,
-    data_format: Format = "auto",
+    data_format: OwnFormat = None,
+    labels: Labels = None,
+    overrides: Overrides = None,
 ) -> None:
     """Draw a contact sheet with boxes.
 
     Example: quantdet data show VOCdevkit/VOC2012 --out sheet.png
     """
     from quantdet.cli.bars import bar
-    from quantdet.data.dataset import load_dataset
+    from quantdet.data.configured import load_described
     from quantdet.data.show import contact_sheet
 
+    config = _settings(root, data_format, labels, overrides, skip_bad=True).data
     with bar() as progress:
-        dataset = load_dataset(root, format=data_format, splits=(split,), skip_bad=True)
+        dataset = load_described(config, splits=(split,))
         contact_sheet(
             dataset.splits[split],
             dataset.labels,
@@ -145,22 +165,24 @@ def data_convert(  # noqa: PLR0913, PLR0917 - options of the command line
     root: DataRoot,
     out: Annotated[Path, typer.Option("--out", help="Folder to create.")],
     to: Annotated[str, typer.Option("--to", help="voc, coco or yolo.")],
-    data_format: Format = "auto",
+    data_format: OwnFormat = None,
+    labels: Labels = None,
+    overrides: Overrides = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy instead of hard-linking.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave faulty samples out.")] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Write a data set in another format; pictures are hard links where the disk allows.
 
     Example: quantdet data convert VOCdevkit/VOC2012 --to yolo --out voc2012-yolo
     """
     from quantdet.cli.bars import bar
+    from quantdet.data.configured import load_described
     from quantdet.data.convert import convert_dataset
-    from quantdet.data.dataset import load_dataset
 
+    config = _settings(root, data_format, labels, overrides, skip_bad=skip_bad).data
     with bar() as progress:
-        dataset = load_dataset(
-            root, format=data_format, skip_bad=skip_bad, progress=progress.named("read")
-        )
+        # A box of a picture that has another size would come to lie elsewhere without a word.
+        dataset = load_described(config, decode=True, progress=progress.named("read"))
         done = convert_dataset(dataset, out, to, link=not copy, progress=progress.named("write"))
     typer.echo(f"{done.root}: {done.pictures} pictures, {len(dataset.labels)} classes")
     for reason in dataset.skipped:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quantdet.config import Config, DataConfig, ExtraSource
 from quantdet.data.classes import ClassChoice
-from quantdet.data.dataset import judge_listing, read_listing
+from quantdet.data.dataset import judge_listing, load_dataset, read_listing
 from quantdet.data.findings import Finding
 from quantdet.data.judging import LEAK_REMEDY, Judged, Use
 from quantdet.data.pictures import look_at_pictures
@@ -41,6 +41,38 @@ def load_configured(
         ConfigError, DataError: see :func:`quantdet.data.dataset.load_dataset`.
     """
     return judge_configured(config, labels, splits).require()
+
+
+def load_described(
+    config: DataConfig,
+    *,
+    splits: Sequence[str] | None = None,
+    decode: bool = False,
+    progress: Tick = no_tick,
+) -> Dataset:
+    """Load the data set of [data] as it is, without what a training needs of it.
+
+    Args:
+        config: the [data] section; its splits and ``[[data.extra]]`` do not count.
+        splits: see :func:`quantdet.data.dataset.load_dataset`.
+        decode: as there.
+        progress: as there.
+
+    Raises:
+        ConfigError, DataError: as there.
+    """
+    return load_dataset(
+        config.root,
+        format=config.format,
+        labels=config.labels,
+        choice=ClassChoice(config.class_map, config.classes),
+        split_seed=config.split_seed,
+        skip_bad=config.skip_bad,
+        splits=splits,
+        reading=reading_of(config),
+        decode=decode,
+        progress=progress,
+    )
 
 
 def judge_configured(

@@ -13,6 +13,7 @@ from quantdet.data.findings import Finding
 from quantdet.data.formats import AUTO, find_format
 from quantdet.data.judging import Judged, Use, judge
 from quantdet.data.labels import check_labels, discover_labels, read_label_file
+from quantdet.data.pictures import look_at_pictures
 from quantdet.data.records import SEARCHED, Listing, Reading
 from quantdet.data.sample import Dataset
 from quantdet.data.splitting import divide
@@ -30,9 +31,10 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
     skip_bad: bool = False,
     splits: Sequence[str] | None = None,
     reading: Reading = SEARCHED,
+    decode: bool = False,
     progress: Tick = no_tick,
 ) -> Dataset:
-    """Read annotations and splits; pictures are not decoded yet.
+    """Read annotations and splits; pictures are decoded only if ``decode`` says so.
 
     Args:
         root: folder of the data set.
@@ -45,6 +47,7 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
         skip_bad: leave faulty samples out and list them in ``Dataset.skipped``.
         splits: names of the splits wanted; None gives all.
         reading: where pictures and annotations are, and how they are read.
+        decode: find broken pictures, and those of another size than their annotation says.
         progress: called with (pictures done, all pictures).
 
     Raises:
@@ -54,7 +57,8 @@ def load_dataset(  # noqa: PLR0913 - one call with names is the public interface
     """
     use = Use(splits, skip_bad=skip_bad)
     listing = divide(read_listing(Path(root), format, progress, reading), split_seed)
-    return judge_listing(listing, labels, choice, use).require()
+    judged = judge_listing(listing, labels, choice, use)
+    return (look_at_pictures(judged, progress)[0] if decode else judged).require()
 
 
 def judge_listing(

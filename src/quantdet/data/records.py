@@ -6,6 +6,7 @@ at it or leaves the sample out (``dataset.py``); checking lists it (``check.py``
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -146,6 +147,8 @@ The pictures are in the folder already; ``Sample.image_path`` says where.
 
 
 Box = tuple[float, float, float, float]
+ROTATED = "the box is rotated, but quantdet learns only upright ones"
+"""Its corners as tools write them are those before the rotation: they are no bounding box."""
 
 
 def fit_box(box_xyxy: Box, size_hw: tuple[int, int], *, clip: bool = False) -> tuple[Box, str]:
@@ -186,18 +189,45 @@ def fit_box(box_xyxy: Box, size_hw: tuple[int, int], *, clip: bool = False) -> t
     return fitted, f"{remark} and is cut at its border" if outside > BOX_SLACK_PX else ""
 
 
+def decode_text(content: bytes) -> str:
+    """Return a text in UTF-8, or in UTF-16 with its mark, as PowerShell and Notepad write it.
+
+    Raises:
+        UnicodeDecodeError: it is in neither.
+    """
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig")
+
+
+def peek_text(path: Path, size: int = -1) -> str:
+    """Return the text of a file, or its first ``size`` bytes, to tell what it is.
+
+    It is "" where the file cannot be read. A text in an unknown encoding is told, too: who reads
+    it afterwards says what is wrong with it.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(size)
+    except OSError:
+        return ""
+    try:
+        return decode_text(content)
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
 def read_text(path: Path, what: str) -> str:
-    """Return the UTF-8 text of a file, without a byte order mark.
+    """Return the text of a file: UTF-8 or UTF-16, without a byte order mark.
 
     Args:
         path: the file.
         what: what it is, for the message.
 
     Raises:
-        DataError: missing, not readable or not UTF-8.
+        DataError: missing, not readable or in another encoding.
     """
     try:
-        return path.read_text("utf-8-sig")
+        return decode_text(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {what} not readable ({error}); it must be a UTF-8 text") from None
 

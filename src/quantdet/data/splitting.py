@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
 
-from quantdet.data.records import UNSPLIT, Listing, Record
+from quantdet.data.formats.folders import splits_in
+from quantdet.data.records import UNSPLIT, Listing, Problem, Record
 
 _SHARES = (("train", 0.70), ("val", 0.15), ("test", 0.15))
+_SHOWN = 6
 
 
 def divide(listing: Listing, seed: int = 0) -> Listing:
-    """Return ``listing`` with train, val and test if it had no splits, else as it is."""
+    """Return ``listing`` with train, val and test if it had no splits, else as it is.
+
+    Folders that may have been meant as splits are noted.
+    """
     if set(listing.splits) != {UNSPLIT}:
         return listing
     members: dict[str, list[Record]] = {}
     for record in listing.splits[UNSPLIT]:
         members.setdefault(split_of_id(record.image_id, seed), []).append(record)
     splits = {name: tuple(members[name]) for name, _ in _SHARES if name in members}
-    return replace(listing, splits=splits)
+    notes = (*listing.notes, *_folders_like_splits(listing))
+    return replace(listing, splits=splits, notes=notes)
+
+
+def _folders_like_splits(listing: Listing) -> Iterator[Problem]:
+    folders = {record.image_path.parent for record in listing.splits[UNSPLIT]}
+    below = {f.relative_to(listing.root) for f in folders if f.is_relative_to(listing.root)}
+    parts = sorted({part for folder in below for part in folder.parts if splits_in(part)})
+    if len({split for part in parts for split in splits_in(part)}) > 1:
+        reason = (
+            f"folders {', '.join(parts[:_SHOWN])} may be meant as splits, but the pictures are "
+            "divided 70/15/15; call the folders train, val and test"
+        )
+        yield Problem(listing.root, "folders_not_splits", reason, "warning")
 
 
 def split_of_id(image_id: str, seed: int = 0) -> str:

@@ -35,6 +35,7 @@ from quantdet.data.formats.folders import (
 )
 from quantdet.data.images import picture_size
 from quantdet.data.records import (
+    ROTATED,
     SEARCHED,
     Box,
     FaultError,
@@ -53,6 +54,9 @@ from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.atomic import write_text
 
+# An object with one of these marks counts neither as found nor as missed.
+_IGNORED = ("iscrowd", "ignore", "difficult")
+
 
 def is_coco(root: Path) -> bool:
     """Return whether ``root`` is a COCO data set, or the JSON file of one."""
@@ -65,7 +69,8 @@ def read_coco(root: Path, progress: Tick = no_tick, reading: Reading = SEARCHED)
     """Read every split of a COCO data set.
 
     Crowds (``iscrowd``) become difficult objects: they count neither as found nor as missed.
-    Categories that no annotation uses are kept, but for the heading category that Roboflow adds.
+    Categories that no annotation uses are kept, but for the heading that Roboflow adds, and one
+    called background.
 
     Args:
         root: one of the layouts above, or the JSON file.
@@ -229,7 +234,7 @@ class _SplitFile:
                 # Where one picture is, the next is likely to be.
                 self._folders.insert(0, self._folders.pop(position))
                 return path
-        found = self._pictures.find(name, self._split)
+        found = self._pictures.find(name, self._split) or self._pictures.find_stem(name)
         if found is None:
             return self._folders[0] / name
         self._guessed.add(self._pictures.root / found)
@@ -283,11 +288,14 @@ class _SplitFile:
         if label is None:
             reason = f'category_id {item.get("category_id")!r} is not in "categories"'
             raise FaultError("unknown_class", reason)
+        attributes = item.get("attributes")  # of CVAT and Datumaro
+        if isinstance(attributes, dict) and parse_flag(attributes.get("rotation"), "rotation is "):
+            raise FaultError("rotated_box", ROTATED)
         box, remark = fit_box(_box(item), size_hw, clip=self._clip)
         found = ObjectAnnotation(
             label,
             box,
-            difficult=parse_flag(item.get("iscrowd"), "iscrowd is "),
+            difficult=any(parse_flag(item.get(key), f"{key} is ") for key in _IGNORED),
             truncated=parse_flag(item.get("truncated"), "truncated is "),
             pose=str(item.get("pose", "")),
         )
@@ -384,7 +392,9 @@ def _named_categories(path: Path, items: Sequence[Any]) -> list[tuple[Any, str, 
     for item in items:
         number = _need(path, item, "id", "categories")
         name = str(_need(path, item, "name", f"category {number}")).strip()
-        known = found.setdefault(_key(number), (number, name, item.get("supercategory") == "none"))
+        # Roboflow's heading of all classes, and what Model Maker and LabelMe call nothing at all.
+        none = item.get("supercategory") == "none" or name.strip("_").lower() == "background"
+        known = found.setdefault(_key(number), (number, name, none))
         if known[1] != name:
             raise DataError(
                 f"{path}: category id {number} is both {known[1]!r} and {name!r}; give each "

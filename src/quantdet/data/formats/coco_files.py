@@ -13,9 +13,10 @@ from quantdet.data.formats.folders import (
     is_file,
     read_tree,
     split_of_annotations,
+    split_of_stem,
 )
-from quantdet.data.formats.lists import root_lists, unused_lists
-from quantdet.data.records import UNSPLIT, Problem, Reading
+from quantdet.data.formats.lists import split_lists, unused_lists
+from quantdet.data.records import UNSPLIT, Problem, Reading, peek_text
 from quantdet.errors import DataError
 
 # Files of the official download that hold other tasks.
@@ -49,7 +50,7 @@ def find_files(root: Path) -> tuple[dict[str, Path], list[Problem]]:
         if known != root / file:
             reason = f"is not used: {known} is also of split {name!r}"
             notes.append(Problem(root / file, "annotation_not_used", reason, "warning"))
-    lists = root_lists(tree, FileIndex(root, tree.pictures))
+    lists = split_lists(tree, FileIndex(root, tree.pictures))
     return files, [*notes, *unused_lists(lists, (), "the JSON files say what the splits are")]
 
 
@@ -66,15 +67,14 @@ def _split_of(file: str) -> str | None:
 
 
 def looks_like_coco(path: Path) -> bool:
-    """Return whether a file is COCO's, by its name or the keys in it."""
+    """Return whether a file is COCO's, or a part of one, by its name or the keys in it."""
     if path.suffix.lower() != ".json" or path.name.startswith((".", *_OTHER_TASKS)):
         return False
     if path.name.startswith("instances_"):
         return True  # the official name; such files are large, and are read only once
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return False
+    text = peek_text(path)
+    if split_of_stem(path.stem) and not text.rstrip().endswith(("}", "]")):
+        return True  # cut short: reading it says so
     return '"images"' in text and ('"categories"' in text or '"annotations"' in text)
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import takewhile
@@ -32,31 +33,55 @@ _SPLIT_OF_WORD = {word: split for split, words in _SPLITS.items() for word in wo
 PICTURE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data")
 ANNOTATION_FOLDERS = (
     *("annotations", "annotation", "annots", "annot", "anno", "anns", "ann"),
-    *("labels", "label", "xmls", "xml", "txts", "txt", "bboxes"),
+    *("labels", "label", "xmls", "xml", "txts", "txt", "jsons", "json", "bboxes"),
 )
 _KIND_FOLDERS = frozenset((*PICTURE_FOLDERS, *ANNOTATION_FOLDERS))
+# What stands beside the name of a split without being part of another name.
+_FILLERS = _KIND_FOLDERS | {"set", "dataset", "obj", "split", "list", "file", "files", "ids"}
 _DEPTH = 8
 
 
 @lru_cache(maxsize=4096)
 def split_name(word: str) -> str | None:
-    """Return train, val or test if ``word`` is a name of it: Valid → val, train2017 → train."""
-    bare = re.sub(r"[_-]?\d{4}$", "", word.strip().lower())
-    # Darknet's obj_train_data, as CVAT writes it.
-    inner = re.fullmatch(r"obj_(\w+)_data", bare)
-    return _SPLIT_OF_WORD.get(inner.group(1) if inner else bare)
+    """Return train, val or test if ``word`` is a name of it and nothing else.
+
+    So are Valid, train2017, 01_train, test_images, ValSet and obj_train_data of darknet; train_2
+    and night_train are not.
+    """
+    bare = re.sub(r"^\d+[_. -]+|[_-]?\d{4}$", "", word.strip())
+    words = _words(bare)
+    found = {_SPLIT_OF_WORD[part] for part in words if part in _SPLIT_OF_WORD}
+    others = [part for part in words if part not in _SPLIT_OF_WORD and part not in _FILLERS]
+    return found.pop() if len(found) == 1 and not others else None
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name in lower case; trainset and testlist are two."""
+    parts = re.findall(r"[A-Z]?[^\W\dA-Z_]+|[A-Z]+(?![^\W\dA-Z_])|\d+|[^\w\s.-]+", name)
+    joined = (re.fullmatch(r"(.+?)(set|list)", part.lower()) for part in parts)
+    both = (
+        (found[1], found[2]) if found and found[1] in _SPLIT_OF_WORD else (part.lower(),)
+        for part, found in zip(parts, joined, strict=True)
+    )
+    return [word for pair in both for word in pair]
+
+
+def splits_in(name: str) -> set[str]:
+    """Return the splits that are words of a name: my-train, t1_val."""
+    return {_SPLIT_OF_WORD[word] for word in _words(name) if word in _SPLIT_OF_WORD}
 
 
 def split_of_stem(stem: str) -> str | None:
-    """Return the split that a file is named after: train, autosplit_val, my-test."""
-    return split_name(stem) or split_name(re.split(r"[_.\- ]", stem)[-1])
+    """Return the split that a file is named after: train, autosplit_val, my-test, train_small."""
+    parts = re.split(r"[_.\- ]", stem)
+    return split_name(stem) or split_name(parts[-1]) or split_name(parts[0])
 
 
 def split_of_annotations(file: str) -> str | None:
     """Return the split that a file of annotations is of, by its name or its folders."""
     stem = file.rpartition("/")[2].rpartition(".")[0]
-    first = re.split(r"[_.\- ]", stem)[0]  # as in train_labels
-    return split_of_stem(stem) or place_of(file).split or split_name(first)
+    parts = re.split(r"[_.\- ]", stem)
+    return split_name(stem) or split_name(parts[-1]) or place_of(file).split or split_name(parts[0])
 
 
 @dataclass(frozen=True)
@@ -88,7 +113,8 @@ def place_of(relative: str) -> Place:
             split = found
         elif folder.lower() not in _KIND_FOLDERS:
             kept.append(folder)
-    return Place(split, "/".join((*kept, name.rpartition(".")[0] or name)))
+    key = "/".join((*kept, name.rpartition(".")[0] or name))
+    return Place(split, unicodedata.normalize("NFC", key))
 
 
 @dataclass(frozen=True)
@@ -191,9 +217,11 @@ def real_path(path: Path) -> Path:
 def clean_name(name: str) -> str:
     """Return a path as files name it with "/" alone: no backslashes, "./" and "file://".
 
-    "?d=" is in front of the path where Label Studio serves local files.
+    "?d=" is in front of the path where Label Studio serves local files; what else is behind the
+    "?" of an address is no part of the name.
     """
-    name = re.sub(r"^\w+://|^.*\?d=", "", name.strip().replace("\\", "/"))
+    name = re.sub(r"^(\w+://)?[^?]*\?d=", "", name.strip().replace("\\", "/"))
+    name = re.sub(r"^\w+://([^?]*)(\?.*)?$", r"\1", name)
     return re.sub(r"^(\./)+|/(?=/)|(?<=/)\./", "", name)
 
 
@@ -219,6 +247,20 @@ class FileIndex:
             self._by_stem[name.rpartition(".")[0] or name].append(file)
         self._known = set(self.files)
 
+    @cached_property
+    def _by_spelling(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for name, files in self._by_name.items():
+            found[_folded(name)] += files
+        return found
+
+    def find_from(self, folder: Path, name: str) -> str | None:
+        """Return the file that ``name`` is, seen from a folder; None if there is none."""
+        path = Path(os.path.normpath(folder / clean_name(name)))
+        inside = path.is_relative_to(self.root)
+        relative = path.relative_to(self.root).as_posix() if inside else ""
+        return relative if relative in self._known else None
+
     def find(self, name: str, split: str = "") -> str | None:
         """Return the file called ``name``, or the only one whose path ends most like it.
 
@@ -234,13 +276,18 @@ class FileIndex:
         found = _likest(self._by_name.get(bare, ()), name, split)
         if found is None and "%" in name:  # as in addresses
             return _likest(self._by_name.get(unquote(bare), ()), unquote(name), split)
-        return found
+        # Windows knows no case in names, and macOS writes accents as letters of their own.
+        return found or _likest(self._by_spelling.get(_folded(bare), ()), name, split)
 
     def find_stem(self, name: str, split: str = "") -> str | None:
         """Return the file called ``name`` with any suffix."""
         name = clean_name(name)
         candidates = self._by_stem.get(name.rpartition("/")[2], ())
         return _likest(candidates, name, split, stems=True)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _likest(candidates: Sequence[str], name: str, split: str, *, stems: bool = False) -> str | None:
@@ -334,6 +381,39 @@ def pair_files(pictures: Iterable[str], annotations: Iterable[str]) -> Pairs:
     return pairs
 
 
+def find_masks(pictures: Iterable[str], annotated: Collection[str]) -> dict[str, list[str]]:
+    """Return folder → its pictures, for folders that repeat the names of annotated pictures.
+
+    Such are masks and depths, as SegmentationClass of VOC: none has an annotation of its own.
+    """
+    names: dict[str, list[Place]] = defaultdict(list)
+    for file in annotated:
+        names[_bare(file)].append(place_of(file))
+    folders: dict[str, list[str]] = defaultdict(list)
+    for file in pictures:
+        folders[file.rpartition("/")[0]].append(file)
+    return {
+        folder: files
+        for folder, files in folders.items()
+        if not any(file in annotated for file in files)
+        and all(any(place_of(f).may_share(p) for p in names.get(_bare(f), ())) for f in files)
+    }
+
+
+def note_masks(root: Path, masks: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """Yield a note on each folder of :func:`find_masks`."""
+    for folder, files in masks.items():
+        reason = (
+            f"its {len(files)} pictures have no annotations, and the names of pictures that have; "
+            "they are taken for masks and not used"
+        )
+        yield Problem(root / folder, "masks_not_used", reason, "warning")
+
+
+def _bare(file: str) -> str:
+    return place_of(file).key.rpartition("/")[2]
+
+
 def _pair(pairs: Pairs, annotation: str, picture: str | None) -> bool:
     if picture is None:
         return False
@@ -341,6 +421,11 @@ def _pair(pairs: Pairs, annotation: str, picture: str | None) -> bool:
     if known != annotation:
         pairs.rivals[annotation] = known
     return True
+
+
+def may_belong(annotation: str, picture: str) -> bool:
+    """Return whether no folder says that a file is about another picture."""
+    return _may_be(place_of(annotation), place_of(picture))
 
 
 def _may_be(a: Place, b: Place) -> bool:

@@ -12,13 +12,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from quantdet.data.formats.folders import FileIndex, Tree, common_prefix, split_name, split_of_stem
+from quantdet.data.formats.folders import FileIndex, Tree, split_name, split_of_stem
 from quantdet.data.images import IMAGE_SUFFIXES
-from quantdet.data.records import UNSPLIT, Problem, read_text
+from quantdet.data.records import UNSPLIT, Problem, peek_text, read_text
 
 STANDARD_SPLITS = ("train", "val", "trainval", "test")
 _SUFFIXES = (*IMAGE_SUFFIXES, ".xml", ".txt")
 _FLAGS = ("-1", "0", "1")
+LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv")
+_IMAGE_SETS = "/imagesets/"
+_LABEL_LINE = re.compile(r"[-+.\deE]+(\s+[-+.\deE]+){4,}")
+_PEEKED = 1 << 16
+_LOOKED_AT = 5
 
 
 @dataclass(frozen=True)
@@ -155,26 +160,44 @@ def find_entry(index: FileIndex, line: str, split: str = "") -> str | None:
     return None
 
 
-def root_lists(tree: Tree, index: FileIndex) -> list[Path]:
-    """Return the lists in the root of a data set that are named after splits and name pictures.
+def image_sets(tree: Tree) -> list[str]:
+    """Return the lists in ImageSets/Main, or in ImageSets itself."""
+    lists = [f for f in tree.with_suffix(".txt") if _IMAGE_SETS in f"/{f.lower()}"]
+    main = [f for f in lists if f.lower().rpartition("/")[0].endswith("imagesets/main")]
+    bare = [f for f in lists if f.lower().rpartition("/")[0].endswith("imagesets")]
+    return main or bare
 
-    The root is that of the tree, or the folder below it that everything is in.
+
+def split_lists(tree: Tree, index: FileIndex) -> list[Path]:
+    """Return the lists outside ImageSets/Main that are named after splits and name pictures.
+
+    Those nearest to the root come first. Other lists of VOC, of segmentations, are for other tasks.
     """
-    files = [PurePosixPath(file) for file in tree.with_suffix(".txt")]
-    places = (PurePosixPath(), PurePosixPath(common_prefix(tree.files)))
-    named = [file for file in files if file.parent in places and split_of_stem(file.stem)]
-    return [tree.root / file for file in named if _names_pictures(tree.root / file, index)]
+    in_sets = bool(image_sets(tree))
+    files = [
+        file
+        for file in tree.with_suffix(*LIST_SUFFIXES)
+        if split_of_stem(PurePosixPath(file).stem)
+        and not (in_sets and _IMAGE_SETS in f"/{file.lower()}")
+    ]
+    files.sort(key=lambda file: (file.count("/"), file))
+    return [tree.root / file for file in files if _names_pictures(tree.root / file, index)]
+
+
+def nearest_lists(lists: Iterable[Path]) -> list[Path]:
+    """Return the first of the lists of each name."""
+    found: dict[str, Path] = {}
+    for path in lists:
+        found.setdefault(path.stem.lower(), path)
+    return list(found.values())
 
 
 def _names_pictures(file: Path, index: FileIndex) -> bool:
-    try:
-        with file.open(encoding="utf-8-sig") as stream:
-            first = next((line.strip() for line in stream if line.strip()), "")
-    except (OSError, UnicodeDecodeError):
-        return False
+    """Return whether one of the first lines is a picture; above it may be a heading."""
+    lines = (line.strip() for line in peek_text(file, _PEEKED).splitlines())
     # YOLO labels of a picture called train.jpg are no list.
-    numbers = re.fullmatch(r"[-+.\deE]+(\s+[-+.\deE]+){4,}", first)
-    return bool(first) and not numbers and find_entry(index, first) is not None
+    first = [line for line in lines if line and not _LABEL_LINE.fullmatch(line)][:_LOOKED_AT]
+    return any(find_entry(index, line) is not None for line in first)
 
 
 def unused_lists(files: Iterable[Path], used: Iterable[Path], why: str) -> Iterator[Problem]:
@@ -184,3 +207,16 @@ def unused_lists(files: Iterable[Path], used: Iterable[Path], why: str) -> Itera
         if file.resolve() not in known:
             reason = f"looks like a list of pictures and is not used: {why}"
             yield Problem(file, "list_not_used", reason, "warning")
+
+
+def unread_annotations(tree: Tree, read: str) -> Iterator[Problem]:
+    """Yield a note for each file named after a split whose kind is not read.
+
+    Args:
+        tree: of the data set.
+        read: what is read instead.
+    """
+    for file in tree.with_suffix(".csv", ".json"):
+        if split_of_stem(PurePosixPath(file).stem):
+            reason = f"is named after a split and not used: {read} say what the pictures show"
+            yield Problem(tree.root / file, "annotation_not_used", reason, "warning")

@@ -8,11 +8,13 @@ from pathlib import Path, PurePosixPath
 from quantdet.data.formats.folders import Tree, read_tree
 from quantdet.data.formats.voc_xml import safe_xml
 from quantdet.data.images import IMAGE_SUFFIXES
-from quantdet.data.records import FaultError, decode_json, read_text
+from quantdet.data.records import FaultError, decode_json, peek_text, read_text
 from quantdet.errors import DataError
 
 _SHOWN = 6
 _LOOKED_AT = 5
+_PEEKED = 4096
+_LINE = 120
 _LAYOUTS = (
     "VOC (a .xml for each picture, next to it or in a folder such as Annotations), COCO (.json "
     "with images and annotations) or YOLO (data.yaml, or a .txt for each picture)"
@@ -59,9 +61,9 @@ def _contents(tree: Tree) -> str:
 def _nearest(tree: Tree) -> str:
     if not tree.pictures:
         return f"no picture ({', '.join(IMAGE_SUFFIXES)}) is among them"
-    broken = _broken(tree)
-    if broken:
-        return broken
+    said = _broken(tree) or _columns(tree)
+    if said:
+        return said
     for suffixes, remark in _NEAREST:
         if tree.with_suffix(*suffixes):
             return f"nearest is {remark}"
@@ -81,3 +83,15 @@ def _broken(tree: Tree) -> str:
         except DataError as error:
             return str(error)
     return ""
+
+
+def _columns(tree: Tree) -> str:
+    """Return the columns of the first table, which are not those that are understood."""
+    file = next(iter(tree.with_suffix(".csv")), None)
+    lines = peek_text(tree.root / file, _PEEKED).splitlines() if file else []
+    if not lines:
+        return ""
+    return (
+        f'nearest is a table, but the first line of {file} is "{lines[0]:.{_LINE}}"; name its '
+        "columns filename, class, xmin, ymin, xmax, ymax (pixels)"
+    )

@@ -25,12 +25,14 @@ class Region:
         box_xyxy: 0-based, x2 and y2 exclusive.
         shares: whether the box is in shares of the picture instead of pixels.
         fault: why there is no box, or "".
+        difficult: whether the object counts neither as found nor as missed.
     """
 
     label: str
     box_xyxy: Box
     shares: bool = False
     fault: str = ""
+    difficult: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,16 @@ class Entry:
         regions: its objects.
         size_hw: (height, width) in pixels; None where the file names none.
         split: as the tool calls it; "" where the file names none.
+        own_file: whether the file is about this picture alone, and lies where it does.
+        note: what was passed over, or "".
     """
 
     name: str
     regions: Sequence[Region] = field(default_factory=tuple)
     size_hw: tuple[int, int] | None = None
     split: str = ""
+    own_file: bool = False
+    note: str = ""
 
 
 def around(xs: Sequence[float], ys: Sequence[float]) -> Box:

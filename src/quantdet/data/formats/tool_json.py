@@ -5,14 +5,18 @@ The keys are those of the files that these tools write; each kind is told by its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from quantdet.data.formats.folders import clean_name
 from quantdet.data.formats.tool_entries import NO_BOX, Entry, Number, Region, around, size_hw
-from quantdet.data.records import Box, decode_json, read_text
+from quantdet.data.images import IMAGE_SUFFIXES
+from quantdet.data.records import ROTATED, Box, decode_json, read_text
 
 # Attributes of VIA that hold the class where there are several.
 _CLASS_KEYS = ("class", "label", "name", "type", "category", "object")
@@ -224,7 +228,6 @@ class _LabelStudio(_Shape):
     y: Number
     width: Number
     height: Number
-    rotation: Number = 0.0
     shares: Literal[True] = True
 
     def box(self) -> Box:
@@ -232,33 +235,107 @@ class _LabelStudio(_Shape):
         return (box[0] / 100, box[1] / 100, box[2] / 100, box[3] / 100)
 
 
+class _LabelStudioPoints(_Shape):
+    """Polygon in percent of the picture."""
+
+    points: list[tuple[Number, Number]] = Field(min_length=3)
+    shares: Literal[True] = True
+
+    def box(self) -> Box:
+        return around([x / 100 for x, _ in self.points], [y / 100 for _, y in self.points])
+
+
+class _LabelStudioEllipse(_Shape):
+    """Centre and radii in percent of the picture."""
+
+    x: Number
+    y: Number
+    across: Number = Field(alias="radiusX")
+    down: Number = Field(alias="radiusY")
+    shares: Literal[True] = True
+
+    def box(self) -> Box:
+        box = (self.x - self.across, self.y - self.down, self.x + self.across, self.y + self.down)
+        return (box[0] / 100, box[1] / 100, box[2] / 100, box[3] / 100)
+
+
+# The key that tells a shape → the shape.
+_LABEL_STUDIO_SHAPES: dict[str, type[_Shape]] = {
+    "points": _LabelStudioPoints,
+    "radiusX": _LabelStudioEllipse,
+    "width": _LabelStudio,
+}
+
+
 def _label_studio(content: Any) -> Iterator[Entry]:
-    """JSON and JSON-MIN of Label Studio."""
+    """JSON and JSON-MIN of Label Studio; a task that nobody has annotated yet is passed over."""
     for task in map(_map, _items(content)):
-        data = _map(task.get("data")) or task
-        name = next((data[k] for k in ("image", "img", "url") if isinstance(data.get(k), str)), "")
-        results = [
-            r for a in _items(task.get("annotations")) for r in _items(_map(a).get("result"))
-        ]
-        flat = [v for v in task.values() if isinstance(v, list) and "annotations" not in task]
-        values = [_map(_map(result).get("value")) for result in results]
-        values += [_map(item) for items in flat for item in items]
-        if not name or not ("annotations" in task or any("rectanglelabels" in v for v in values)):
+        name = _label_studio_picture(_map(task.get("data")) or task)
+        whole = "annotations" in task
+        values, note = _latest(task) if whole else (_flat(task), "")
+        if not name or not (whole or any("rectanglelabels" in value for value in values)):
             return
-        yield Entry(name, list(_label_studio_regions(values)))
+        if not whole or any(map(_is_valid, _items(task["annotations"]))):
+            regions = [region for value in values for region in _label_studio_regions(value)]
+            yield Entry(name, regions, note=note)
 
 
-def _label_studio_regions(values: Iterable[Mapping[str, Any]]) -> Iterator[Region]:
-    for value in values:
-        labels = _items(value.get("rectanglelabels"))
-        if "rectanglelabels" not in value:
-            continue
+def _label_studio_picture(data: Mapping[str, Any]) -> str:
+    """Return the picture of a task; the key is the project's own."""
+    texts = {key: value for key, value in data.items() if isinstance(value, str)}
+    usual = (texts[key] for key in ("image", "img", "url") if key in texts)
+    others = (text for text in texts.values() if clean_name(text).lower().endswith(IMAGE_SUFFIXES))
+    return next(chain(usual, others), "")
+
+
+def _is_valid(annotation: Any) -> bool:
+    return not any(_map(annotation).get(key) for key in ("was_cancelled", "skipped"))
+
+
+def _latest(task: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str]:
+    """Return the values of the last annotation of a task, and a note if there are several."""
+    valid = [_map(a) for a in _items(task["annotations"]) if _is_valid(a)]
+    if not valid:
+        return [], ""
+    # Two people's boxes of one object would be two objects.
+    last = max(valid, key=lambda a: _text(a.get("updated_at") or a.get("created_at")))
+    results = [_map(result) for result in _items(last.get("result"))]
+    labelled = {r.get("id") for r in results if _label_key(_map(r.get("value")))}
+    values = [
+        _map(r.get("value"))
+        for r in results
+        # Tags <Rectangle> and <Labels> make two results of one object.
+        if _label_key(_map(r.get("value"))) or (_is_shape(r) and r.get("id") not in labelled)
+    ]
+    note = f"has {len(valid)} annotations; the last one is used" if len(valid) > 1 else ""
+    return values, note
+
+
+def _flat(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    items = (item for value in task.values() if isinstance(value, list) for item in value)
+    return [value for value in map(_map, items) if _label_key(value)]
+
+
+def _label_key(value: Mapping[str, Any]) -> str:
+    """Return the key of the class: rectanglelabels, polygonlabels, ..., or labels; "" if none."""
+    return next((key for key in value if key.endswith("labels")), "")
+
+
+def _is_shape(result: Mapping[str, Any]) -> bool:
+    return any(key in _map(result.get("value")) for key in _LABEL_STUDIO_SHAPES)
+
+
+def _label_studio_regions(value: Mapping[str, Any]) -> Iterator[Region]:
+    """Yield the object of a value, once for each of its classes."""
+    key = _label_key(value)
+    shape = next((s for name, s in _LABEL_STUDIO_SHAPES.items() if name in value), None)
+    for label in map(_text, _items(value.get(key)) or [""]):
         if value.get("rotation"):
-            fault = "the box is rotated, but quantdet learns only upright ones"
-            yield Region(_text(next(iter(labels), "")), NO_BOX, fault=fault)
-            continue
-        for label in labels or [""]:
-            yield _region(label, _LabelStudio, value)
+            yield Region(label, NO_BOX, fault=ROTATED)
+        elif shape is None:
+            yield Region(label, NO_BOX, fault=f"{key} have no box")
+        else:
+            yield _region(label, shape, value)
 
 
 class _LabelMe(_Shape):
@@ -279,9 +356,16 @@ def _labelme(content: Any) -> Iterator[Entry]:
     """The file that LabelMe writes beside each picture."""
     item = _map(content)
     if isinstance(item.get("imagePath"), str) and isinstance(item.get("shapes"), list):
-        regions = [_region(_map(s).get("label"), _LabelMe, s) for s in item["shapes"]]
+        regions = [_labelme_region(_map(shape)) for shape in item["shapes"]]
         size = size_hw(item.get("imageHeight"), item.get("imageWidth"))
-        yield Entry(PurePosixPath(item["imagePath"].replace("\\", "/")).name, regions, size)
+        yield Entry(item["imagePath"], regions, size, own_file=True)
+
+
+def _labelme_region(shape: Mapping[str, Any]) -> Region:
+    found = _region(shape.get("label"), _LabelMe, shape)
+    if shape.get("shape_type") == "rotation":  # of X-AnyLabeling
+        return replace(found, fault=ROTATED)
+    return replace(found, difficult=shape.get("difficult") is True)
 
 
 _KINDS: tuple[Callable[[Any], Iterator[Entry]], ...] = (

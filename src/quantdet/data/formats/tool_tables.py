@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -12,7 +13,7 @@ from xml.etree import ElementTree as ET
 from quantdet.data.formats.tool_entries import NO_BOX, Entry, Region, around, size_hw
 from quantdet.data.formats.tool_json import via_region
 from quantdet.data.formats.voc_xml import safe_xml
-from quantdet.data.records import FaultError, parse_number, read_text
+from quantdet.data.records import ROTATED, FaultError, parse_flag, parse_number, read_text
 from quantdet.errors import DataError
 
 # What columns are called, lower case.
@@ -34,6 +35,12 @@ _COLUMNS = {
     "x2": ("xmax", "x2", "x_max", "right"),
     "y2": ("ymax", "y2", "y_max", "bottom"),
 }
+_MORE_COLUMNS = {
+    "width": ("width",),
+    "height": ("height",),
+    "split": ("split", "subset", "set", "usage", "partition", "ml_use"),
+    "difficult": ("difficult", "iscrowd", "isgroupof"),
+}
 _VIA_COLUMNS = {"filename", "region_shape_attributes", "region_attributes"}
 
 
@@ -46,30 +53,37 @@ def parse_csv(file: Path) -> Iterator[Entry]:
         DataError: not readable.
     """
     lines = read_text(file, "annotations").splitlines()
+    # Spreadsheets of some languages write ";", for "," is their decimal point.
+    delimiter = max(",;\t", key=lines[0].count) if lines else ","
     try:
-        rows = list(csv.DictReader(lines, skipinitialspace=True))
+        rows = list(csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise DataError(f"{file}: not readable as CSV ({error}); export it again") from None
     header = {str(key).strip().lower(): key for key in (rows[0] if rows else ()) if key}
     if set(header) >= _VIA_COLUMNS:
         yield from (_via_row(row, header) for row in rows)
         return
-    columns = {
-        key: header[name]
-        for key, names in _COLUMNS.items()
-        for name in names[::-1]
-        if name in header
-    }
+    columns = _found(_COLUMNS, header)
     if len(columns) == len(_COLUMNS):
-        regions = [_region(row, columns) for row in rows]
-        shares = all(max(region.box_xyxy) <= 1 for region in regions)
-        for row, region in zip(rows, regions, strict=True):
-            size = None
-            if "width" in header and "height" in header:
-                size = size_hw(row[header["height"]], row[header["width"]])
-            empty = not region.label and region.fault and not _cell(row, columns["x1"])
-            scaled = Region(region.label, region.box_xyxy, shares, region.fault)
-            yield Entry(_cell(row, columns["name"]), () if empty else (scaled,), size)
+        yield from _rows(rows, columns | _found(_MORE_COLUMNS, header))
+
+
+def _found(names: Mapping[str, Sequence[str]], header: Mapping[str, str]) -> dict[str, str]:
+    """Return meaning → column, for those that the file has."""
+    return {
+        key: header[name] for key, known in names.items() for name in known[::-1] if name in header
+    }
+
+
+def _rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Entry]:
+    regions = [_region(row, columns) for row in rows]
+    shares = all(max(region.box_xyxy) <= 1 for region in regions)
+    for row, region in zip(rows, regions, strict=True):
+        cells = {key: _cell(row, column) for key, column in columns.items()}
+        size = size_hw(cells.get("height"), cells.get("width"))
+        empty = not region.label and region.fault and not cells["x1"]
+        found = () if empty else (replace(region, shares=shares),)
+        yield Entry(cells["name"], found, size, cells.get("split", ""))
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
@@ -80,13 +94,14 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
 def _region(row: Mapping[str, Any], columns: Mapping[str, str]) -> Region:
     label = _cell(row, columns["label"])
     try:
+        difficult = parse_flag(_cell(row, columns.get("difficult", "")), "difficult is ")
         x1, y1, x2, y2 = (
             parse_number(_cell(row, columns[key]), f"{columns[key]} is ")
             for key in ("x1", "y1", "x2", "y2")
         )
     except FaultError as fault:
         return Region(label, NO_BOX, fault=str(fault.args[1]))
-    return Region(label, (x1, y1, x2, y2))
+    return Region(label, (x1, y1, x2, y2), difficult=difficult)
 
 
 def _via_row(row: Mapping[str, Any], header: Mapping[str, str]) -> Entry:
@@ -137,8 +152,7 @@ def _cvat_region(shape: ET.Element) -> Region:
 
 def _cvat_box(label: str, shape: ET.Element) -> Region:
     if parse_number(shape.get("rotation") or "0", "rotation is "):
-        fault = "the box is rotated, but quantdet learns only upright ones"
-        return Region(label, NO_BOX, fault=fault)
+        return Region(label, NO_BOX, fault=ROTATED)
     corners: Sequence[float] = [
         parse_number(shape.get(key) or "", f"{key} is ") for key in ("xtl", "ytl", "xbr", "ybr")
     ]

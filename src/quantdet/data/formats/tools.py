@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from quantdet.data.formats.folders import (
     FileIndex,
@@ -16,13 +16,14 @@ from quantdet.data.formats.folders import (
     clean_name,
     common_prefix,
     is_file,
+    may_belong,
     place_of,
     read_tree,
     settle_loose,
     split_name,
     split_of_annotations,
 )
-from quantdet.data.formats.lists import root_lists, unused_lists
+from quantdet.data.formats.lists import split_lists, unused_lists
 from quantdet.data.formats.tool_entries import Entry, Region
 from quantdet.data.formats.tool_json import parse_json
 from quantdet.data.formats.tool_tables import parse_csv, parse_cvat
@@ -85,9 +86,9 @@ def read_tool_export(root: Path, progress: Tick = no_tick, reading: Reading = SE
         reader.add(*item)
         progress(number, total)
     splits, loose = settle_loose(reader.splits(), folder)
-    lists = root_lists(read_tree(folder), reader.index)
+    lists = split_lists(read_tree(folder), reader.index)
     unused = unused_lists(lists, (), "the export says what is used")
-    notes = (*loose, *reader.unused(), *unused)
+    notes = (*loose, *reader.notes, *reader.unused(), *unused)
     listed = {name: tuple(records) for name, records in splits.items()}
     return with_notes(Listing(folder, listed, problems=tuple(problems), notes=notes))
 
@@ -132,16 +133,35 @@ class _Reader:
         self.index = index
         self._reading = reading
         self._pictures: dict[Path, _Found] = {}
+        self.notes: list[Problem] = []
 
     def add(self, file: Path, split: str, entry: Entry) -> None:
         split = split_name(entry.split) or split
-        name = self.index.find(entry.name, split) or self.index.find_stem(entry.name, split)
-        above = Place(self._place(file).split, "")
-        if name is not None and not above.may_share(place_of(name)):
-            name = None  # the picture of that name in the folder of another split
+        name = self._name(file, split, entry)
         path = file.parent / clean_name(entry.name) if name is None else self.index.root / name
         known = self._pictures.setdefault(path, _Found(file, split, entry))
         known.regions += entry.regions
+        if entry.note:
+            note = f"{path.name}: {entry.note}"
+            self.notes.append(Problem(file, "several_annotations", note, "warning"))
+        if split and known.split and split != known.split:
+            note = f"{path.name} is of split {known.split!r} in {known.file.name}; that counts"
+            self.notes.append(Problem(file, "several_splits", note, "warning"))
+        known.split = known.split or split
+
+    def _name(self, file: Path, split: str, entry: Entry) -> str | None:
+        """Return the picture of an entry, unless it is one of that name somewhere else."""
+        name = self.index.find_from(file.parent, entry.name)
+        if name is not None:
+            return name
+        name = self.index.find(entry.name, split) or self.index.find_stem(entry.name, split)
+        if name is None and entry.own_file:
+            name = self.index.find(PurePosixPath(clean_name(entry.name)).name, split)
+        if name is None or not Place(self._place(file).split, "").may_share(place_of(name)):
+            return None  # the picture of that name in the folder of another split
+        inside = file.is_relative_to(self.index.root)
+        relative = file.relative_to(self.index.root).as_posix() if inside else file.name
+        return name if not entry.own_file or may_belong(relative, name) else None
 
     def splits(self) -> dict[str, list[Record]]:
         """Return split → records."""
@@ -197,7 +217,7 @@ class _Reader:
                 continue
             if remark:
                 problems.append(Problem(found.file, "box_cut", f"{where}: {remark}", "warning"))
-            yield ObjectAnnotation(region.label, box)
+            yield ObjectAnnotation(region.label, box, difficult=region.difficult)
 
     def _box(
         self, region: Region, size_hw: tuple[int, int]

@@ -19,7 +19,8 @@ from quantdet.data.formats.folders import (
     read_tree,
     split_name,
 )
-from quantdet.data.formats.voc_files import Item, VocFiles, image_sets, is_voc_xml, read_trees
+from quantdet.data.formats.lists import image_sets
+from quantdet.data.formats.voc_files import Item, VocFiles, is_voc_xml, read_trees
 from quantdet.data.formats.voc_xml import parse_annotation, write_annotation
 from quantdet.data.images import picture_size
 from quantdet.data.records import (

@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from quantdet.data.formats.folders import (
+    ANNOTATION_FOLDERS,
     FileIndex,
     Place,
     Tree,
     clean_name,
     common_prefix,
+    find_masks,
     is_file,
+    note_masks,
     pair_files,
     place_of,
     read_tree,
@@ -24,8 +27,11 @@ from quantdet.data.formats.folders import (
 from quantdet.data.formats.lists import (
     SplitLists,
     find_entry,
+    image_sets,
+    nearest_lists,
     read_lists,
-    root_lists,
+    split_lists,
+    unread_annotations,
     unused_lists,
 )
 from quantdet.data.labels import VOC_CLASSES, read_label_map
@@ -88,14 +94,6 @@ def read_trees(root: Path, reading: Reading) -> Trees:
     return found
 
 
-def image_sets(tree: Tree) -> list[str]:
-    """Return the lists in ImageSets/Main, or in ImageSets itself."""
-    lists = [f for f in tree.with_suffix(".txt") if "imagesets/" in f"/{f.lower()}"]
-    main = [f for f in lists if f.lower().rpartition("/")[0].endswith("imagesets/main")]
-    bare = [f for f in lists if f.lower().rpartition("/")[0].endswith("imagesets")]
-    return main or bare
-
-
 def _not_used(root: Path, others: Mapping[str, str], code: str) -> Iterator[Problem]:
     """Yield a note for each file that another one stands for."""
     for file, known in others.items():
@@ -103,6 +101,12 @@ def _not_used(root: Path, others: Mapping[str, str], code: str) -> Iterator[Prob
         if not (root / file).samefile(root / known):
             reason = f"is not used: {known} has the same name and is used"
             yield Problem(root / file, code, reason, "warning")
+
+
+def _rank(file: str) -> tuple[bool, int]:
+    """Return what of several pictures of one name comes first: none among annotations, a mask."""
+    folders = file.lower().split("/")[:-1]
+    return any(folder in ANNOTATION_FOLDERS for folder in folders), suffix_rank(file)
 
 
 class VocFiles:
@@ -113,16 +117,20 @@ class VocFiles:
         self._refuse_several(root)
         self.pictures: dict[Place, str] = {}
         twins: dict[str, str] = {}
-        for file in sorted(trees.images.pictures, key=suffix_rank):
+        for file in sorted(trees.images.pictures, key=_rank):
             known = self.pictures.setdefault(place_of(file), file)
             if known != file:
                 twins[file] = known
-        self._index = FileIndex(trees.images.root, list(self.pictures.values()))
         pairs = pair_files(self.pictures.values(), trees.annotations.with_suffix(".xml"))
         self._xml_of, self.lone_xml = pairs.annotation_of, pairs.lone
+        masks = find_masks(self.pictures.values(), self._xml_of)
+        for file in (file for files in masks.values() for file in files):
+            del self.pictures[place_of(file)]
+        self._index = FileIndex(trees.images.root, list(self.pictures.values()))
         self.notes = [
             *_not_used(trees.images.root, twins, "picture_not_used"),
             *_not_used(trees.annotations.root, pairs.rivals, "annotation_not_used"),
+            *note_masks(trees.images.root, masks),
         ]
         self._match_by_content()
         keys = [place_of(file).key for file in self.pictures.values()]
@@ -183,12 +191,13 @@ class VocFiles:
         """Return the splits of the lists, if there are any."""
         tree = self._trees.lists
         in_sets = [tree.root / file for file in image_sets(tree)]
-        in_root = root_lists(tree, self._index)
-        found = read_lists(in_sets or in_root, self._classes)
-        if not in_sets:
-            return found
-        notes = unused_lists(in_root, in_sets, "the lists in ImageSets count")
-        return SplitLists(found.entries, (*found.notes, *notes), found.files)
+        others = split_lists(tree, self._index)
+        used = in_sets or nearest_lists(others)
+        found = read_lists(used, self._classes)
+        notes = [*unused_lists(others, used, "other lists count"), *found.notes]
+        if not used:
+            notes += unread_annotations(tree, "the .xml files")
+        return SplitLists(found.entries, tuple(notes), found.files)
 
     def _classes(self) -> set[str]:
         return {*VOC_CLASSES, *self._mapped_classes, *self._annotated_classes}

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from quantdet.data.records import FaultError, Problem, fit_box, parse_flag, parse_number
+from quantdet.data.records import (
+    ROTATED,
+    Box,
+    FaultError,
+    Problem,
+    fit_box,
+    parse_flag,
+    parse_number,
+)
 from quantdet.data.sample import ObjectAnnotation, Sample
 from quantdet.errors import DataError
 from quantdet.system.atomic import atomic_path
@@ -71,11 +79,14 @@ def parse_annotation(
 def _objects(
     path: Path, tree: ET.Element, result: Annotation, clip: bool
 ) -> Iterator[ObjectAnnotation]:
-    for number, element in enumerate(tree.findall("object"), start=1):
-        name = (element.findtext("name") or "").strip()
+    elements = [element for element in tree.iter() if element.tag.lower() == "object"]
+    for number, element in enumerate(elements, start=1):
+        marks = {child.tag.lower(): (child.text or "").strip() for child in element}
+        name = marks.get("name", "")
         where = f"object {number} ({name or 'without name'})"
         try:
-            found, remark = _object(element, name, result.size_hw or (0, 0), clip)
+            box = fit_box(_box(element, name), result.size_hw or (0, 0), clip=clip)
+            found, remark = _object(name, box[0], marks), box[1]
         except FaultError as fault:
             code, reason = fault.args
             result.problems.append(Problem(path, code, f"{where}: {reason}"))
@@ -146,35 +157,48 @@ def _size(tree: ET.Element) -> tuple[int, int] | None:
     size = tree.find("size")
     if size is None:
         return None
-    sides = {child.tag: child.text for child in size}
+    sides = {child.tag.lower(): child.text for child in size}
     height, width = (_parse(sides.get(tag) or "0", tag, "size") for tag in ("height", "width"))
     return (round(height), round(width)) if min(height, width) >= 1 else None
 
 
-def _object(
-    element: ET.Element, label: str, size_hw: tuple[int, int], clip: bool
-) -> tuple[ObjectAnnotation, str]:
+def _box(element: ET.Element, label: str) -> Box:
     if not label:
         raise FaultError("broken_annotation", "has no <name>")
-    box = element.find("bndbox")
-    if box is None:
-        raise FaultError("broken_annotation", "has no <bndbox>")
-    corners = {child.tag: child.text for child in box}
+    boxes = [child for child in element if child.tag.lower() == "bndbox"]
+    _refuse_rotated(element)
+    if len(boxes) != 1:
+        count = f"{len(boxes)} <bndbox> instead of one" if boxes else "no <bndbox>"
+        raise FaultError("broken_annotation", f"has {count}")
+    corners = {child.tag.lower(): child.text for child in boxes[0]}
     xmin, ymin, xmax, ymax = (_parse(corners.get(tag), tag, "bndbox") for tag in _CORNERS)
     if xmin == xmax or ymin == ymax:
         shown = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
         raise FaultError("empty_box", f"the box has no area ({shown})")
-    fitted, remark = fit_box((xmin - 1, ymin - 1, xmax, ymax), size_hw, clip=clip)
-    marks = {child.tag: (child.text or "").strip() for child in element}
+    return (xmin - 1, ymin - 1, xmax, ymax)
+
+
+def _refuse_rotated(element: ET.Element) -> None:
+    """Refuse the <robndbox> of roLabelImg, and an attribute "rotation" of CVAT."""
+    angles = [
+        attribute.findtext("value") or "0"
+        for attribute in element.findall("attributes/attribute")
+        if attribute.findtext("name") == "rotation"
+    ]
+    rotated = any(parse_number(angle, "rotation is ") for angle in angles)
+    if rotated or element.find("robndbox") is not None:
+        raise FaultError("rotated_box", ROTATED)
+
+
+def _object(label: str, box_xyxy: Box, marks: Mapping[str, str]) -> ObjectAnnotation:
     pose = marks.get("pose", "")
-    found = ObjectAnnotation(
+    return ObjectAnnotation(
         label,
-        fitted,
+        box_xyxy,
         difficult=parse_flag(marks.get("difficult"), "<difficult> is "),
         truncated=parse_flag(marks.get("truncated"), "<truncated> is "),
         pose="" if pose == "Unspecified" else pose,
     )
-    return found, remark
 
 
 def _parse(text: str | None, tag: str, parent: str) -> float:

@@ -22,15 +22,18 @@ from pathlib import Path
 from quantdet.data.formats.folders import (
     FileIndex,
     Tree,
+    find_masks,
     is_file,
+    note_masks,
     pair_files,
     place_of,
     read_tree,
     real_path,
     settle_loose,
+    split_name,
     split_of_stem,
 )
-from quantdet.data.formats.lists import root_lists, unused_lists
+from quantdet.data.formats.lists import split_lists, unused_lists
 from quantdet.data.formats.yolo_labels import LabelReader, looks_like_labels
 from quantdet.data.formats.yolo_yaml import (
     YoloSet,
@@ -57,7 +60,10 @@ from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.atomic import write_text
 
-_CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
+_CLASS_LISTS = (
+    *("classes.txt", "class_names.txt", "labels.txt", "predefined_classes.txt"),
+    *("obj.names", "_darknet.labels"),
+)
 # CVAT's name for the pictures of a task that has no splits.
 _CVAT_FOLDER = "obj_train_data"
 _LOOKED_AT = 20
@@ -158,7 +164,7 @@ def _guessed_names(found: YoloSet, count: int) -> Problem:
 
 def _unused_lists(found: YoloSet) -> Iterator[Problem]:
     tree = read_tree(found.root)
-    lists = root_lists(tree, FileIndex(found.root, tree.pictures))
+    lists = split_lists(tree, FileIndex(found.root, tree.pictures))
     return unused_lists(lists, found.not_labels, "the .yaml says what the splits are")
 
 
@@ -175,15 +181,23 @@ def _from_folders(root: Path, reading: Reading) -> YoloSet:
         )
     found = YoloSet(root, {}, _listed_names(tree))
     found.not_labels = tuple(root / file for file in _class_lists(tree))
-    in_root = root_lists(tree, FileIndex(root, tree.pictures))
+    in_root = split_lists(tree, FileIndex(root, tree.pictures))
     lists = _lists(tree, in_root)
     found.not_labels += (*in_root, *lists.values())
     found.notes += unused_lists(in_root, lists.values(), "another list is for the same split")
     if reading.images is None and lists:
         _split_by_lists(found, lists)
     else:
-        _split_by_folders(found, images)
+        _split_by_folders(found, images if reading.images else _without_masks(found, tree))
     return found
+
+
+def _without_masks(found: YoloSet, tree: Tree) -> Tree:
+    annotated = pair_files(tree.pictures, tree.with_suffix(".txt")).annotation_of
+    masks = find_masks(tree.pictures, annotated)
+    found.notes += note_masks(tree.root, masks)
+    gone = {file for files in masks.values() for file in files}
+    return Tree(tree.root, tuple(file for file in tree.files if file not in gone))
 
 
 def _class_lists(tree: Tree) -> list[str]:
@@ -198,16 +212,28 @@ def _class_lists(tree: Tree) -> list[str]:
 
 def _listed_names(tree: Tree) -> tuple[str, ...]:
     found = {file: read_label_file(tree.root / file) for file in _class_lists(tree)}
-    if len(set(found.values())) > 1:
+    longest = max(found.values(), key=len, default=())
+    # LabelImg adds a class to the list of a folder when it is first met there.
+    if any(names != longest[: len(names)] for names in found.values()):
         raise DataError(
             f"{tree.root}: {' and '.join(found)} name different classes; keep one of them"
         )
-    return next(iter(found.values()), ())
+    return longest
 
 
-def _lists(tree: Tree, in_root: Sequence[Path]) -> dict[str, Path]:
-    """Return split → list: those that darknet's obj.data names, and those in the root."""
-    split_of = {path: split_of_stem(path.stem) or path.stem for path in in_root}
+def _lists(tree: Tree, others: Sequence[Path]) -> dict[str, Path]:
+    """Return split → list: those that darknet's obj.data names, else those nearest to the root."""
+    named = _darknet_lists(tree)
+    found: dict[str, Path] = {}
+    # train.txt is meant before train_small.txt.
+    for path in sorted(others, key=lambda path: split_name(path.stem) is None):
+        if path not in named.values():
+            found.setdefault(split_of_stem(path.stem) or path.stem, path)
+    return found | named
+
+
+def _darknet_lists(tree: Tree) -> dict[str, Path]:
+    found = {}
     texts = FileIndex(tree.root, tree.with_suffix(".txt"))
     for file in tree.with_suffix(".data"):
         text = read_text(tree.root / file, "darknet's data file")
@@ -216,8 +242,8 @@ def _lists(tree: Tree, in_root: Sequence[Path]) -> dict[str, Path]:
         for key, split in (("train", "train"), ("valid", "val"), ("test", "test")):
             name = texts.find(named.get(key, ""))
             if name:
-                split_of[tree.root / name] = split
-    return {split: path for path, split in split_of.items()}
+                found[split] = tree.root / name
+    return found
 
 
 def _split_by_lists(found: YoloSet, lists: Mapping[str, Path]) -> None:
@@ -343,7 +369,19 @@ def _label_files(
     pairs = pair_files(bare, texts)
     files |= {bare[picture]: root / file for picture, file in pairs.annotation_of.items()}
     notes.extend(_lone_labels(root, pairs.lone, images))
+    notes.extend(_shared_labels(files))
     return files
+
+
+def _shared_labels(files: Mapping[Path, Path]) -> Iterator[Problem]:
+    """Yield a note for each label file of several pictures, as a.jpg and a.png."""
+    pictures: dict[Path, list[str]] = {}
+    for picture, file in files.items():
+        pictures.setdefault(file, []).append(picture.name)
+    for file, names in pictures.items():
+        if len(names) > 1:
+            reason = f"is read for {' and '.join(names)}; if they differ, rename one of them"
+            yield Problem(file, "labels_shared", reason, "warning")
 
 
 def _resolved(paths: Iterable[Path]) -> dict[Path, Path]:

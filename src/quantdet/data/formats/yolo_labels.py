@@ -6,12 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantdet.data.records import Box, FaultError, Problem, fit_box, parse_number, read_text
+from quantdet.data.records import (
+    Box,
+    FaultError,
+    Problem,
+    fit_box,
+    parse_number,
+    peek_text,
+    read_text,
+)
 from quantdet.data.sample import ObjectAnnotation
 from quantdet.errors import DataError
 
 MOST_CLASSES = 10_000
 """Of data that names none: a class number is one of these."""
+_PEEKED = 1 << 16
 _BOX = 4
 _QUAD = 8
 
@@ -125,11 +134,8 @@ class LabelReader:
 
 def looks_like_labels(file: Path) -> bool:
     """Return whether the first line of a file is one of YOLO labels."""
-    try:
-        with file.open(encoding="utf-8-sig") as stream:
-            words = next((line.split() for line in stream if line.strip()), [])
-    except (OSError, UnicodeDecodeError):
-        return False
+    lines = peek_text(file, _PEEKED).splitlines()
+    words = next((line.split() for line in lines if line.strip()), [])
     try:
         numbers = [parse_number(word, "") for word in words]
     except FaultError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +17,9 @@ from quantdet.data.formats.folders import (
     read_tree,
     split_name,
 )
-from quantdet.data.records import Problem, read_text
+from quantdet.data.formats.yolo_labels import MOST_CLASSES
+from quantdet.data.labels import read_label_file
+from quantdet.data.records import Problem, peek_text, read_text
 from quantdet.errors import DataError, DependencyError
 from quantdet.system.listing import shown_files
 
@@ -84,10 +86,7 @@ def _yaml_in(folder: Path) -> Path | None:
 
 
 def _describes(path: Path) -> bool:
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return False
+    text = peek_text(path)
     return bool(_NAMES_KEY.search(text) and _SPLIT_KEY.search(text))
 
 
@@ -106,7 +105,8 @@ def read_yaml(file: Path) -> YoloSet:
         root = named if named.is_dir() else root
     keypoints = _keypoints(file, content.get("kpt_shape"))
     _refuse_task(file, content.get("task"))
-    found = YoloSet(root, {}, _names(file, content.get("names")), keypoints)
+    found = YoloSet(root, {}, _names(file, content), keypoints)
+    found.notes += _other_count(file, content.get("nc"), found.names)
     index: list[FileIndex] = []
     for key, value in content.items():
         if value and str(key) not in _OTHER_KEYS:
@@ -117,7 +117,11 @@ def read_yaml(file: Path) -> YoloSet:
 def _parse(file: Path) -> dict[Any, Any]:
     yaml, text = load_yaml(), read_text(file, "data.yaml")
     try:
-        content = yaml.load(text, _loader(yaml))
+        content = yaml.load(text, _loader(yaml.SafeLoader, yaml))
+        if isinstance(content, dict):
+            # A class called "no", "null" or "007" is no truth value, nothing, or 7.
+            spelled = yaml.load(text, _loader(yaml.BaseLoader, yaml)).get("names")
+            content["names"] = _as_spelled(content.get("names"), spelled)
     except Exception as error:  # PyYAML raises about every kind on odd numbers and dates
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f", line {mark.line + 1}"
@@ -128,13 +132,27 @@ def _parse(file: Path) -> dict[Any, Any]:
     return content
 
 
-def _loader(yaml: Any) -> Any:
-    """Return PyYAML's safe loader without aliases of lists and mappings.
+def _as_spelled(names: Any, spelled: Any) -> Any:
+    """Return class names as the file spells them, with the numbers that YAML makes of keys."""
+    if isinstance(names, dict):
+        return dict(zip(names, spelled.values(), strict=True))
+    return spelled if isinstance(names, list) else names
 
-    A few lines of them, each twice in the next, make a text without end.
+
+def _loader(base: Any, yaml: Any) -> Any:
+    """Return a loader of PyYAML without aliases of lists and mappings, and without double keys.
+
+    A few lines of aliases, each twice in the next, make a text without end.
     """
 
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+    class Loader(base):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = Counter(key.value for key, _ in node.value)
+            twice = next((key for key, count in keys.items() if count > 1), None)
+            if twice is not None:
+                raise ValueError(f"{twice!r} is there twice; keep one of them")
+            return super().construct_mapping(node, deep)
+
         def compose_node(self, parent: Any, index: Any) -> Any:
             event = self.peek_event()
             node = super().compose_node(parent, index)
@@ -160,7 +178,13 @@ def load_yaml() -> Any:
     return yaml
 
 
-def _names(file: Path, names: Any) -> tuple[str, ...]:
+def _names(file: Path, content: Mapping[Any, Any]) -> tuple[str, ...]:
+    names = content.get("names")
+    if isinstance(names, str) and is_file(file.parent / names):
+        return read_label_file(file.parent / names)
+    count = content.get("nc")
+    if names is None and type(count) is int and 0 < count <= MOST_CLASSES:
+        names = [f"class_{number}" for number in range(count)]
     if isinstance(names, Mapping):
         numbered = {str(key).strip(): name for key, name in names.items()}
         gaps = set(numbered) != set(map(str, range(len(names))))
@@ -178,6 +202,12 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
         shown = ", ".join(repr(name)[1:-1] for name in twice[:_SHOWN])
         raise DataError(f"{file}: names has {shown} twice; give each class its own name")
     return labels
+
+
+def _other_count(file: Path, count: Any, names: Sequence[str]) -> Iterator[Problem]:
+    if count is not None and str(count) != str(len(names)):
+        reason = f"nc is {count}, but names has {len(names)} classes; names count"
+        yield Problem(file, "class_count", reason, "warning")
 
 
 def _keypoints(file: Path, shape: Any) -> int:
