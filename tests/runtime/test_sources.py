@@ -247,5 +247,10 @@ def test_what_is_no_picture_is_named(folder):
     (folder / "clip.mp4").write_bytes(b"")
     (folder / "old.JFIF").write_bytes((folder / "b.jpg").read_bytes())
     assert names(find_sources([folder])) == ["a.PNG", "b.jpg", "old.JFIF"]
-    assert [path.name for path in skipped_files([folder, "0"])] == ["clip.mp4", "notes.txt"]
+    (folder / "gone.jpg").symlink_to(folder / "nothing")
+    (folder / "more.png").mkdir()
+    (folder / "within").mkdir()
+    assert [path.name for path in skipped_files([folder, "0"])] == [
+        "clip.mp4", "gone.jpg", "more.png", "notes.txt",
+    ]  # fmt: skip
     assert skipped_files([folder / "b.jpg"]) == []

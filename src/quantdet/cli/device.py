@@ -154,7 +154,9 @@ def models(as_json: Json = False) -> None:
 
 def benchmark(
     model: Annotated[Path, typer.Argument(help="A .tflite file.")],
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Measure 1 to N threads.")] = 2,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=256, help="Measure 1 to N threads.")
+    ] = 2,
     runs: Annotated[int, typer.Option("--runs", min=3, help="Runs per setting.")] = 50,
     as_json: Json = False,
 ) -> None:

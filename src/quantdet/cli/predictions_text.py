@@ -11,6 +11,7 @@ import typer
 
 from quantdet.cli.output import show
 from quantdet.runtime.predictions import Prediction
+from quantdet.system.shown import printable
 
 _NAMED = 3
 
@@ -39,11 +40,11 @@ class Printer:
             records = [result.to_dict() for result in results]
             show(records, self._as_json, predictions_text(results))
         if skipped:
-            names = ", ".join(path.name for path in skipped[:_NAMED])
+            names = ", ".join(printable(path.name) for path in skipped[:_NAMED])
             more = ", …" if len(skipped) > _NAMED else ""
             typer.echo(
-                f"left out, because their names are not those of pictures: {len(skipped)} files "
-                f"({names}{more})",
+                f"left out, because they are no files, or their names are not those of pictures: "
+                f"{len(skipped)} ({names}{more})",
                 err=True,
             )
 
@@ -58,9 +59,11 @@ def predictions_text(results: Sequence[Prediction]) -> str:
 
 
 def _text(result: Prediction) -> str:
-    where = result.source if result.frame is None else f"{result.source} #{result.frame}"
+    where = printable(result.source)
+    if result.frame is not None:
+        where = f"{where} #{result.frame}"
     if result.error:
-        return f"{where}: not read: {result.error}"
+        return f"{where}: not read: {printable(result.error)}"
     found = result.to_record().detections
     width = max((len(item.label) for item in found), default=0)
     objects = [

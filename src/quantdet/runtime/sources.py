@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quantdet.errors import DataError, DependencyError
 from quantdet.runtime.preprocess import PICTURE_SUFFIXES, read_image
-from quantdet.system.listing import shown_files
+from quantdet.system.listing import shown_entries, shown_files
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -100,13 +100,14 @@ def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
 
 
 def skipped_files(inputs: Sequence[str | Path]) -> list[Path]:
-    """Return the files in folders of ``inputs`` that are no pictures, so that they can be named.
+    """Return what is left out of the folders of ``inputs``, so that it can be named.
 
-    Videos are among them: they are given by their own name.
+    Those are files that are no pictures (videos, too, which are given by their own name), and what
+    has the name of a picture but is no file: a link to nothing, a pipe, a folder.
     """
     folders = [Path(item).expanduser() for item in inputs]
-    files = [path for folder in folders if folder.is_dir() for path in shown_files(folder)]
-    return [path for path in files if path.suffix.lower() not in PICTURE_FILES]
+    found = [path for folder in folders if folder.is_dir() for path in shown_entries(folder)]
+    return [path for path in found if path.is_file() != (path.suffix.lower() in PICTURE_FILES)]
 
 
 def read_frames(source: Source, every: int = 1) -> Generator[NDArray[np.uint8], None, None]:

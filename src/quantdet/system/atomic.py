@@ -36,15 +36,9 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
         QuantdetError: the folder cannot be created or written, the disk is full, or
             ``target`` is a folder.
     """
+    temporary = temporary_path(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        sweep(target.parent)
-        temporary = temporary_path(target)
-        # The permissions are those that an ordinary open() would give.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:
-        raise _cannot_write(target.parent, error) from error
-    try:
+        _create(temporary)
         yield temporary
         if durable:
             # Windows flushes only files that are open for writing.
@@ -57,6 +51,16 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno is not None:
             raise _cannot_finish(target, temporary, error) from error
         raise
+
+
+def _create(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        sweep(file.parent)
+        # The permissions are those that an ordinary open() would give.
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise _cannot_write(file.parent, error) from error
 
 
 class _Named(io.BytesIO):

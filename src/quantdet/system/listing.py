@@ -16,8 +16,12 @@ def shown_files(folder: Path, pattern: str = "*") -> list[Path]:
         pattern: as of :meth:`pathlib.Path.glob`. No part of a path below ``folder`` begins with a
             dot.
     """
-    found = (path for path in folder.glob(pattern) if _is_shown(path, folder))
-    return sorted(path for path in found if path.is_file())
+    return [path for path in shown_entries(folder, pattern) if path.is_file()]
+
+
+def shown_entries(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return the same with folders, and with what is neither: links to nothing, pipes, devices."""
+    return sorted(path for path in folder.glob(pattern) if _is_shown(path, folder))
 
 
 def _is_shown(path: Path, folder: Path) -> bool:
