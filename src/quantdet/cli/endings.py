@@ -22,6 +22,7 @@ _OF_THE_MACHINE = SHORTAGES | {
     *(errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.ELOOP),
     *(getattr(errno, name) for name in ("ESTALE", "EREMOTEIO") if hasattr(errno, name)),
 }
+_CHECK = "; check space, permissions and limits of this machine"
 
 
 class StopSignals:
@@ -71,10 +72,15 @@ def machine_problem(error: BaseException) -> str | None:
     """Return what the machine lacks or refuses, as a sentence; None: something else is wrong."""
     if isinstance(error, MemoryError):
         return "not enough memory; close other programs, or work with smaller pictures or batches"
-    if not isinstance(error, OSError) or error.errno not in _OF_THE_MACHINE:
-        return None
-    place = f"{error.filename}: " if error.filename is not None else ""
-    return f"{place}{error.strerror}; check space, permissions and limits of this machine"
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return f"{place}{error.strerror}{_CHECK}"
+    # TensorFlow has errors of its own, "FILE; No space left on device".
+    said = str(error)
+    is_its = type(error).__module__.startswith("tensorflow.")
+    if is_its and any(os.strerror(number) in said for number in SHORTAGES):
+        return f"{said.splitlines()[0]}{_CHECK}"
+    return None
 
 
 def sentence(error: Exception) -> str | None:
