@@ -148,7 +148,7 @@ def _by_tensorflow(x):
     ("build", "names"),
     [
         (_by_tensorflow, ["my_twice", "Twice", "keras.ops"]),
-        (keras.layers.Activation("log_softmax", name="bend"), ["bend", "log_softmax"]),
+        (keras.layers.Activation("sparsemax", name="bend"), ["bend", "sparsemax"]),
         (
             lambda x: keras.layers.LSTM(3, name="memory")(keras.layers.Reshape((64, 3))(x)),
             ["memory", "LSTM"],
