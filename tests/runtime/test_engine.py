@@ -87,6 +87,7 @@ def test_file_of_another_kind(tmp_path):
 def test_unknown_settings(model):
     with pytest.raises(ModelError, match="kernels 'fast' are unknown; choose one of"):
         Engine(model, kernels="fast")
+    assert Engine(model, num_threads=np.int64(2)).num_threads == 2
     for threads in (0, -1, 1.5, "2", 100_000):  # LiteRT crashes where threads cannot be made
         with pytest.raises(ModelError, match=r"num_threads is .*; use 1 to 1024"):
             Engine(model, num_threads=threads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,7 +240,7 @@ class _Source:
                 f"{model_file}: no such model file; check the path, or make it with "
                 "`quantdet export`"
             )
-        threads = num_threads or default_threads()
+        threads = default_threads() if num_threads is None else int(num_threads)
         path = model_file.absolute()
         return cls(model_file, path, threads, kernels, preserve_all_tensors, _stamp(path))
 
@@ -291,7 +292,8 @@ class _Source:
 
 
 def _is_thread_count(value: object) -> bool:
-    return isinstance(value, int) and 1 <= value <= MOST_THREADS
+    # numpy's integers are no int.
+    return isinstance(value, Integral) and 1 <= int(value) <= MOST_THREADS
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
