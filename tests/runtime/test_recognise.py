@@ -163,6 +163,12 @@ def test_description_that_names_no_classes(yolov8, text, message):
         labels_inside(yolov8)
 
 
+def test_a_class_number_without_end_is_refused(yolov8):
+    put_inside(yolov8, temp_meta__txt="{'task': 'detect', 'names': {1e999: 'red', 1: 'blue'}}")
+    with pytest.raises(ModelError, match="has no names"):
+        labels_inside(yolov8)
+
+
 def test_a_label_of_two_lines_is_refused(yolov8):
     with pytest.raises(ModelError, match=r"label 'a\\nb' has a line break"):
         recognise_model(yolov8, ("a\nb", "c"))

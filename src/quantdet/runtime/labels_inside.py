@@ -126,7 +126,7 @@ def _names(where: str, read: Callable[[str], object], text: str) -> tuple[str, .
         if not isinstance(content, Mapping):
             raise TypeError("no description")
         names = _in_order(content["names"])
-    except (ValueError, SyntaxError, TypeError, LookupError, *_TOO_DEEP):
+    except (ValueError, OverflowError, SyntaxError, TypeError, LookupError, *_TOO_DEEP):
         raise ModelError(f"{where}: has no names of classes; give them with --labels") from None
     task = content.get("task", "detect")
     if task != "detect":
