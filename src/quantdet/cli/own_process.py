@@ -18,6 +18,7 @@ from types import FrameType
 from quantdet.cli.endings import sentence
 from quantdet.errors import QuantdetError
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -49,9 +50,12 @@ def in_own_process(act: Callable[[], object]) -> None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
+    # Until both are ready for a signal: one right behind the fork would end this process alone.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     child = os.fork()
     if not child:
         _obey_the_parent()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         os._exit(_exit_code(act))
     code = os.waitstatus_to_exitcode(_wait(child))
     if code < 0:
@@ -65,6 +69,7 @@ def in_own_process(act: Callable[[], object]) -> None:
 
 def _wait(child: int) -> int:
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         return os.waitpid(child, 0)[1]
     except KeyboardInterrupt:
         os.kill(child, signal.SIGTERM)
