@@ -51,7 +51,7 @@ def _is_shown(output: Any) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*NOTEBOOKS, []], help="default: all")
+    parser.add_argument("names", nargs="*", choices=NOTEBOOKS, help="default: all")
     names = parser.parse_args().names or NOTEBOOKS
     with tempfile.TemporaryDirectory() as folder:
         for name in names:

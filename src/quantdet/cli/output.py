@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
+from quantdet.system.shown import LAYOUT, printable
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -17,7 +19,11 @@ def show(value: object, as_json: bool, text: str) -> None:
     """Print ``value`` as JSON for programs, or ``text`` for people."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
-    typer.echo(json.dumps(value, indent=2, default=str) if as_json else text)
+    if as_json:
+        typer.echo(json.dumps(value, indent=2, default=str))
+    else:
+        # Names of files and classes are in it.
+        typer.echo(printable(text, keep=LAYOUT))
 
 
 def register(app: typer.Typer, function: Callable[..., None], name: str | None = None) -> None:

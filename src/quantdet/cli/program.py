@@ -34,7 +34,7 @@ from quantdet.cli.stages import config, demo, export, qat, report, run, train
 from quantdet.cli.verify import verify
 from quantdet.cli.web import web
 from quantdet.errors import DataWarning, QuantizationWarning
-from quantdet.system.shown import printable
+from quantdet.system.shown import LAYOUT, printable
 
 app = typer.Typer(
     help="Images with boxes in, full-integer uint8 LiteRT detector out, measured on the file.",
@@ -53,7 +53,6 @@ for command in (
 
 _OUR_WARNINGS = (DataWarning, QuantizationWarning)
 _INTERRUPTED = 130
-_LAYOUT = "\n\t"  # control characters that messages may have
 _PIPE_CLOSED = 141  # as of a process that SIGPIPE ended
 
 
@@ -103,7 +102,7 @@ def main() -> None:
             raise
         if isinstance(error, OSError):
             drop_output(sys.stdout)
-        typer.echo(f"error: {printable(said, keep=_LAYOUT)}", err=True)
+        typer.echo(f"error: {printable(said, keep=LAYOUT)}", err=True)
         sys.exit(2)
     if code == _INTERRUPTED:  # typer makes it of KeyboardInterrupt
         typer.echo("interrupted; the same command resumes from here", err=True)
@@ -121,7 +120,7 @@ def _show_warning(  # noqa: PLR0913, PLR0917 - as Python calls it
 ) -> None:
     """Show what people should know as a sentence, and what programmers should as usual."""
     if issubclass(category, _OUR_WARNINGS):
-        typer.echo(f"warning: {printable(str(message), keep=_LAYOUT)}", err=True)
+        typer.echo(f"warning: {printable(str(message), keep=LAYOUT)}", err=True)
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
         typer.echo(text, err=True, nl=False)

@@ -44,11 +44,13 @@ def is_one_line(name: str) -> bool:
 
 def label_fault(labels: Sequence[str]) -> str | None:
     """Return what is wrong with class names; None if they can be told apart, each in one line."""
-    for place, name in enumerate(labels):
+    known: set[str] = set()
+    for name in labels:
         if not is_one_line(name):
             return f"{name!r} has a line break or a control character"
-        if name in labels[:place]:
+        if name in known:
             return f"{name!r} stands twice; give each class a name of its own"
+        known.add(name)
     return None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LAYOUT = "\n\t"
+"""Control characters that texts of several lines have."""
+
 
 def printable(text: str, keep: str = "") -> str:
     """Return a text with escapes for what is not printed: line breaks, ESC, marks of direction.
