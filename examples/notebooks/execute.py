@@ -2,7 +2,7 @@
 
     pip install ".[train,notebooks]"
     python examples/notebooks/execute.py                # all: ten minutes on two cores
-    python examples/notebooks/execute.py quick_start
+    python examples/notebooks/execute.py --only quick_start
 
 They run in one new folder, in the order of a reader: the last one reads the run of the second.
 """
@@ -51,8 +51,8 @@ def _is_shown(output: Any) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=NOTEBOOKS, help="default: all")
-    names = parser.parse_args().names or NOTEBOOKS
+    parser.add_argument("--only", nargs="+", choices=NOTEBOOKS, default=NOTEBOOKS)
+    names = parser.parse_args().only
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             notebook = execute(name, folder)
