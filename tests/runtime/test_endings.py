@@ -249,6 +249,20 @@ def test_no_home_and_no_place_for_temporary_files(commands, name, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_system_that_is_read_only(picture, quantdet, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr("os.access", lambda path, mode: mode != os.W_OK)
+        code, printed, said = quantdet("predict", picture)
+    assert (code, said) == (0, "predictions cannot be written: what is found is only printed\n")
+    assert picture.name in printed
+    code, printed, said = quantdet("predict", picture, "--format", "none", "--no-draw")
+    assert (code, said) == (0, "")
+    assert picture.name in printed
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_names_of_all_kinds(model, picture, tmp_path):
     folder, out = tmp_path / "pictures", tmp_path / "out"
     folder.mkdir()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from quantdet.cli.output import Json, show
 
+_FOLDER = "predictions"
 _BROKEN_OFF = 2  # what the user can fix: a video is not whole
 
 
@@ -41,9 +44,10 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
             ".tflite with its contract; without it voc-ssd300.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for pictures and JSON.")] = Path(
-        "predictions"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for pictures and JSON; default: predictions."),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -83,7 +87,8 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
         list[str] | None,
         typer.Option(
             "--format",
-            help="json (the default), jsonl (as it comes), csv, coco, yolo, voc; may be repeated.",
+            help="json (the default), jsonl (as it comes), csv, coco, yolo, voc; may be repeated; "
+            "none keeps nothing.",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write predictions.csv.")] = False,
@@ -94,7 +99,7 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
 ) -> None:
     """Find objects and draw them; needs only the core install.
 
-    With --format jsonl and without json, records are printed as they come and not kept.
+    Without json among the formats, records are printed as they come and not kept.
 
     Example: quantdet predict street.jpg --out found --class car --threshold 0.4
     Example: quantdet predict rtsp://camera/stream --newest --no-draw --format jsonl
@@ -120,15 +125,15 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
         num_threads=threads,
         agnostic_nms=agnostic_nms,
     )
-    printer = Printer(as_json=as_json, at_once="json" not in (formats or ["json"]))
+    kept = _kept(out, formats, draw=draw, as_csv=as_csv)
+    printer = Printer(as_json=as_json, at_once="json" not in kept.formats)
     with bar() as progress:
         results = predict_to_folder(
             detector,
             inputs,
-            out,
-            save_images=draw,
-            save_csv=as_csv,
-            formats=formats or ["json"],
+            kept.folder,
+            save_images=kept.draw,
+            formats=kept.formats,
             max_frames=max_frames,
             every=every,
             newest=newest,
@@ -138,6 +143,25 @@ def predict(  # noqa: PLR0913, PLR0917 - options of the command line
     printer.end(results, skipped_files(inputs))
     if any(result.error is not None and result.frame is not None for result in results):
         raise typer.Exit(_BROKEN_OFF)
+
+
+class _Kept(NamedTuple):
+    """What is written of what was found."""
+
+    folder: Path
+    formats: Sequence[str]
+    draw: bool
+
+
+def _kept(out: Path | None, formats: list[str] | None, *, draw: bool, as_csv: bool) -> _Kept:
+    """Return what is written: what is asked for, or nothing where nothing is and nothing can be."""
+    folder = Path(_FOLDER) if out is None else out
+    asked = formats or as_csv or out is not None
+    if not asked and not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        typer.echo(f"{folder} cannot be written: what is found is only printed", err=True)
+        return _Kept(folder, (), draw=False)
+    chosen = [name for name in formats or ["json"] if name != "none"]
+    return _Kept(folder, [*chosen, *(["csv"] if as_csv else [])], draw)
 
 
 def models(as_json: Json = False) -> None:

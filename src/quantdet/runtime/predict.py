@@ -78,7 +78,8 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         save_csv: the same as "csv" among the formats.
         formats: "json" (predictions.json with everything), "jsonl" (a line a picture, as it comes),
             "csv" (a row a detection), "coco", "yolo", "voc" (annotations for other tools). Without
-            "json" nothing is kept, so that memory stays the same however long a camera runs.
+            "json" nothing is kept, so that memory stays the same however long a camera runs. With
+            none of them and without ``save_images`` nothing is written.
         max_frames: most frames looked at of each video, camera or stream; None takes all.
         every: look at each so many-th frame.
         newest: see :class:`Frames`; what is drawn then has fewer frames than the camera gave.
@@ -121,8 +122,9 @@ def predict_to_folder(  # noqa: PLR0913 - one call with names is the public inte
         if interrupt is not None:
             raise interrupt
         _stop_if_all_failed(records)
-    found = job.look.summary(records, names.all_ours())
-    found.save(out_dir / PREDICTIONS_FILE)
+    if formats or save_images or save_csv:
+        found = job.look.summary(records, names.all_ours())
+        found.save(out_dir / PREDICTIONS_FILE)
     names.close()
     if interrupt is not None:
         raise interrupt

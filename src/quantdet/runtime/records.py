@@ -246,8 +246,8 @@ class Records:
     ) -> None:
         known = (KEPT, *RECORD_FORMATS)
         unknown = [name for name in formats if name not in known]
-        if unknown or not formats:
-            raise ConfigError(f"format {unknown or None} is unknown; choose of {', '.join(known)}")
+        if unknown:
+            raise ConfigError(f"format {unknown} is unknown; choose of {', '.join(known)}")
         self.kept: list[Prediction] = []
         self.count = 0
         self.good = 0
