@@ -33,6 +33,7 @@ SOURCES = Path(quantdet.export.__file__).parent / "c"
 PROGRAMS = Path(__file__).parent / "c"
 NEEDS = MicroNeeds(3, ("AddConv2D", "AddReshape"), (), None, "not tried")
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
+SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
@@ -42,11 +43,9 @@ def build(folder, prefix, *parts):
     program = folder / f"{prefix}-{parts[0].stem}"
     model = (f'-DMODEL_HEADER="{prefix}.h"', f"-DMODEL={prefix}_model")
     includes = ("-I", folder, "-I", EXAMPLES, "-I", SOURCES)
+    command = ["gcc", *STRICT, *SANITIZED, *model, *includes, *parts, folder / f"{prefix}.c"]
     done = subprocess.run(
-        ["gcc", *STRICT, *model, *includes, *parts, folder / f"{prefix}.c", "-lm", "-o", program],
-        capture_output=True,
-        text=True,
-        check=False,
+        [*command, "-lm", "-o", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return program

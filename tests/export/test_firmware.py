@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,11 @@ from quantdet.runtime.pretrained import pretrained_file
 from tests.export.test_c_array import STRICT, STUBS, micro_tree
 from tests.runtime.helpers import make_contract, tiny_model
 
+START = Path(__file__).parent / "c" / "cortex_m7_start.c"
+CORTEX_M7 = "-Os -mcpu=cortex-m7 -mthumb -mfpu=fpv5-d16 -mfloat-abi=hard"
+TOOLS = (("CC", "CXX", "AR"), ("gcc", "g++", "ar"))
+# Code and data in the board's 16 MB, vectors at 0; files and arguments come from the emulator.
+EMULATED = "--specs=rdimon.specs -Wl,--section-start=.vectors=0 -Wl,-Ttext=0x60000000"
 NEEDS = MicroNeeds(3, ("AddConv2D", "AddReshape"), (), 200 * 1024, "")
 needs_gcc = pytest.mark.skipif(shutil.which("g++") is None, reason="needs gcc and g++")
 __all__ = ["micro_tree"]
@@ -113,24 +119,64 @@ def test_models_that_it_is_not_for(tiny, tmp_path):
 def test_program_finds_what_predict_does(micro_tree, tmp_path):
     """On TFLite-Micro's kernels; the reference kernels of LiteRT are the same arithmetic."""
     file = pretrained_file()
-    made = export_file_formats(file, ["firmware"], tmp_path)["firmware"]
-    folder = made[0].parent
+    folder = export_file_formats(file, ["firmware"], tmp_path)["firmware"][0].parent
     subprocess.run(["make", "-j2", f"TFLM={micro_tree}"], cwd=folder, check=True)
     scenes = generate_scenes(tmp_path / "scenes", count=20, size_hw=(300, 300))
-    detector = Detector(file, kernels="reference")
-    pictures, expected = [], []
-    for path in sorted((scenes / "JPEGImages").glob("*.jpg")):
-        pixels = resize(read_image(path), (300, 300))
-        pictures.append(folder / f"{path.stem}.rgb")
-        pictures[-1].write_bytes(pixels.tobytes())
-        found = detector.predict(pixels)
-        rows = zip(found.names(), found.scores, found.boxes_xyxy / 300, strict=True)
-        expected += [(str(pictures[-1]), name, score, *box) for name, score, box in rows]
-    done = subprocess.run(
-        [folder / "detect", *pictures], capture_output=True, text=True, check=True
-    )
-    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    pictures = sorted((scenes / "JPEGImages").glob("*.jpg"))
+    expected = saved(Detector(file, kernels="reference"), pictures, folder)
     assert len(expected) > 20
+    names = [f"{path.stem}.rgb" for path in pictures]
+    check(printed(["./detect", *names], folder), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (shutil.which("arm-none-eabi-g++") and shutil.which("qemu-system-arm")),
+    reason="needs arm-none-eabi-g++ and qemu-system-arm",
+)
+def test_program_on_a_cortex_m7(micro_tree, tmp_path):
+    """An emulated board with 16 MB; CMSIS-NN's kernels are not part of it."""
+    file = tmp_path / "tiny.tflite"
+    file.write_bytes(tiny_model("ssd", "uint8"))
+    embed_contract(file, make_contract(file, "ssd"))
+    folder = export_file_formats(file, ["firmware"], tmp_path)["firmware"][0].parent
+    shutil.copy(START, folder)
+    tools = [f"{name}=arm-none-eabi-{tool}" for name, tool in zip(*TOOLS, strict=True)]
+    flags = [f"CFLAGS={CORTEX_M7}", f"CXXFLAGS={CORTEX_M7}", f"LDFLAGS={EMULATED}"]
+    make = ["make", "-j2", f"TFLM={micro_tree}", *tools, *flags]
+    subprocess.run(make, cwd=folder, check=True)
+    scenes = generate_scenes(tmp_path / "scenes", count=3, size_hw=(32, 32))
+    pictures = sorted((scenes / "JPEGImages").glob("*.jpg"))
+    expected = saved(Detector(file, kernels="reference"), pictures, folder)
+    assert expected
+    words = ",".join(
+        f"arg={word}" for word in ("detect", *(f"{path.stem}.rgb" for path in pictures))
+    )
+    board = ["qemu-system-arm", "-M", "mps2-an500", "-nographic", "-monitor", "none"]
+    files = ["-semihosting-config", f"enable=on,target=native,{words}", "-kernel", "detect"]
+    check(printed([*board, *files], folder), expected)
+
+
+def saved(detector, pictures, folder):
+    """Write pictures for the program; return what it has to print."""
+    height, width = detector.contract.input.size_hw
+    expected = []
+    for path in pictures:
+        pixels = resize(read_image(path), (height, width))
+        (folder / f"{path.stem}.rgb").write_bytes(pixels.tobytes())
+        found = detector.predict(pixels)
+        corners = found.boxes_xyxy / (width, height, width, height)
+        rows = zip(found.names(), found.scores, corners, strict=True)
+        expected += [(f"{path.stem}.rgb", name, score, *box) for name, score, box in rows]
+    return expected
+
+
+def printed(command, folder):
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def check(lines, expected):
     assert [line[:2] for line in lines] == [list(row[:2]) for row in expected]
     np.testing.assert_allclose(
         np.float32([line[2:] for line in lines]),

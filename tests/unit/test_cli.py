@@ -44,6 +44,13 @@ def test_version():
     assert project["project"]["version"] == quantdet.__version__
 
 
+def test_a_shell_completes_presets():
+    words = {"COMP_WORDS": "quantdet train --preset s", "COMP_CWORD": "3"}
+    started = {"_QUANTDET_COMPLETE": "complete_bash", **words}
+    done = CliRunner().invoke(app, [], prog_name="quantdet", env=started)
+    assert done.stdout.split() == ["ssd"]
+
+
 @pytest.mark.parametrize("group", [[], ["data"]])
 def test_a_group_alone_shows_its_help(group):
     done = CliRunner().invoke(app, group)

@@ -29,7 +29,12 @@ Overrides = Annotated[
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help=f"One of {', '.join(preset_names())}.")
+    str | None,
+    typer.Option(
+        "--preset",
+        help=f"One of {', '.join(preset_names())}.",
+        autocompletion=lambda: list(preset_names()),
+    ),
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data set folder.")]
 MovedData = Annotated[

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 _TUNABLES = "GLIBC_TUNABLES"
@@ -28,12 +29,9 @@ def restart_with_huge_pages(mode: Path = _MODE) -> None:
     if sys.platform != "linux" or _HUGE_PAGES in given or not _on_request(mode):
         return
     tunables = ":".join(filter(None, (given, f"{_HUGE_PAGES}=1")))
-    sys.stdout.flush()
-    os.execve(
-        sys.executable,
-        [sys.executable, *sys.orig_argv[1:]],
-        {**os.environ, _TUNABLES: tunables},
-    )
+    command = [sys.executable, *sys.orig_argv[1:]]
+    with suppress(OSError):  # slower, that is all
+        os.execve(sys.executable, command, {**os.environ, _TUNABLES: tunables})
 
 
 def _on_request(mode: Path) -> bool:
