@@ -1,16 +1,18 @@
-"""A backbone of four convolutions, so that a whole training takes seconds."""
+"""A backbone of four convolutions, so that a whole training takes seconds.
+
+python -m tests.tiny_backbone COMMAND … is the command line with it instead of MobileNetV2.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-
-import pytest
+from unittest import mock
 
 
 @contextlib.contextmanager
-def registered():
-    """Let this process know it, as [model] backbone = "tiny"."""
+def registered(name="tiny"):
+    """Let this process know it, as [model] backbone = NAME."""
     from quantdet.models.backbones import BACKBONES
 
     entry = replace(
@@ -19,9 +21,13 @@ def registered():
         features={16: "relu2", 32: "out_relu"},
         packaged=None,
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "tiny", entry)
-        yield "tiny"
+    with mock.patch.dict(BACKBONES, {name: entry}):
+        yield name
+
+
+def instead():
+    """Let this process take it for MobileNetV2."""
+    return registered("mobilenet_v2")
 
 
 def build_tiny(input_size, width, style):
@@ -41,3 +47,10 @@ def build_tiny(input_size, width, style):
     x = keras.layers.Conv2D(16, 1, use_bias=False, name="Conv_1")(x)
     x = keras.layers.BatchNormalization(name="Conv_1_bn")(x)
     return keras.Model(picture, keras.layers.ReLU(6.0, name="out_relu")(x), name="tiny")
+
+
+if __name__ == "__main__":
+    from quantdet.cli import main
+
+    with instead():
+        main()

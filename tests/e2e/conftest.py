@@ -15,7 +15,9 @@ from filelock import FileLock
 
 from quantdet.cli import main
 from quantdet.data.scenes import generate_scenes
+from tests import tiny_backbone
 
+REAL = "mobilenet_v2"
 TINY = (
     "model.name=localizer",
     "model.input_size=64",
@@ -34,10 +36,10 @@ TINY = (
 KEPT_RUN = os.environ.get("QUANTDET_KEPT_RUN")
 
 
-def quantdet(*arguments, check=None):
+def quantdet(*arguments, check=None, module="quantdet"):
     """Run the command line in a process of its own; return it finished."""
     done = subprocess.run(
-        [sys.executable, "-m", "quantdet", *map(str, arguments)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -79,10 +81,14 @@ def scenes(tmp_path_factory):
     return generate_scenes(tmp_path_factory.mktemp("scenes"), count=30, size_hw=(90, 120))
 
 
-# The head "grid" differs in the decoder, which has tests of its own.
-@pytest.fixture(scope="session", params=["global", pytest.param("grid", marks=pytest.mark.slow)])
+# The head "grid" differs in the decoder, which has tests of its own; with MobileNetV2 every net is
+# traced for a minute.
+@pytest.fixture(
+    scope="session",
+    params=["global", *(pytest.param(name, marks=pytest.mark.slow) for name in ("grid", REAL))],
+)
 def finished(request, scenes, tmp_path_factory):
-    """Return the folder of a finished run, made once per head; each worker has a copy of its own.
+    """Return the folder of a finished run, made once per kind; each worker has a copy of its own.
 
     Tests verify and analyse it, which writes into it.
     """
@@ -94,10 +100,26 @@ def finished(request, scenes, tmp_path_factory):
         if KEPT_RUN:
             shutil.copytree(KEPT_RUN, own)
         elif not made.exists():
-            cache = f"data.cache_dir={own.parent / 'cache'}"
-            head = f"model.head={request.param}"
-            quantdet("run", "--data", scenes, "--out", own, *settings(head, cache), check=0)
+            real = request.param == REAL
+            make_run(scenes, own, "global" if real else request.param, real=real)
             shutil.copytree(own, made)
         else:
             shutil.copytree(made, own)
     return own
+
+
+def make_run(scenes, folder, head, *, real):
+    """Run everything, with MobileNetV2 or the tiny backbone."""
+    options = settings(f"model.head={head}", f"data.cache_dir={folder.parent / 'cache'}")
+    module = "quantdet" if real else "tests.tiny_backbone"
+    quantdet("run", "--data", scenes, "--out", folder, *options, check=0, module=module)
+
+
+@pytest.fixture(autouse=True)
+def _backbone_of_the_run(request):
+    """A test of the finished run builds the nets that it has."""
+    if "finished" in request.fixturenames and request.node.callspec.params["finished"] != REAL:
+        with tiny_backbone.instead():
+            yield
+    else:
+        yield

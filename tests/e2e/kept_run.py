@@ -9,18 +9,17 @@ import sys
 from pathlib import Path
 
 from quantdet.data.scenes import generate_scenes
-from tests.e2e.conftest import quantdet, settings
+from tests.e2e.conftest import make_run
 
 
-def make_run(folder: Path) -> Path:
+def kept_run(folder: Path) -> Path:
     """Return a finished run in a folder, made unless it is there."""
     run = folder / "run"
     if not (run / "report.html").exists():
         scenes = generate_scenes(folder / "scenes", count=30, size_hw=(90, 120))
-        options = settings("model.head=global", f"data.cache_dir={folder / 'cache'}")
-        quantdet("run", "--data", scenes, "--out", run, *options, check=0)
+        make_run(scenes, run, "global", real=False)
     return run
 
 
 if __name__ == "__main__":
-    print(make_run(Path(sys.argv[1]).resolve()))
+    print(kept_run(Path(sys.argv[1]).resolve()))

@@ -171,9 +171,10 @@ def test_weights_that_do_not_fit(finished, data, tmp_path):
     _fails("train", "--data", data, "--out", tmp_path / "r", *option, says=["model.keras"])
 
 
-def test_checkpoint_of_another_class_count(data, tmp_path):
+def test_checkpoint_of_another_class_count(data, tiny_backbone, tmp_path):
     out = tmp_path / "r"
-    options = settings(f"data.cache_dir={tmp_path / 'c'}", "train.finetune_epochs=0")
+    net = f"model.backbone={tiny_backbone}"
+    options = settings(net, f"data.cache_dir={tmp_path / 'c'}", "train.finetune_epochs=0")
     quantdet_here("train", "--data", data, "--out", out, *options, check=0)
     xml = data / "Annotations" / f"{_first(data)}.xml"
     text = xml.read_text()

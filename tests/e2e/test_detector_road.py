@@ -16,6 +16,7 @@ from quantdet.runtime.contract import load_contract
 from quantdet.runtime.detector import Detector
 from tests import tiny_backbone
 from tests.e2e.conftest import quantdet, quantdet_here
+from tests.eager import eager_steps
 
 TINY = (
     "model.input_size=160",
@@ -38,7 +39,7 @@ def options(cache, *more):
     scope="module", params=["tiny", pytest.param("mobilenet_v2", marks=pytest.mark.slow)]
 )
 def backbone(request):
-    with tiny_backbone.registered():
+    with tiny_backbone.registered(), eager_steps():
         yield request.param
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from quantdet.pipeline import STAGES
 from tests.e2e.conftest import quantdet_here, settings
+from tests.eager import eager_steps
 from tests.faults import Workplace, say_numbers
 
 # So that the smallest run takes seconds; a stage that is not named here is run as it is.
@@ -29,12 +30,8 @@ def _command(name, place, scenes):
 
 @pytest.fixture
 def eager():
-    """Steps of training are not compiled: a run takes a third of the time."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eager_steps():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -143,6 +143,8 @@ def _compare(found, tensorflow):
         np.testing.assert_allclose(value, wanted, atol=limit, rtol=0, err_msg=key)
 
 
+# A minute of compiling.
+@pytest.mark.slow
 def test_jax_computes_what_tensorflow_does(tensorflow, tmp_path):
     _compare(_compute("jax", tmp_path / "jax.npz"), tensorflow)
 

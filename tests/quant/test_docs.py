@@ -12,6 +12,7 @@ from quantdet.quant.litert.check_integer import check_integer
 from quantdet.quant.observers import OBSERVERS
 from quantdet.quant.recipes import RECIPES
 from quantdet.quant.rounding import ROUNDINGS
+from tests.eager import eager_steps
 
 PAGE = Path(__file__).parents[2] / "docs" / "quantization.md"
 
@@ -25,7 +26,8 @@ def test_your_own_model_in_15_lines(text, tmp_path, monkeypatch):
     block = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
     assert len([line for line in block.splitlines() if line]) <= 15
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, str(PAGE), "exec"), {})
+    with eager_steps():
+        exec(compile(block, str(PAGE), "exec"), {})
     check_integer((tmp_path / "model.tflite").read_bytes(), "uint8")
 
 

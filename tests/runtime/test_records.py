@@ -132,10 +132,14 @@ def test_frames_have_names_of_their_own(model, tmp_path):
     assert [item["frame"] for item in lines(tmp_path / "out" / "predictions.jsonl")] == [0, 2, 4]
 
 
-@pytest.mark.parametrize("formats", [("xml",), ()])
-def test_unknown_format(model, pictures, tmp_path, formats):
+def test_unknown_format(model, pictures, tmp_path):
     with pytest.raises(ConfigError, match="unknown; choose of json, jsonl, csv, coco, yolo, voc"):
-        run(model, [pictures], tmp_path / "out", *formats)
+        run(model, [pictures], tmp_path / "out", "xml")
+
+
+def test_without_formats_nothing_is_written(model, pictures, tmp_path):
+    assert run(model, [pictures / "red.png"], tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_video_that_breaks_off_keeps_its_frames(model, tmp_path):

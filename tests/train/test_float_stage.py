@@ -19,8 +19,15 @@ from quantdet.train.float_stage import build_task, freeze_before, train_float
 from quantdet.train.pictures import Vary
 from quantdet.train.qat_stage import train_qat
 from quantdet.train.task import Watch
+from tests.eager import eager_steps
 
 HEADS = ("global", "grid")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _eager():
+    with eager_steps():
+        yield
 
 
 @pytest.fixture
