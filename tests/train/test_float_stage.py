@@ -4,6 +4,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from tests.eager import eager_steps
 from voc_fixture import LABELS, write_dataset
 
 from quantdet.config import load_config
@@ -19,7 +20,6 @@ from quantdet.train.float_stage import build_task, freeze_before, train_float
 from quantdet.train.pictures import Vary
 from quantdet.train.qat_stage import train_qat
 from quantdet.train.task import Watch
-from tests.eager import eager_steps
 
 HEADS = ("global", "grid")
 
