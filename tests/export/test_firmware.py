@@ -27,7 +27,8 @@ START = Path(__file__).parent / "c" / "cortex_m7_start.c"
 CORTEX_M7 = "-Os -mcpu=cortex-m7 -mthumb -mfpu=fpv5-d16 -mfloat-abi=hard"
 TOOLS = (("CC", "CXX", "AR"), ("gcc", "g++", "ar"))
 # Code and data in the board's 16 MB, vectors at 0; files and arguments come from the emulator.
-EMULATED = "--specs=rdimon.specs -Wl,--section-start=.vectors=0 -Wl,-Ttext=0x60000000"
+PLACES = "-Wl,-u,vectors -Wl,--section-start=.vectors=0 -Wl,-Ttext=0x60000000"
+EMULATED = f"--specs=rdimon.specs {PLACES}"
 NEEDS = MicroNeeds(3, ("AddConv2D", "AddReshape"), (), 200 * 1024, "")
 needs_gcc = pytest.mark.skipif(shutil.which("g++") is None, reason="needs gcc and g++")
 __all__ = ["micro_tree"]
@@ -152,7 +153,16 @@ def test_program_on_a_cortex_m7(micro_tree, tmp_path):
     words = ",".join(
         f"arg={word}" for word in ("detect", *(f"{path.stem}.rgb" for path in pictures))
     )
-    board = ["qemu-system-arm", "-M", "mps2-an500", "-nographic", "-monitor", "none"]
+    board = [
+        "qemu-system-arm",
+        "-M",
+        "mps2-an500",
+        "-nographic",
+        "-monitor",
+        "none",
+        "-serial",
+        "none",
+    ]
     files = ["-semihosting-config", f"enable=on,target=native,{words}", "-kernel", "detect"]
     check(printed([*board, *files], folder), expected)
 

@@ -14,6 +14,6 @@ static void stop(void) {
   }
 }
 
-__attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {
+__attribute__((section(".vectors"))) void (*const vectors[16])(void) = {
     (void (*)(void))0x20400000, reset, stop, stop, stop, stop, stop, [11] = stop, [14] = stop, stop,
 };
