@@ -153,16 +153,7 @@ def test_program_on_a_cortex_m7(micro_tree, tmp_path):
     words = ",".join(
         f"arg={word}" for word in ("detect", *(f"{path.stem}.rgb" for path in pictures))
     )
-    board = [
-        "qemu-system-arm",
-        "-M",
-        "mps2-an500",
-        "-nographic",
-        "-monitor",
-        "none",
-        "-serial",
-        "none",
-    ]
+    board = ["qemu-system-arm", "-M", "mps2-an500", "-display", "none"]
     files = ["-semihosting-config", f"enable=on,target=native,{words}", "-kernel", "detect"]
     check(printed([*board, *files], folder), expected)
 
