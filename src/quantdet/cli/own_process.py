@@ -1,7 +1,8 @@
 """Do a part of a command in a process of its own, whose memory is free again when it is done.
 
 TensorFlow keeps about 1 GB of what a float training took (docs/log.md, "Memory of a run"), and
-quantization-aware training needs as much again.
+quantization-aware training needs as much again. Native code that finds no memory ends its process;
+another one is left to say so.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ def in_own_process(act: Callable[[], object]) -> None:
     code = os.waitstatus_to_exitcode(_wait(child))
     if code < 0:
         raise QuantdetError(
-            f"the training was ended by {signal.Signals(-code).name}; the same command resumes it, "
-            "with a smaller --batch if the memory did not suffice"
+            f"the process that did the work was ended by {signal.Signals(-code).name}; the same "
+            "command resumes it. If the memory did not suffice, a smaller --batch makes a training "
+            "take less"
         )
     if code:
         raise PartEndedError(code)

@@ -153,11 +153,16 @@ def train(settings: Config, out: Path) -> None:
     Example: quantdet train --data VOCdevkit/VOC2012 --out runs/voc --epochs 20
     """
     from quantdet.cli.bars import bar
+    from quantdet.cli.own_process import in_own_process
+    from quantdet.runs import Run
     from quantdet.stages.train import run_train
 
-    with bar() as progress:
-        run = run_train(settings, out, progress)
-    typer.echo(f"{run.float_dir / 'model.keras'}\nnext: quantdet qat {run.root}")
+    def act() -> None:
+        with bar() as progress:
+            run_train(settings, out, progress)
+
+    in_own_process(act)
+    typer.echo(f"{Run(out).float_dir / 'model.keras'}\nnext: quantdet qat {out}")
 
 
 def qat(  # noqa: PLR0913, PLR0917 - options of the command line
@@ -178,6 +183,7 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet qat runs/voc --epochs 5
     """
     from quantdet.cli.bars import bar
+    from quantdet.cli.own_process import in_own_process
     from quantdet.cli.settings import QAT_KEYS, Given, option_values
     from quantdet.runs import Run
     from quantdet.stages.device import choose_device
@@ -190,8 +196,12 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
     given = Given(overrides=overrides or (), options=options)
     values = option_values(given, QAT_KEYS)
     run = changed_run(run, given.overrides, data, values=values)
-    with bar() as progress:
-        run_qat(run, progress)
+
+    def act() -> None:
+        with bar() as progress:
+            run_qat(run, progress)
+
+    in_own_process(act)
     typer.echo(f"{run.qat_dir / 'model.keras'}\nnext: quantdet export {run.root}")
 
 
@@ -225,6 +235,7 @@ def export(  # noqa: PLR0913, PLR0917 - options of the command line
     Example: quantdet export runs/voc --format uint8 --format c-array
     """
     from quantdet.cli.bars import bar
+    from quantdet.cli.own_process import in_own_process
     from quantdet.export.patches import parse_wish
 
     wish = parse_wish(patches, arena)
@@ -232,16 +243,21 @@ def export(  # noqa: PLR0913, PLR0917 - options of the command line
         raise QuantdetError("--data goes with a run; a .tflite needs none")
     if not source.is_file() and out is not None:
         raise QuantdetError("--out goes with a .tflite; a run has its own export folder")
-    with bar() as progress:
-        if source.is_file():
-            paths, costs = _export_file(source, formats, out, wish, progress)
-        else:
-            paths, costs = _export_run(_moved(source, data), formats, wish, progress)
-    for path in paths:
-        size = path.stat().st_size
-        typer.echo(f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"))
-    if costs:
-        typer.echo(f"\n{costs}")
+
+    def act() -> None:
+        with bar() as progress:
+            if source.is_file():
+                paths, costs = _export_file(source, formats, out, wish, progress)
+            else:
+                paths, costs = _export_run(_moved(source, data), formats, wish, progress)
+        typer.echo("\n".join(map(_with_size, paths)) + (f"\n\n{costs}" if costs else ""))
+
+    in_own_process(act)
+
+
+def _with_size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{path}  " + (f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB")
 
 
 def _moved(run_dir: Path, data: Path | None) -> Run:
