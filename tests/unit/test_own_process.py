@@ -22,6 +22,9 @@ def break_down():
 def be_killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
+def abort_as_glibc():
+    os._exit(127)
+
 def work():
     try:
         print(os.getpid(), flush=True)
@@ -74,6 +77,7 @@ def test_a_defect_keeps_its_traceback():
 
 def test_the_system_ends_it():
     assert "SIGKILL; the same command resumes it" in _run("be_killed").stdout
+    assert "exit code 127; the same command resumes it" in _run("abort_as_glibc").stdout
 
 
 def test_it_is_stopped_with_the_command():

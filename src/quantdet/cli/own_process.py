@@ -21,6 +21,8 @@ from quantdet.errors import QuantdetError
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
+# Of a part that ends by itself; with others native code ends the process (glibc: 127).
+_OWN_CODES = (0, 1, 2, 130)
 
 
 class PartEndedError(Exception):
@@ -59,11 +61,11 @@ def in_own_process(act: Callable[[], object]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         os._exit(_exit_code(act))
     code = os.waitstatus_to_exitcode(_wait(child))
-    if code < 0:
+    if code not in _OWN_CODES:
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise QuantdetError(
-            f"the process that did the work was ended by {signal.Signals(-code).name}; the same "
-            "command resumes it. If the memory did not suffice, a smaller --batch makes a training "
-            "take less"
+            f"the process that did the work ended with {how}; the same command resumes it. If the "
+            "memory did not suffice, a smaller --batch makes a training take less"
         )
     if code:
         raise PartEndedError(code)
