@@ -12,5 +12,7 @@ def eager_steps():
 
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(before)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
