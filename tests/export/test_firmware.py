@@ -146,7 +146,7 @@ def test_program_on_a_cortex_m7(micro_tree, tmp_path):
     flags = [f"CFLAGS={CORTEX_M7}", f"CXXFLAGS={CORTEX_M7}", f"LDFLAGS={EMULATED}"]
     make = ["make", "-j2", f"TFLM={micro_tree}", *tools, *flags]
     subprocess.run(make, cwd=folder, check=True)
-    scenes = generate_scenes(tmp_path / "scenes", count=3, size_hw=(32, 32))
+    scenes = generate_scenes(tmp_path / "scenes", count=3, size_hw=(64, 64))
     pictures = sorted((scenes / "JPEGImages").glob("*.jpg"))
     expected = saved(Detector(file, kernels="reference"), pictures, folder)
     assert expected
