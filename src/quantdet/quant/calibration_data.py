@@ -33,6 +33,7 @@ InputRange = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 # live at a time is up to ten times as large, and larger slices are no faster.
 _SLICE_VALUES = 8 * 224 * 224 * 3
 _SLICE_PICTURES = 256
+_JAX_SLICE_PICTURES = 8
 # The largest tensor of MobileNetV2 at 224 px takes 150 MB for so many pictures.
 _SAMPLE_PICTURES = 32
 _SAMPLE_SEED = 0
@@ -150,9 +151,19 @@ def sliced(pictures: Iterable[Sequence[NDArray[np.number]]]) -> Iterator[Inputs]
     """Yield single pictures (one array per input, without batch axis) in slices of one size."""
     for shapes, same in itertools.groupby(pictures, key=_shapes):
         values = max(1, sum(math.prod(shape) for shape in shapes))
-        count = min(max(1, _SLICE_VALUES // values), _SLICE_PICTURES)
+        count = _slice_pictures(values)
         while inputs := _stacked(itertools.islice(same, count)):
             yield inputs
+
+
+def _slice_pictures(values: int) -> int:
+    """Return how many pictures of so many ``values`` are a slice."""
+    count = min(max(1, _SLICE_VALUES // values), _SLICE_PICTURES)
+    if keras.backend.backend() != "jax":
+        return count
+    # XLA compiles an operator anew for each number of pictures, and a power of two leaves no rest
+    # of the sample and of what is compared with the float model.
+    return min(_JAX_SLICE_PICTURES, 1 << count.bit_length() - 1)
 
 
 def _stacked(pictures: Iterable[Sequence[NDArray[np.number]]]) -> Inputs:

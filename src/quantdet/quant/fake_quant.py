@@ -16,24 +16,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import keras
 from keras import ops
 
 from quantdet.quant.tensors import Tensor
 
+Axes = tuple[int, ...] | None
 
-def _one_program(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+
+def _one_program(
+    function: Callable[..., Tensor], constant: tuple[str, ...] = ()
+) -> Callable[..., Tensor]:
     """Return ``function`` compiled as a whole on JAX; elsewhere as it is.
 
     Outside a training step JAX compiles every operator for every shape: a dozen programs for the
-    rounding of one tensor, which for a detector's calibration takes minutes.
+    rounding of one tensor, which for a detector's calibration takes minutes. Arguments that are
+    ``constant`` are compiled in; a division by a number that is may differ in its last bit.
     """
     if keras.backend.backend() != "jax":
         return function
     import jax
 
-    compiled: Callable[..., Tensor] = jax.jit(function)
+    compiled: Callable[..., Tensor] = jax.jit(function, static_argnames=constant)
     return compiled
 
 
@@ -101,6 +107,22 @@ def to_learned_grid(values: Tensor, minimum: Tensor, maximum: Tensor) -> Tensor:
         + ops.stop_gradient(below - rounding) * (minimum - low)
         + ops.stop_gradient(above + rounding) * (maximum - high)
     )
+
+
+@partial(_one_program, constant=("axes",))
+def scale_of_largest(weights: Tensor, least: float, levels: int, axes: Axes) -> Tensor:
+    """Return the scale at which the largest weight, at least ``least``, is the integer ``levels``.
+
+    It has no gradient.
+
+    Args:
+        weights: of any shape.
+        least: taken for weights that are smaller.
+        levels: largest integer.
+        axes: those that share a scale; None for all.
+    """
+    largest = ops.max(ops.abs(weights), axis=axes)
+    return ops.stop_gradient(ops.maximum(largest, least) / levels)
 
 
 def weights_to_grid(weights: Tensor, scale: Tensor, largest: int) -> Tensor:

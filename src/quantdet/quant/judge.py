@@ -216,6 +216,9 @@ def file_outputs(outputs: Structure) -> dict[str, Tensor]:
 
 
 def _parts(slices: Iterable[Inputs], size: int) -> Iterable[Inputs]:
+    if keras.backend.backend() == "jax":  # which compiled its operators for slices
+        yield from slices
+        return
     for inputs in slices:
         for start in range(0, len(inputs[0]), size):
             yield [values[start : start + size] for values in inputs]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from quantdet.quant.fake_quant import (
     round_through,
     scale_gradient,
+    scale_of_largest,
     to_grid,
     to_learned_grid,
     to_symmetric_grid,
@@ -283,8 +284,8 @@ class QuantizedWeights:
     def _unbounded_scale(self) -> Tensor:
         if self.scales == "largest":
             axes = self.reduced_axes if self.per_channel else None
-            largest = ops.max(ops.abs(self.kernel), axis=axes)
-            return ops.stop_gradient(ops.maximum(largest, _SMALLEST_RANGE) / self.levels)
+            kernel = ops.convert_to_tensor(self.kernel)
+            return scale_of_largest(kernel, _SMALLEST_RANGE, self.levels, axes)
         if self.scales == "learned":
             count = math.prod(self.kernel.shape) / math.prod(self.scale.shape)
             return scale_gradient(self.scale, (count * self.levels) ** -0.5)
