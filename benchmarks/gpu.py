@@ -11,8 +11,8 @@ second process, which finds them there.
 
 Columns: pictures a second in training; the same step on one batch that is on the device already
 (the limit); the share of the time that is lost against it, mostly to waiting for data; pictures a
-second of the input pipeline alone; seconds before the first step's call, and until its end;
-programs compiled; memory of the device.
+second of the input pipeline alone, with the same --workers; seconds before the first step's call,
+and until its end; programs compiled; memory of the device.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--row-seconds", type=float, default=180.0, help="for one row")
     parser.add_argument("--size", type=int, default=300)
     parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--workers", default="auto", help="as data.workers")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, appended to")
     parser.add_argument("--cache", type=Path, help="of JAX' programs; default: none is kept")
     parser.add_argument("--work", type=Path, help="pictures and logs of the rows")
@@ -178,7 +179,7 @@ def run_row(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def command(row: Row, arguments: argparse.Namespace) -> list[str]:
-    passed = ("steps", "pictures", "size", "width", "out", "work")
+    passed = ("steps", "pictures", "size", "width", "workers", "out", "work")
     options = [f"--{name}={getattr(arguments, name)}" for name in passed]
     return [sys.executable, __file__, *options, f"--row={json.dumps(asdict(row))}"]
 
@@ -269,7 +270,7 @@ def measure(row: Row, arguments: argparse.Namespace) -> None:
         model, losses = taught(config, task, model, teacher)
         said.phase("teacher")
     said.say(before_s=round(said.since_start(), 2))
-    train(row, model, replace(task.training(source, ()), losses=losses), said)
+    train(row, model, replace(task.training(source, ()), losses=losses), said, config.data.workers)
 
 
 def configured(arguments: argparse.Namespace, row: Row) -> Any:
@@ -277,29 +278,25 @@ def configured(arguments: argparse.Namespace, row: Row) -> Any:
     from quantdet import generate_scenes, load_config
 
     root = generate_scenes(arguments.work / "scenes", count=arguments.pictures)
-    data = {"root": root, "cache_dir": arguments.work / "pictures"}
+    workers = arguments.workers if arguments.workers == "auto" else int(arguments.workers)
+    data = {"root": root, "cache_dir": arguments.work / "pictures", "workers": workers}
     model = {"input_size": arguments.size, "width": arguments.width, "weights": "none"}
     train = {"batch_size": row.batch, "mixed_precision": row.precision == "bfloat16"}
     return load_config(preset="ssd", values={"data": data, "model": model, "train": train})
 
 
 class Repeated:
-    """A source's examples over and over; it remembers the last batch and the time it took."""
+    """A source's examples over and over."""
 
     def __init__(self, source: Any, length: int) -> None:
         self._source = source
         self._length = length
-        self.seconds: list[float] = []
-        self.last: Any = None
 
     def __len__(self) -> int:
         return self._length
 
     def batch(self, indices: Any, rng: Any) -> Any:
-        start = time.perf_counter()
-        self.last = self._source.batch(indices % len(self._source), rng)
-        self.seconds.append(time.perf_counter() - start)
-        return self.last
+        return self._source.batch(indices % len(self._source), rng)
 
     def pictures(self, indices: Any) -> Any:
         return self._source.pictures(indices % len(self._source))
@@ -341,8 +338,10 @@ def taught(config: Any, task: Any, student: Any, teacher: Any) -> tuple[Any, Any
     return with_teacher(student, teacher), follow(task.losses, task.agreements, share)
 
 
-def train(row: Row, model: Any, task: Any, said: Said) -> None:
+def train(row: Row, model: Any, task: Any, said: Said, workers: int | str) -> None:
     from quantdet.train import FitSettings, fit
+    from quantdet.train.device import training_device
+    from quantdet.train.workers import choose_workers
 
     settings = FitSettings(
         epochs=1,
@@ -355,8 +354,10 @@ def train(row: Row, model: Any, task: Any, said: Said) -> None:
         mixed_precision=row.precision == "bfloat16",
         ema=0.995 if row.stage == "float" else 0.0,
         keep="last",
+        workers=choose_workers(workers, training_device().id),
     )
-    clock = make_clock(row, task.train, said)
+    said.say(workers=settings.workers)
+    clock = make_clock(row, task.train, said, settings.workers)
     with tempfile.TemporaryDirectory() as folder:
         fit(
             model,
@@ -366,9 +367,11 @@ def train(row: Row, model: Any, task: Any, said: Said) -> None:
         )
 
 
-def make_clock(row: Row, source: Repeated, said: Said) -> Any:
-    """Return a callback that times the steps, and at the end the same step on a prepared batch."""
+def make_clock(row: Row, source: Repeated, said: Said, workers: int) -> Any:
+    """Return a callback that times the steps; at the end also on a prepared batch, and batches."""
     import keras
+
+    from quantdet.train import EpochBatches
 
     class Clock(keras.callbacks.Callback):
         # Called behind the step in any case, since Keras waits for the step's losses first; this
@@ -394,12 +397,14 @@ def make_clock(row: Row, source: Repeated, said: Said) -> Any:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             steps = len(self.ends) - WARM_UP
             step = (self.ends[-1] - self.ends[WARM_UP - 1]) / steps
-            pipeline = sum(source.seconds[-steps:]) / steps
-            said.say(images_s=row.batch / step, pipeline_images_s=row.batch / pipeline)
+            said.say(images_s=row.batch / step)
             said.phase("steps")
-            limit = prepared_step(self.model, source.last, steps)
+            batches = EpochBatches(source, row.batch, 0, shuffle=True)
+            limit = prepared_step(self.model, batches[0], steps)
             said.say(limit_images_s=row.batch / limit, lost=1 - limit / step, **memory())
             said.phase("limit")
+            said.say(pipeline_images_s=row.batch / batch_seconds(batches.plan, workers))
+            said.phase("pipeline")
 
     return Clock()
 
@@ -427,6 +432,22 @@ def prepared_step(model: Any, batch: Any, steps: int) -> float:
     epochs = Epochs()
     model.fit(Prepared(), epochs=2, callbacks=[epochs], verbose=0)
     return (epochs.ends[1] - epochs.ends[0]) / steps
+
+
+def batch_seconds(plan: Any, workers: int) -> float:
+    """Return the seconds of a batch where nothing is trained."""
+    from quantdet.train.workers import batches_made_beside
+
+    # Each worker has some ready when the clock starts.
+    ready = max(WARM_UP, 2 * workers)
+    numbers = range(ready + max(plan.per_epoch, 4 * workers))
+    with batches_made_beside(plan, numbers, workers) as made:
+        for number in numbers:
+            if number == ready:
+                start = time.perf_counter()
+            if made is None or made.take(number) is None:
+                plan[number]
+    return (time.perf_counter() - start) / (len(numbers) - ready)
 
 
 def memory() -> dict[str, Any]:

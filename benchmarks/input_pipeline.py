@@ -4,8 +4,9 @@
     python benchmarks/input_pipeline.py --workers 2 4 8 14 --set train.batch_size=64
 
 Trains with the preset's batches. A step waited if its batch was made after the step before had
-ended. The pipeline alone is timed in one thread; with --workers only the pipeline is timed, in so
-many threads and forked processes, whose batches stay there. Without --data on generated scenes.
+ended. The pipeline alone is timed in one thread; with --workers only the pipeline is timed, by so
+many threads, by processes of a pool, whose batches come through a pipe as those of Keras' workers
+do, and by Grain, whose come in shared memory. Without --data on generated scenes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import resource
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -33,6 +35,8 @@ from quantdet.evaluate import host
 from quantdet.models import build_model
 from quantdet.quant import fold_batch_norm
 from quantdet.train import EpochBatches, build_task, freeze_before
+from quantdet.train.batches import Batches
+from quantdet.train.workers import batches_made_beside
 
 
 class Clocked(keras.utils.PyDataset):
@@ -103,14 +107,26 @@ def measure_workers(config: Config, counts: list[int]) -> None:
             with pool:
                 seconds = timed_in(pool, count, len(batches))
             rows.append((f"{count} {name}, images/s", f"{len(task.train) / seconds:.0f}"))
+        seconds = timed_by_grain(batches.plan, count)
+        rows.append((f"{count} processes of Grain, images/s", f"{len(task.train) / seconds:.0f}"))
     print(table(("", ""), rows))
+
+
+def timed_by_grain(plan: Batches, count: int) -> float:
+    epochs = 3  # those that are ready when the second one starts are as many at its end
+    with batches_made_beside(plan, range(epochs * plan.per_epoch), count) as made:
+        for number in range(2 * plan.per_epoch):
+            if number == plan.per_epoch:
+                start = time.perf_counter()
+            made.take(number)
+        return time.perf_counter() - start
 
 
 def pools(count: int, batches: EpochBatches) -> Iterator[tuple[str, Executor]]:
     # A forked process has the batches' pictures without a copy.
     start = {"initializer": use, "initargs": (batches,)}
     yield "threads", ThreadPoolExecutor(count, **start)
-    yield "processes", ProcessPoolExecutor(count, mp_context=get_context("fork"), **start)
+    yield "processes of a pool", ProcessPoolExecutor(count, mp_context=get_context("fork"), **start)
 
 
 def use(batches: EpochBatches) -> None:
@@ -118,14 +134,14 @@ def use(batches: EpochBatches) -> None:
     _in_use = batches
 
 
-def make(number: int) -> None:
-    _in_use[number]
+def make(number: int) -> Any:
+    return _in_use.plan[number]
 
 
 def timed_in(pool: Executor, count: int, batches: int) -> float:
-    list(pool.map(make, range(min(count, batches))))  # all have started
+    deque(pool.map(make, range(min(count, batches))), 0)  # all have started
     start = time.perf_counter()
-    list(pool.map(make, range(batches)))
+    deque(pool.map(make, range(batches)), 0)
     return time.perf_counter() - start
 
 

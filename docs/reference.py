@@ -14,11 +14,11 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -120,20 +120,25 @@ def configuration_tables() -> Iterator[str]:
 
 
 def _values(info: FieldInfo) -> str:
-    bounds = [
+    return ", ".join([_type(info.annotation), *_bounds(info.metadata)])
+
+
+def _bounds(metadata: Sequence[Any]) -> list[str]:
+    return [
         f"{sign} {getattr(item, name):g}"
-        for item in info.metadata
+        for item in metadata
         for name, sign in _BOUNDS.items()
         if getattr(item, name, None) is not None
     ]
-    return ", ".join([_type(info.annotation), *bounds])
 
 
 def _type(annotation: Any) -> str:
     arguments = [item for item in get_args(annotation) if item is not NoneType]
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
-    if get_origin(annotation) is UnionType:
+    if get_origin(annotation) is Annotated:
+        return ", ".join([_type(arguments[0]), *_bounds(arguments[1:])])
+    if get_origin(annotation) in {Union, UnionType}:
         return " or ".join(map(_type, arguments))
     names = {str: "text", int: "integer", float: "number", bool: "`true`, `false`", Path: "path"}
     collections = {list: "list", tuple: "list", dict: "table"}

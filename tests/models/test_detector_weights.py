@@ -12,9 +12,10 @@ import pytest
 from quantdet.config import load_config
 from quantdet.data.scenes.generate import render_scene
 from quantdet.errors import DependencyError, ModelError
-from quantdet.models import build_ssd, resolve_start
 from quantdet.models import detector_weights as module
+from quantdet.models import resolve_start
 from quantdet.models.detector_weights import PackagedDetector
+from quantdet.models.ssd import build_ssd
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.runs import Run
 from quantdet.runtime.detector import Detector

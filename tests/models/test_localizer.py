@@ -4,9 +4,9 @@ import pytest
 
 from quantdet.config import ModelConfig
 from quantdet.errors import ModelError
-from quantdet.models import WeightSet, build_localizer
+from quantdet.models import WeightSet
 from quantdet.models.backbones import BACKBONES
-from quantdet.models.localizer import HEADS, head_input
+from quantdet.models.localizer import HEADS, build_localizer, head_input
 from quantdet.models.losses import losses_for
 from quantdet.models.style import TORCHVISION_STYLE
 from quantdet.models.weight_files import layer_arrays

@@ -9,8 +9,9 @@ import pytest
 
 from quantdet.config import load_config
 from quantdet.errors import ModelError
-from quantdet.models import build_ssd, resolve_start
+from quantdet.models import resolve_start
 from quantdet.models.detector_weights import folded_arrays
+from quantdet.models.ssd import build_ssd
 from quantdet.models.tfjs_weights import read_ssdlite_weights
 
 MODEL = {"name": "ssdlite", "input_size": 160, "width": 0.35}

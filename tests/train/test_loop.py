@@ -15,8 +15,9 @@ from quantdet.errors import DataError, ModelError, QuantdetError
 from quantdet.quant.prepare import prepare_qat
 from quantdet.system import owner
 from quantdet.system.temporary import temporary_path
-from quantdet.train.batches import ArraySource, EpochBatches
+from quantdet.train.batches import ArraySource
 from quantdet.train.build import jit_compile
+from quantdet.train.feed import EpochBatches
 from quantdet.train.history import History
 from quantdet.train.loop import TrainingTask, fit
 from quantdet.train.settings import FitSettings

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 
 from quantdet.config import ModelConfig
-from quantdet.models import build_localizer
+from quantdet.models.localizer import build_localizer
 from quantdet.train.optimizer import make_optimizer
 from quantdet.train.precision import mixed_precision_twin
 from quantdet.train.settings import FitSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from quantdet.config.section import Section, Seed
 
@@ -64,6 +64,9 @@ class DataConfig(Section):
     """Leave faulty samples out instead of stopping at the first."""
     cache_dir: Path | None = None
     """Folder for decoded pictures; by default the user's cache folder."""
+    workers: NonNegativeInt | Literal["auto"] = "auto"
+    """Processes that make training batches; the batches are the same. 0: the process that trains.
+    `auto`: none on a CPU, otherwise one for each core but one, at most 16."""
 
     @model_validator(mode="after")
     def _one_class_list(self) -> DataConfig:

@@ -143,7 +143,7 @@ def iou(y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 def cell_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Metric of the "grid" head: share of a batch's object cells whose best class is right."""
-    wanted = y_true[..., :-1]
+    wanted = ops.cast(y_true[..., :-1], y_pred.dtype)
     positive = ops.sum(wanted, axis=-1)
     right = ops.equal(ops.argmax(y_pred, axis=-1), ops.argmax(wanted, axis=-1))
     return ops.sum(positive * ops.cast(right, "float32")) / ops.maximum(ops.sum(positive), 1.0)

@@ -11,6 +11,7 @@ from quantdet.boxes import Boxes, Coder, as_boxes, cyxhw_to_xyxy, encode_boxes, 
 from quantdet.models.targets import PictureObjects
 
 Floats = NDArray[np.float32]
+Ones = NDArray[np.uint8]
 _SMALLEST_SIDE = 1e-3
 
 
@@ -36,17 +37,18 @@ class Matcher:
     positive: float = 0.5
     negative: float = 0.4
 
-    def __call__(self, objects: PictureObjects) -> dict[str, Floats]:
+    def __call__(self, objects: PictureObjects) -> dict[str, Floats | Ones]:
         """Return the targets of one picture.
 
         Returns:
-            "boxes" (N, 5): encoded box, then 1 for positive anchors and 0 for others;
-            "scores" (N, num_classes + 1): one-hot class, then 1 where the anchor counts.
+            "boxes" float32 (N, 5): encoded box, then 1 for positive anchors and 0 for others;
+            "scores" uint8 (N, num_classes + 1): one-hot class, then 1 where the anchor counts.
+            They are most of a batch's targets, and losses turn them into floats.
         """
         count = len(self.anchors_cyxhw)
         boxes = np.zeros((count, 5), np.float32)
-        scores = np.zeros((count, self.num_classes + 1), np.float32)
-        scores[:, -1] = 1.0
+        scores = np.zeros((count, self.num_classes + 1), np.uint8)
+        scores[:, -1] = 1
         if len(objects.class_ids):
             overlaps = iou_matrix(as_boxes(objects.boxes_xyxy_norm), self._corners())
             self._ignore(scores, overlaps[objects.ignored])
@@ -56,12 +58,12 @@ class Matcher:
     def _corners(self) -> Boxes:
         return cyxhw_to_xyxy(self.anchors_cyxhw)
 
-    def _ignore(self, scores: Floats, overlaps: Floats) -> None:
+    def _ignore(self, scores: Ones, overlaps: Floats) -> None:
         if len(overlaps):
-            scores[overlaps.max(axis=0) >= self.negative, -1] = 0.0
+            scores[overlaps.max(axis=0) >= self.negative, -1] = 0
 
     def _learn(
-        self, boxes: Floats, scores: Floats, objects: PictureObjects, overlaps: Floats
+        self, boxes: Floats, scores: Ones, objects: PictureObjects, overlaps: Floats
     ) -> None:
         learned = np.flatnonzero(~objects.ignored)
         if not len(learned):
@@ -72,7 +74,7 @@ class Matcher:
         for row in np.argsort(-overlaps.max(axis=1), kind="stable"):
             forced = int(overlaps[row].argmax())
             owner[forced], best[forced] = row, 1.0
-        scores[(best >= self.negative) & (best < self.positive), -1] = 0.0
+        scores[(best >= self.negative) & (best < self.positive), -1] = 0
         anchors = np.flatnonzero(best >= self.positive)
         index = learned[owner[anchors]]
         corners = as_boxes(objects.boxes_xyxy_norm[index])
@@ -80,6 +82,6 @@ class Matcher:
         corners[:, 2:] = np.maximum(corners[:, 2:], corners[:, :2] + _SMALLEST_SIDE)
         boxes[anchors, :4] = encode_boxes(corners, self.anchors_cyxhw[anchors], self.coder)
         boxes[anchors, 4] = 1.0
-        scores[anchors] = 0.0
-        scores[anchors, objects.class_ids[index]] = 1.0
-        scores[anchors, -1] = 1.0
+        scores[anchors] = 0
+        scores[anchors, objects.class_ids[index]] = 1
+        scores[anchors, -1] = 1

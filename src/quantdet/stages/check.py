@@ -12,8 +12,8 @@ from quantdet.errors import ConfigError, QuantizationError
 from quantdet.evaluate.tasks import JUDGES
 from quantdet.export.contract import DECODERS
 from quantdet.kinds import find_family
-from quantdet.models import BUILDERS, STARTS, build_model
 from quantdet.models.backbones import BACKBONES
+from quantdet.models.families import BUILDERS, STARTS, build_model
 from quantdet.models.ssd_layout import LAYOUTS
 from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.layers import RANGES
@@ -28,8 +28,8 @@ from quantdet.train.float_stage import TASKS, freeze_before
 from quantdet.train.qat_stage import check_features
 
 FAMILY_TABLES: Mapping[str, Collection[str]] = {
-    "models.BUILDERS": BUILDERS,
-    "models.STARTS": STARTS,
+    "models.families.BUILDERS": BUILDERS,
+    "models.families.STARTS": STARTS,
     "train.float_stage.TASKS": TASKS,
     "export.contract.DECODERS": DECODERS,
     "evaluate.tasks.JUDGES": JUDGES,

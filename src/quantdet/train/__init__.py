@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantdet.system.lazy import lazy_names
 
 _PUBLIC = {
-    "EpochBatches": "quantdet.train.batches",
+    "EpochBatches": "quantdet.train.feed",
     "FitSettings": "quantdet.train.settings",
     "LayerwiseAdamW": "quantdet.train.optimizer",
     "build_task": "quantdet.train.float_stage",

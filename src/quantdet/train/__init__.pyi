@@ -1,6 +1,6 @@
 # Written by docs/reference.py: the names of __init__.py, for type checkers.
-from quantdet.train.batches import EpochBatches
 from quantdet.train.distill import follow, logit_agreement, offset_agreement, with_teacher
+from quantdet.train.feed import EpochBatches
 from quantdet.train.float_stage import build_task, freeze_before
 from quantdet.train.loop import fit
 from quantdet.train.optimizer import LayerwiseAdamW

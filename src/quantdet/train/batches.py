@@ -1,4 +1,4 @@
-"""Where training batches come from.
+"""Where training batches come from. Pure numpy: processes that make batches need no Keras.
 
 The order of an epoch depends only on (seed, epoch) and the random changes of a batch only on
 (seed, epoch, batch), so that a resumed run sees what an uninterrupted one would have seen.
@@ -10,12 +10,13 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 Targets = dict[str, NDArray[np.number]]
+Batch = tuple[NDArray[np.number], Targets]
+"""Inputs, and targets by output name."""
 
 # No batch has this number, so the order's random stream is none of the batches'.
 _ORDER_STREAM = 1 << 32
@@ -28,12 +29,11 @@ class BatchSource(Protocol):
         """Return the number of examples."""
         ...
 
-    def batch(
-        self, indices: Indices, rng: np.random.Generator
-    ) -> tuple[NDArray[np.number], Targets]:
-        """Return model inputs and, by output name, targets of the examples ``indices``.
+    def batch(self, indices: Indices, rng: np.random.Generator) -> Batch:
+        """Return inputs and, by output name, targets of the examples ``indices``.
 
-        ``rng`` is for augmentation; a source without augmentation ignores it.
+        Inputs of type uint8 are pixels, which become model inputs where the model is trained; all
+        others are model inputs. ``rng`` is for augmentation; a source without it ignores it.
         """
         ...
 
@@ -53,41 +53,44 @@ class ArraySource:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batch(
-        self, indices: Indices, rng: np.random.Generator
-    ) -> tuple[NDArray[np.number], Targets]:
+    def batch(self, indices: Indices, rng: np.random.Generator) -> Batch:
         """Return the rows ``indices``."""
         rows = {name: values[indices] for name, values in self.targets.items()}
         return np.asarray(self.inputs[indices]), rows
 
 
-class EpochBatches(keras.utils.PyDataset):
+@dataclass(frozen=True)
+class Batches:
     """A source cut into batches, in an order of its own each epoch.
 
     Batches differ by one example at most: Keras averages the loss of each output over batches,
     not examples, so a small last batch would count too much.
 
-    ``epoch`` must be set before each epoch; :func:`quantdet.train.loop.fit` does.
+    Attributes:
+        source: the examples.
+        batch_size: examples of a batch, at most.
+        seed: of order and augmentation.
+        shuffle: False keeps the order of the source.
     """
 
-    def __init__(self, source: BatchSource, batch_size: int, seed: int, *, shuffle: bool) -> None:
-        super().__init__()
-        self.epoch = 0
-        self._source = source
-        self._count = math.ceil(len(source) / batch_size)
-        self._seed = seed
-        self._shuffle = shuffle
+    source: BatchSource
+    batch_size: int
+    seed: int
+    shuffle: bool
 
-    def __len__(self) -> int:
-        return self._count
+    @property
+    def per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return math.ceil(len(self.source) / self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.number], Targets]:
-        indices = np.array_split(self._order(), self._count)[index]
-        rng = np.random.default_rng((self._seed, self.epoch, index))
-        return self._source.batch(indices, rng)
+    def __getitem__(self, number: int) -> Batch:
+        """Return the batch with this number, counted from the first epoch on."""
+        epoch, index = divmod(number, self.per_epoch)
+        indices = np.array_split(self._order(epoch), self.per_epoch)[index]
+        return self.source.batch(indices, np.random.default_rng((self.seed, epoch, index)))
 
-    def _order(self) -> Indices:
-        if not self._shuffle:
-            return np.arange(len(self._source))
-        rng = np.random.default_rng((self._seed, self.epoch, _ORDER_STREAM))
-        return rng.permutation(len(self._source))
+    def _order(self, epoch: int) -> Indices:
+        if not self.shuffle:
+            return np.arange(len(self.source))
+        rng = np.random.default_rng((self.seed, epoch, _ORDER_STREAM))
+        return rng.permutation(len(self.source))

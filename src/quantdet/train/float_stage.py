@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -46,6 +46,7 @@ from quantdet.train.start import Start
 from quantdet.train.steps import choose_epochs, warmup_epochs
 from quantdet.train.task import UNWATCHED, PictureTask, Watch
 from quantdet.train.teacher import check_teacher, find_teacher
+from quantdet.train.workers import choose_workers
 
 TASKS: dict[str, Callable[[Config, Dataset, Progress], PictureTask]] = {
     LOCALIZER: localizer_task,
@@ -117,7 +118,10 @@ def train_float(
         phases["frozen"] = _train_head(model, task, config.train, out_dir, watch.progress)
     if config.train.finetune_epochs:
         teacher = find_teacher(config, weights, len(dataset.labels))
-        stage = _FineTuning(task, config.train, teacher, out_dir / "finetune", watch.progress)
+        workers = choose_workers(config.data.workers, training_device().id)
+        stage = _FineTuning(
+            task, config.train, teacher, workers, out_dir / "finetune", watch.progress
+        )
         model, phases["finetune"] = _train_all(model, stage)
     return _finish(model, phases, identity, out_dir)
 
@@ -161,6 +165,7 @@ class _FineTuning:
     task: PictureTask
     train: TrainConfig
     teacher: keras.Model | None
+    workers: int
     folder: Path
     progress: Progress
 
@@ -182,7 +187,8 @@ def _train_all(model: keras.Model, stage: _FineTuning) -> tuple[keras.Model, His
     folded = fold_batch_norm(model, over_borders=True)
     freeze_before(folded, stage.train.finetune_from)
     start = [np.array(keras.ops.convert_to_numpy(v)) for v in folded.trainable_variables]
-    history = stage.fit(folded, _fine_tuning_settings(stage.train, len(stage.task.train)))
+    settings = _fine_tuning_settings(stage.train, len(stage.task.train))
+    history = stage.fit(folded, replace(settings, workers=stage.workers))
     if stage.train.start_share:
         _mix(folded.trainable_variables, start, stage.train.start_share)
     return folded, history

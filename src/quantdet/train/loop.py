@@ -19,20 +19,21 @@ import numpy as np
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.memory import release_memory
-from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses, jit_compile
 from quantdet.train.checkpoint import Checkpoints
 from quantdet.train.curves import draw_curves
+from quantdet.train.feed import EpochBatches
 from quantdet.train.history import MAP, History
 from quantdet.train.optimizer import make_optimizer
 from quantdet.train.precision import copy_variables, mixed_precision_twin
 from quantdet.train.recorder import Recorder, Session, TrainingTask
 from quantdet.train.settings import FitSettings
+from quantdet.train.workers import batches_made_beside
 
 __all__ = ["TrainingTask", "fit", "remaining_epochs"]
 
-# What only watches a training: with other values the steps are the same.
-_WATCHING = ("validate_every", "patience")
+# With other values of these the steps are the same.
+_WATCHING = ("validate_every", "patience", "workers")
 
 
 def fit(
@@ -144,15 +145,19 @@ def _train(session: Session, history: History, progress: Tick) -> History:
     if history.rows:
         session.checkpoints.restore_last(model)
     recorder = Recorder(session, history, progress)
-    model.fit(
-        batches,
-        validation_data=session.held_out,
-        initial_epoch=len(history.rows),
-        epochs=session.settings.epochs,
-        callbacks=[recorder, *task.callbacks],
-        shuffle=False,  # EpochBatches has its own order; Keras' comes from a global generator
-        verbose=0,
-    )
+    done, epochs = len(history.rows), session.settings.epochs
+    numbers = range(done * session.steps, epochs * session.steps)
+    with batches_made_beside(batches.plan, numbers, session.settings.workers) as workers:
+        batches.made_beside = workers
+        model.fit(
+            batches,
+            validation_data=session.held_out,
+            initial_epoch=done,
+            epochs=epochs,
+            callbacks=[recorder, *task.callbacks],
+            shuffle=False,  # EpochBatches has its own order; Keras' comes from a global generator
+            verbose=0,
+        )
     return recorder.history
 
 

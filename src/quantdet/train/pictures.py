@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from mmap import mmap
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from quantdet.boxes import area
 from quantdet.data.augment import Augmentation, augment_batch
 from quantdet.models.targets import PictureObjects
 from quantdet.runtime.pixels import to_real
-from quantdet.train.batches import Indices, Targets
+from quantdet.train.batches import Batch, Indices, Targets
 
 Encode = Callable[[PictureObjects], Mapping[str, NDArray[np.number]]]
 Augment = Callable[
@@ -47,22 +49,29 @@ class PictureSource:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what another process needs; it maps the same files instead of getting a copy."""
+        state = vars(self)
+        return {**state, "images": _by_file(self.images), "large": _by_file(self.large)}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        opened = {k: v.open() if isinstance(v, _MappedFile) else v for k, v in state.items()}
+        vars(self).update(opened)
+
     @property
     def distinct(self) -> int:
         """How many different pictures there are; ``train.balance`` shows some several times."""
         return len(np.unique(self.rows))
 
-    def batch(
-        self, indices: Indices, rng: np.random.Generator
-    ) -> tuple[NDArray[np.number], Targets]:
-        """Return float32 pictures, real = (pixel - 128) / 127.5, and their targets."""
+    def batch(self, indices: Indices, rng: np.random.Generator) -> Batch:
+        """Return uint8 pictures (N, H, W, 3), and their targets."""
         objects: Sequence[PictureObjects] = [self.objects[i] for i in indices]
         if self.augment is None:
-            return self.pictures(indices), self._targets(objects)
+            return np.asarray(self.images[self.rows[indices]]), self._targets(objects)
         source = self.images if self.large is None else self.large
         size_hw = (self.images.shape[1], self.images.shape[2])
         pictures, objects = self.augment(source[self.rows[indices]], objects, rng, size_hw)
-        return to_real(pictures), self._targets(objects)
+        return pictures, self._targets(objects)
 
     def pictures(self, indices: Indices) -> NDArray[np.float32]:
         """Return model inputs without augmentation, e.g. for calibration."""
@@ -112,6 +121,26 @@ class Vary:
                 changed[i], new = pictures[i], old
             moved.append(new)
         return changed, moved
+
+
+@dataclass(frozen=True)
+class _MappedFile:
+    """What a memory-mapped array is made of."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+
+    def open(self) -> NDArray[np.uint8]:
+        return np.memmap(self.path, np.uint8, "r", self.offset, self.shape)
+
+
+def _by_file(array: NDArray[np.uint8] | None) -> NDArray[np.uint8] | _MappedFile | None:
+    base: object = None if array is None else array.base
+    # A part of a mapped array has the offset of the whole, and another base.
+    if isinstance(array, np.memmap) and isinstance(base, mmap) and array.filename:
+        return _MappedFile(Path(array.filename), array.offset, array.shape)
+    return array
 
 
 def _scale(size_hw: Sequence[int]) -> NDArray[np.float32]:

@@ -34,16 +34,17 @@ from quantdet.results.training import QatSummary
 from quantdet.runtime.contract import file_sha256
 from quantdet.runtime.pixels import PIXEL_RANGE
 from quantdet.system.atomic import atomic_path
-from quantdet.train.batches import EpochBatches
 from quantdet.train.build import build_losses, jit_compile
 from quantdet.train.device import training_device
 from quantdet.train.distill import distilled, with_teacher
 from quantdet.train.features import extract_features, split_model
+from quantdet.train.feed import EpochBatches
 from quantdet.train.float_stage import build_task
 from quantdet.train.identity import same_training
 from quantdet.train.loop import TrainingTask, fit
 from quantdet.train.settings import FitSettings
 from quantdet.train.task import UNWATCHED, PictureTask, Watch
+from quantdet.train.workers import choose_workers
 
 _log = logging.getLogger(__name__)
 _CALIBRATION_BATCH = 16
@@ -185,6 +186,8 @@ def _fine_tune(
 
 
 def _fit_settings(config: Config) -> FitSettings:
+    # Features of a backbone that stays as it is are in memory.
+    workers = config.data.workers if config.qat.train_backbone else 0
     return FitSettings(
         epochs=config.qat.epochs,
         batch_size=config.qat.batch_size or config.train.batch_size,
@@ -195,6 +198,7 @@ def _fit_settings(config: Config) -> FitSettings:
         clip_norm=5.0,
         seed=config.qat.seed,
         validate_every=config.train.validate_every,
+        workers=choose_workers(workers, training_device().id),
     )
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from quantdet.errors import QuantdetError
 from quantdet.models.losses import Metric
 from quantdet.progress import Tick
-from quantdet.train.batches import BatchSource, EpochBatches
+from quantdet.train.batches import BatchSource
 from quantdet.train.board import Board
 from quantdet.train.checkpoint import Checkpoints
 from quantdet.train.epoch_line import epoch_line
+from quantdet.train.feed import EpochBatches
 from quantdet.train.history import MAP, History
 from quantdet.train.settings import FitSettings
 from quantdet.train.validation import Validator, predicted

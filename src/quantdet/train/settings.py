@@ -29,6 +29,7 @@ class FitSettings:
         validate_every: epochs between measurements of accuracy; the last is always measured. 0:
             only losses.
         patience: epochs without a better validation after which training ends; 0: never.
+        workers: processes that make the training batches; 0: the one that trains.
     """
 
     epochs: int
@@ -47,3 +48,4 @@ class FitSettings:
     keep: Literal["best", "last"] = "best"
     validate_every: int = 0
     patience: int = 0
+    workers: int = 0
