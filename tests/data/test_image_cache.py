@@ -84,7 +84,7 @@ def flip_byte(path):
 def test_damaged_cache_is_built_again(samples, tmp_path, damage):
     first = build_cache(samples, SIZE, tmp_path / "cache")
     expected = np.array(first.images)
-    damage(first.path)
+    damage(first.paths[0])
     again = build_cache(samples, SIZE, tmp_path / "cache")
     np.testing.assert_array_equal(again.images, expected)
 
@@ -106,7 +106,7 @@ def test_leftovers_of_killed_builds_are_cleared_but_not_running_ones(
     samples, tmp_path, monkeypatch
 ):
     folder = tmp_path / "cache"
-    path = build_cache(samples, SIZE, folder).path
+    path = build_cache(samples, SIZE, folder).paths[0]
     path.unlink()
     new = temporary.temporary_path(path)
     monkeypatch.setattr(owner, "_TOKEN", "0" * 8)
@@ -167,3 +167,90 @@ def test_default_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert user_cache_dir() == tmp_path / "home" / ".cache" / "quantdet"
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    monkeypatch.setattr(cache_module, "_PICTURES_A_FILE", 2)
+
+
+@pytest.fixture
+def five(voc):
+    for name in "abcde":
+        voc.add(name)
+    return load_dataset(voc.root).splits["train"]
+
+
+def test_many_pictures_are_in_several_files(five, tmp_path, monkeypatch, caplog):
+    one = build_cache(five, SIZE, tmp_path / "one")
+    assert len(one.paths) == 1
+    monkeypatch.setattr(cache_module, "_PICTURES_A_FILE", 2)
+    calls = []
+    with caplog.at_level("INFO"):
+        several = build_cache(five, SIZE, tmp_path / "several", lambda *c: calls.append(c))
+    assert calls == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert "decoding 5 pictures: 0.0 GB in" in caplog.text
+    assert len(several.paths) == 3
+    np.testing.assert_array_equal(several.images[:], one.images)
+    assert several.key == one.key
+    assert several.samples == one.samples
+
+
+def test_a_stopped_build_goes_on(five, small_files, tmp_path, monkeypatch):
+    def interrupt(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_cache(five, SIZE, tmp_path / "cache", interrupt)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+    decoded = counted(monkeypatch)
+    cache = build_cache(five, SIZE, tmp_path / "cache")
+    assert decoded == ["c", "d", "e"]
+    for row, sample in zip(cache.images, five, strict=True):
+        np.testing.assert_array_equal(row, resize(read_image(sample.image_path), SIZE))
+
+
+def test_a_changed_picture_costs_its_file_alone(five, small_files, tmp_path, monkeypatch):
+    first = build_cache(five, SIZE, tmp_path / "cache")
+    five[2].image_path.write_bytes(five[0].image_path.read_bytes())
+    decoded = counted(monkeypatch)
+    changed = build_cache(five, SIZE, tmp_path / "cache")
+    assert decoded == ["c", "d"]
+    assert changed.key != first.key
+    np.testing.assert_array_equal(changed.images[2], first.images[0])
+    np.testing.assert_array_equal(changed.images[[0, 1, 3, 4]], first.images[[0, 1, 3, 4]])
+
+
+def test_bad_pictures_in_several_files(five, small_files, tmp_path):
+    for number in (2, 3, 4):
+        break_picture(five[number])
+    for _ in range(2):  # decoded, then from the cache
+        cache = build_cache(five, SIZE, tmp_path / "cache", skip_bad=True)
+        assert [sample.image_id for sample in cache.samples] == ["a", "b"]
+        assert [reason[-60:] for reason in cache.skipped] == sorted(
+            reason[-60:] for reason in cache.skipped
+        )
+        assert len(cache.skipped) == 3
+        assert len(cache.images) == 2
+    with pytest.raises(DataError, match=r"c\.jpg: picture is truncated or damaged"):
+        build_cache(five, SIZE, tmp_path / "cache")
+
+
+def counted(monkeypatch) -> list[str]:
+    """Return the names of the pictures that are read from here on."""
+    names = []
+
+    def read(path):
+        names.append(path.stem)
+        return read_image(path)
+
+    monkeypatch.setattr(cache_module, "read_image", read)
+    monkeypatch.setattr(cache_module, "map_threads", one_by_one)
+    return names
+
+
+def one_by_one(work, items, progress):
+    for done, item in enumerate(items, start=1):
+        work(item)
+        progress(done, len(items))

@@ -1,20 +1,23 @@
-"""Decode once: pictures of a data set at model size in one memory-mapped file.
+"""Decode once: pictures of a data set at model size in memory-mapped files.
 
     CACHE_DIR/KEY.npy   uint8 (N, H, W, 3), RGB
     CACHE_DIR/KEY.json  its checksum, and which pictures could not be used
 
-KEY depends on the bytes of every picture, their order, the size and the resize kernel. The
-JSON file is written last and holds the checksum of the other, so that neither an interrupted
-build nor a damaged file is taken for a cache.
+A file holds 2,048 pictures at most, so that a build that was stopped goes on where it was, and a
+changed picture costs its file alone. KEY depends on the bytes of the file's pictures, their
+order, the size and the resize kernel. The JSON file is written last and holds the checksum of the
+other, so that neither an interrupted build nor a damaged file is taken for a cache.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 
 from quantdet.data.digest import digest_files, map_threads
 from quantdet.data.images import read_image, resize
+from quantdet.data.mapped import Pictures, joined
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError, QuantdetError
 from quantdet.progress import Tick, no_tick
@@ -33,6 +37,8 @@ from quantdet.system.user_cache import user_cache_dir
 _VERSION = 1
 _KERNEL = "pillow-bilinear"
 _CHECK_BYTES = 1 << 26
+_PICTURES_A_FILE = 2048
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,15 @@ class ImageCache:
         images: uint8 (N, H, W, 3), RGB, memory-mapped and read-only.
         samples: the samples asked for, less those skipped.
         skipped: "file: reason" for every picture left out because of skip_bad.
-        path: the .npy file.
+        key: digest of the pictures, their order and size.
+        paths: the .npy files.
     """
 
-    images: NDArray[np.uint8]
+    images: Pictures
     samples: tuple[Sample, ...]
     skipped: tuple[str, ...]
-    path: Path
+    key: str
+    paths: tuple[Path, ...]
 
 
 def build_cache(
@@ -76,18 +84,61 @@ def build_cache(
     """
     if not samples:
         raise DataError("no picture to decode: the split holds no sample for this task")
-    digests = digest_files(sample.image_path for sample in samples)
-    key = _key(samples, [digests[sample.image_path] for sample in samples], size_hw)
-    path = (cache_dir or user_cache_dir()) / f"{key}.npy"
-    bad = _load_valid(path, len(samples), size_hw)
-    if bad is None:
-        bad = _build(path, samples, size_hw, progress, skip_bad=skip_bad)
-    if bad and not skip_bad:
-        raise _bad_picture(next(iter(bad.values())))
+    found = digest_files(sample.image_path for sample in samples)
+    digests = [found[sample.image_path] for sample in samples]
+    bad: dict[int, str] = {}
+    files = _files(samples, digests, size_hw, cache_dir or user_cache_dir())
+    states = [_load_valid(file.path, len(file.samples), size_hw) for file in files]
+    _announce([file for file, state in zip(files, states, strict=True) if state is None], size_hw)
+    for file, state in zip(files, states, strict=True):
+        faulty = state
+        if faulty is None:
+            report = partial(_report_from, progress, file.first, len(samples))
+            faulty = _build(file.path, file.samples, size_hw, report, skip_bad=skip_bad)
+        if faulty and not skip_bad:
+            raise _bad_picture(next(iter(faulty.values())))
+        bad |= {file.first + row: reason for row, reason in faulty.items()}
     kept = tuple(sample for row, sample in enumerate(samples) if row not in bad)
     if not kept:
         raise DataError(f"none of {len(samples)} pictures is usable; first: {bad[0]}")
-    return ImageCache(np.load(path, mmap_mode="r"), kept, tuple(bad.values()), path)
+    paths = tuple(file.path for file in files)
+    images = joined([np.load(path, mmap_mode="r") for path in paths])
+    return ImageCache(images, kept, tuple(bad.values()), _key(samples, digests, size_hw), paths)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of the cache, and the pictures that it holds: those from number ``first`` on."""
+
+    path: Path
+    first: int
+    samples: Sequence[Sample]
+
+
+def _files(
+    samples: Sequence[Sample], digests: Sequence[str], size_hw: tuple[int, int], folder: Path
+) -> list[_File]:
+    files = []
+    for first in range(0, len(samples), _PICTURES_A_FILE):
+        part = slice(first, first + _PICTURES_A_FILE)
+        key = _key(samples[part], digests[part], size_hw)
+        files.append(_File(folder / f"{key}.npy", first, samples[part]))
+    return files
+
+
+def _announce(missing: Sequence[_File], size_hw: tuple[int, int]) -> None:
+    """Say what will be written, and refuse what has no room."""
+    if not missing:
+        return
+    count = sum(len(file.samples) for file in missing)
+    needed, folder = count * size_hw[0] * size_hw[1] * 3, missing[0].path.parent
+    if len(missing) > 1:
+        _log.info("decoding %d pictures: %.1f GB in %s", count, needed / 1e9, folder)
+    _require_space(folder, needed)
+
+
+def _report_from(progress: Tick, first: int, total: int, done: int, _: int) -> None:
+    progress(first + done, total)
 
 
 def _key(samples: Sequence[Sample], digests: Sequence[str], size_hw: tuple[int, int]) -> str:
@@ -122,7 +173,6 @@ def _build(
     skip_bad: bool,
 ) -> dict[int, str]:
     with atomic_path(path) as temporary:
-        _require_space(path.parent, len(samples) * size_hw[0] * size_hw[1] * 3)
         rows = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=np.uint8, shape=(len(samples), *size_hw, 3)
         )
@@ -195,7 +245,8 @@ def _checksum(path: Path) -> int:
 
 def _require_space(folder: Path, needed: int) -> None:
     # A full disk under a memory map kills the process without a message.
-    free = shutil.disk_usage(folder).free
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise QuantdetError(
             f"{folder}: the decoded pictures need {needed / 1e9:.1f} GB, free are "

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from quantdet.data.mapped import Pictures
 from quantdet.data.sample import Sample
 from quantdet.detections import Detections
 from quantdet.errors import DataError
@@ -37,7 +38,7 @@ class EvaluationSet:
 
     labels: tuple[str, ...]
     samples: Sequence[Sample]
-    pixels: NDArray[np.uint8]
+    pixels: Pictures
     truths: Sequence[Truth]
 
     @property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from quantdet.data.mapped import Pictures
 from quantdet.detections import Detections
 from quantdet.quant.tensors import Tensor
 from quantdet.runtime.contract import Contract
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Outputs = Mapping[str, NDArray[np.number]]
 """Part of the contract → array, the batch in front."""
 Sizes = Sequence[tuple[int, int]]
-Predictor = Callable[[NDArray[np.uint8], Sizes], Iterator[Detections]]
+Predictor = Callable[[Pictures, Sizes], Iterator[Detections]]
 """(pixels uint8 (N, H, W, 3), original sizes) → unfiltered detections, picture by picture."""
 
 # More is no faster on a CPU and takes gigabytes.
@@ -40,7 +41,7 @@ def keras_predictor(model: keras.Model, contract: Contract) -> Predictor:
         contract: says how outputs are decoded; its tensor types do not matter here.
     """
 
-    def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> Iterator[Detections]:
+    def predict(pixels: Pictures, sizes: Sizes) -> Iterator[Detections]:
         for start in range(0, len(pixels), _BATCH):
             outputs = keras_outputs(model, pixels[start : start + _BATCH])
             yield from decode_batch(outputs, contract, sizes[start : start + _BATCH])
@@ -70,7 +71,7 @@ def decode_batch(outputs: Outputs, contract: Contract, sizes: Sizes) -> list[Det
 def file_predictor(detector: Detector) -> Predictor:
     """Return a predictor for an exported file."""
 
-    def predict(pixels: NDArray[np.uint8], sizes: Sizes) -> Iterator[Detections]:
+    def predict(pixels: Pictures, sizes: Sizes) -> Iterator[Detections]:
         for picture, size in zip(pixels, sizes, strict=True):
             yield detector.detect_pixels(picture, size)
 

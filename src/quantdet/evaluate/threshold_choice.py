@@ -132,7 +132,7 @@ def _answers(
 
 
 def _key(model_file: Path, predict: PredictConfig, cache: ImageCache, test: EvaluationSet) -> str:
-    parts = (file_sha256(model_file), predict.model_dump_json(), cache.path.stem)
+    parts = (file_sha256(model_file), predict.model_dump_json(), cache.key)
     text = " ".join((*parts, test_fingerprint(test)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

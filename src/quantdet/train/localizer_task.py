@@ -37,7 +37,7 @@ def localizer_task(config: Config, dataset: Dataset, progress: Progress = silent
     if dataset.splits.get(config.data.val_split):
         validation, cache = _source(config, dataset, config.data.val_split, progress)
         skipped += cache.skipped
-        key = fingerprint(cache.path.stem, validation)
+        key = fingerprint(cache.key, validation)
     else:
         key = "no validation"
     if config.train.augment != "none":
@@ -49,7 +49,7 @@ def localizer_task(config: Config, dataset: Dataset, progress: Progress = silent
         quantized_losses=quantized_losses_for(config.model.head),
         metrics=metrics_for(config.model.head),
         head_input=head_input(config.model),
-        fingerprint=f"{fingerprint(train_cache.path.stem, train)} {key}",
+        fingerprint=f"{fingerprint(train_cache.key, train)} {key}",
         skipped=skipped,
     )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from mmap import mmap
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.boxes import area
 from quantdet.data.augment import Augmentation, augment_batch
+from quantdet.data.mapped import Pictures, opened, portable
 from quantdet.models.targets import PictureObjects
 from quantdet.runtime.pixels import to_real
 from quantdet.train.batches import Batch, Indices, Targets
@@ -39,24 +39,22 @@ class PictureSource:
             are cut from ``images``.
     """
 
-    images: NDArray[np.uint8]
+    images: Pictures
     rows: Indices
     objects: Sequence[PictureObjects]
     encode: Encode
     augment: Augment | None = None
-    large: NDArray[np.uint8] | None = None
+    large: Pictures | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs; it maps the same files instead of getting a copy."""
-        state = vars(self)
-        return {**state, "images": _by_file(self.images), "large": _by_file(self.large)}
+        return {**vars(self), "images": portable(self.images), "large": portable(self.large)}
 
-    def __setstate__(self, state: dict[str, object]) -> None:
-        opened = {k: v.open() if isinstance(v, _MappedFile) else v for k, v in state.items()}
-        vars(self).update(opened)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, images=opened(state["images"]), large=opened(state["large"]))
 
     @property
     def distinct(self) -> int:
@@ -121,26 +119,6 @@ class Vary:
                 changed[i], new = pictures[i], old
             moved.append(new)
         return changed, moved
-
-
-@dataclass(frozen=True)
-class _MappedFile:
-    """What a memory-mapped array is made of."""
-
-    path: Path
-    offset: int
-    shape: tuple[int, ...]
-
-    def open(self) -> NDArray[np.uint8]:
-        return np.memmap(self.path, np.uint8, "r", self.offset, self.shape)
-
-
-def _by_file(array: NDArray[np.uint8] | None) -> NDArray[np.uint8] | _MappedFile | None:
-    base: object = None if array is None else array.base
-    # A part of a mapped array has the offset of the whole, and another base.
-    if isinstance(array, np.memmap) and isinstance(base, mmap) and array.filename:
-        return _MappedFile(Path(array.filename), array.offset, array.shape)
-    return array
 
 
 def _scale(size_hw: Sequence[int]) -> NDArray[np.float32]:

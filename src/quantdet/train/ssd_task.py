@@ -39,7 +39,7 @@ def ssd_task(config: Config, dataset: Dataset, progress: Progress = silent) -> P
     if dataset.splits.get(config.data.val_split):
         validation, val_cache = _source(config, dataset, config.data.val_split, progress)
         skipped += val_cache.skipped
-        key = fingerprint(val_cache.path.stem, validation)
+        key = fingerprint(val_cache.key, validation)
     if config.train.balance:
         rows = repeated_rows(train.objects, len(dataset.labels), config.train.seed)
         train = replace(train, rows=rows, objects=[train.objects[row] for row in rows])
@@ -55,7 +55,7 @@ def ssd_task(config: Config, dataset: Dataset, progress: Progress = silent) -> P
         losses={"boxes": HuberOffsets(), "scores": FocalCells()},
         metrics={"scores": [cell_accuracy]},
         head_input=ssd_head_input(config.model),
-        fingerprint=f"{fingerprint(cache.path.stem, train)} {key}",
+        fingerprint=f"{fingerprint(cache.key, train)} {key}",
         skipped=skipped,
         output_ranges=_OUTPUT_RANGES,
         agreements={"boxes": offset_agreement, "scores": logit_agreement},
