@@ -86,18 +86,8 @@ def build_cache(
         raise DataError("no picture to decode: the split holds no sample for this task")
     found = digest_files(sample.image_path for sample in samples)
     digests = [found[sample.image_path] for sample in samples]
-    bad: dict[int, str] = {}
     files = _files(samples, digests, size_hw, cache_dir or user_cache_dir())
-    states = [_load_valid(file.path, len(file.samples), size_hw) for file in files]
-    _announce([file for file, state in zip(files, states, strict=True) if state is None], size_hw)
-    for file, state in zip(files, states, strict=True):
-        faulty = state
-        if faulty is None:
-            report = partial(_report_from, progress, file.first, len(samples))
-            faulty = _build(file.path, file.samples, size_hw, report, skip_bad=skip_bad)
-        if faulty and not skip_bad:
-            raise _bad_picture(next(iter(faulty.values())))
-        bad |= {file.first + row: reason for row, reason in faulty.items()}
+    bad = _complete(files, size_hw, progress, skip_bad=skip_bad)
     kept = tuple(sample for row, sample in enumerate(samples) if row not in bad)
     if not kept:
         raise DataError(f"none of {len(samples)} pictures is usable; first: {bad[0]}")
@@ -124,6 +114,23 @@ def _files(
         key = _key(samples[part], digests[part], size_hw)
         files.append(_File(folder / f"{key}.npy", first, samples[part]))
     return files
+
+
+def _complete(
+    files: Sequence[_File], size_hw: tuple[int, int], progress: Tick, *, skip_bad: bool
+) -> dict[int, str]:
+    """Build the files that are not there; return the faulty pictures of all (number → reason)."""
+    total = sum(len(file.samples) for file in files)
+    found = [_load_valid(file.path, len(file.samples), size_hw) for file in files]
+    _announce([file for file, known in zip(files, found, strict=True) if known is None], size_hw)
+    bad: dict[int, str] = {}
+    for file, known in zip(files, found, strict=True):
+        report = partial(_report_from, progress, file.first, total)
+        faulty = _build(file, size_hw, report, skip_bad=skip_bad) if known is None else known
+        if faulty and not skip_bad:
+            raise _bad_picture(next(iter(faulty.values())))
+        bad |= {file.first + row: reason for row, reason in faulty.items()}
+    return bad
 
 
 def _announce(missing: Sequence[_File], size_hw: tuple[int, int]) -> None:
@@ -165,13 +172,9 @@ def _load_valid(path: Path, count: int, size_hw: tuple[int, int]) -> dict[int, s
 
 
 def _build(
-    path: Path,
-    samples: Sequence[Sample],
-    size_hw: tuple[int, int],
-    progress: Tick,
-    *,
-    skip_bad: bool,
+    file: _File, size_hw: tuple[int, int], progress: Tick, *, skip_bad: bool
 ) -> dict[int, str]:
+    path, samples = file.path, file.samples
     with atomic_path(path) as temporary:
         rows = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=np.uint8, shape=(len(samples), *size_hw, 3)
