@@ -339,9 +339,7 @@ def taught(config: Any, task: Any, student: Any, teacher: Any) -> tuple[Any, Any
 
 
 def train(row: Row, model: Any, task: Any, said: Said, workers: int | str) -> None:
-    from quantdet.train import FitSettings, fit
-    from quantdet.train.device import training_device
-    from quantdet.train.workers import choose_workers
+    from quantdet.train import FitSettings, choose_workers, fit
 
     settings = FitSettings(
         epochs=1,
@@ -354,7 +352,7 @@ def train(row: Row, model: Any, task: Any, said: Said, workers: int | str) -> No
         mixed_precision=row.precision == "bfloat16",
         ema=0.995 if row.stage == "float" else 0.0,
         keep="last",
-        workers=choose_workers(workers, training_device().id),
+        workers=choose_workers(workers),
     )
     said.say(workers=settings.workers)
     clock = make_clock(row, task.train, said, settings.workers)
@@ -403,7 +401,7 @@ def make_clock(row: Row, source: Repeated, said: Said, workers: int) -> Any:
             limit = prepared_step(self.model, batches[0], steps)
             said.say(limit_images_s=row.batch / limit, lost=1 - limit / step, **memory())
             said.phase("limit")
-            said.say(pipeline_images_s=row.batch / batch_seconds(batches.plan, workers))
+            said.say(pipeline_images_s=row.batch / batch_seconds(batches, workers))
             said.phase("pipeline")
 
     return Clock()
@@ -434,19 +432,17 @@ def prepared_step(model: Any, batch: Any, steps: int) -> float:
     return (epochs.ends[1] - epochs.ends[0]) / steps
 
 
-def batch_seconds(plan: Any, workers: int) -> float:
+def batch_seconds(batches: Any, workers: int) -> float:
     """Return the seconds of a batch where nothing is trained."""
-    from quantdet.train.workers import batches_made_beside
-
     # Each worker has some ready when the clock starts.
-    ready = max(WARM_UP, 2 * workers)
-    numbers = range(ready + max(plan.per_epoch, 4 * workers))
-    with batches_made_beside(plan, numbers, workers) as made:
+    ready = max(WARM_UP, 3 * workers)
+    numbers = range(ready + max(len(batches), 4 * workers))
+    with batches.made_beside(numbers, workers):
         for number in numbers:
             if number == ready:
                 start = time.perf_counter()
-            if made is None or made.take(number) is None:
-                plan[number]
+            batches.epoch, index = divmod(number, len(batches))
+            batches[index]
     return (time.perf_counter() - start) / (len(numbers) - ready)
 
 

@@ -12,6 +12,7 @@ do, and by Grain, whose come in shared memory. Without --data on generated scene
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import resource
 import tempfile
@@ -35,8 +36,6 @@ from quantdet.evaluate import host
 from quantdet.models import build_model
 from quantdet.quant import fold_batch_norm
 from quantdet.train import EpochBatches, build_task, freeze_before
-from quantdet.train.batches import Batches
-from quantdet.train.workers import batches_made_beside
 
 
 class Clocked(keras.utils.PyDataset):
@@ -107,19 +106,19 @@ def measure_workers(config: Config, counts: list[int]) -> None:
             with pool:
                 seconds = timed_in(pool, count, len(batches))
             rows.append((f"{count} {name}, images/s", f"{len(task.train) / seconds:.0f}"))
-        seconds = timed_by_grain(batches.plan, count)
+        seconds = timed_by_grain(batches, count)
         rows.append((f"{count} processes of Grain, images/s", f"{len(task.train) / seconds:.0f}"))
     print(table(("", ""), rows))
 
 
-def timed_by_grain(plan: Batches, count: int) -> float:
-    epochs = 3  # those that are ready when the second one starts are as many at its end
-    with batches_made_beside(plan, range(epochs * plan.per_epoch), count) as made:
-        for number in range(2 * plan.per_epoch):
-            if number == plan.per_epoch:
-                start = time.perf_counter()
-            made.take(number)
-        return time.perf_counter() - start
+def timed_by_grain(batches: EpochBatches, count: int) -> float:
+    """Return the seconds of an epoch, in the middle of so many that all workers are at it."""
+    ready = math.ceil(3 * count / len(batches))
+    with batches.made_beside(range((2 * ready + 1) * len(batches)), count):
+        for batches.epoch in range(ready):
+            timed(batches)
+        batches.epoch = ready
+        return timed(batches)
 
 
 def pools(count: int, batches: EpochBatches) -> Iterator[tuple[str, Executor]]:

@@ -18,15 +18,17 @@ import numpy as np
 import pytest
 
 from quantdet.data.augment import AUGMENTATIONS
+from quantdet.manifest import TrainedOn
 from quantdet.models.ssd_targets import Matcher
 from quantdet.models.targets import PictureObjects
-from quantdet.train import workers
+from quantdet.train import device, workers
 from quantdet.train.batches import ArraySource, Batches
+from quantdet.train.device import choose_workers
 from quantdet.train.feed import EpochBatches
 from quantdet.train.loop import TrainingTask, fit
 from quantdet.train.pictures import PictureSource, Vary
 from quantdet.train.settings import FitSettings
-from quantdet.train.workers import Workers, batches_made_beside, choose_workers
+from quantdet.train.workers import Workers, batches_made_beside
 
 pytest.importorskip("grain", reason="Grain needs Python 3.11")
 SIZE = 32
@@ -72,7 +74,7 @@ def test_batches_of_several_epochs_are_the_same(source, processes):
 def test_keras_gets_what_it_would_without_workers(source):
     alone, fed = (EpochBatches(source, 4, 5, shuffle=True) for _ in range(2))
     alone.epoch = fed.epoch = 1
-    with batches_made_beside(fed.plan, range(len(fed), 2 * len(fed)), 2) as fed.made_beside:
+    with fed.made_beside(range(len(fed), 2 * len(fed)), 2):
         for index in (0, 0, 1, 2):  # Keras looks at the first batch before it trains
             same(fed[index], alone[index])
 
@@ -133,7 +135,7 @@ def test_a_batch_out_of_turn_is_left_to_the_caller(source):
 def test_killed_workers_cost_nothing_but_time(source, caplog):
     batches = EpochBatches(source, 2, 0, shuffle=True)
     expected = [EpochBatches(source, 2, 0, shuffle=True)[index] for index in range(5)]
-    with batches_made_beside(batches.plan, range(5), 2) as batches.made_beside:
+    with batches.made_beside(range(5), 2):
         same(batches[0], expected[0])
         for child in active_children():
             os.kill(child.pid, signal.SIGKILL)
@@ -148,7 +150,7 @@ def test_a_fault_of_a_batch_is_raised_where_it_is_trained(source):
     one_class = replace(source.encode, num_classes=1)  # and the third picture has the third
     plain = replace(source, encode=one_class, augment=None)
     batches = EpochBatches(plain, 2, 0, shuffle=False)
-    with batches_made_beside(batches.plan, range(2), 1) as batches.made_beside:
+    with batches.made_beside(range(2), 1):
         assert len(batches[0][0]) == 2
         with pytest.raises(IndexError, match="out of bounds"):
             batches[1]
@@ -188,16 +190,18 @@ def test_workers_import_no_keras():
 
 
 def test_automatic_number(monkeypatch, caplog):
-    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
-    assert choose_workers("auto", "cpu") == 0
-    assert choose_workers("auto", "gpu:0") == 7
-    assert choose_workers(3, "cpu") == 3
-    monkeypatch.setattr(workers, "usable_cores", lambda: 1)
-    assert choose_workers("auto", "gpu:0") == 1
-    monkeypatch.setattr(workers, "usable_cores", lambda: 96)
-    assert choose_workers("auto", "gpu:0") == 16
-    monkeypatch.setattr(workers.importlib.util, "find_spec", lambda name: None)
-    assert choose_workers("auto", "gpu:0") == 0
+    def on(name, cores):
+        found = TrainedOn(backend="jax", id=name, name="")
+        monkeypatch.setattr(device, "training_device", lambda: found)
+        monkeypatch.setattr(device, "usable_cores", lambda: cores)
+        return choose_workers("auto")
+
+    assert on("cpu", 8) == 0
+    assert [on("gpu:0", cores) for cores in (1, 8, 96)] == [1, 7, 16]
+    on("cpu", 8)
+    assert choose_workers(3) == 3
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: None)
+    assert on("gpu:0", 8) == 0
     assert "quantdet[workers]" in caplog.text
 
 

@@ -9,6 +9,7 @@ _PUBLIC = {
     "FitSettings": "quantdet.train.settings",
     "LayerwiseAdamW": "quantdet.train.optimizer",
     "build_task": "quantdet.train.float_stage",
+    "choose_workers": "quantdet.train.device",
     "calibration_pictures": "quantdet.train.qat_stage",
     "fit": "quantdet.train.loop",
     "follow": "quantdet.train.distill",

@@ -1,4 +1,5 @@
 # Written by docs/reference.py: the names of __init__.py, for type checkers.
+from quantdet.train.device import choose_workers
 from quantdet.train.distill import follow, logit_agreement, offset_agreement, with_teacher
 from quantdet.train.feed import EpochBatches
 from quantdet.train.float_stage import build_task, freeze_before
@@ -13,6 +14,7 @@ __all__ = [
     "LayerwiseAdamW",
     "build_task",
     "calibration_pictures",
+    "choose_workers",
     "fit",
     "follow",
     "freeze_before",

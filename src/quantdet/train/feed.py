@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantdet.runtime.pixels import PIXEL_OFFSET, PIXEL_SCALE, to_real
 from quantdet.train.batches import Batches, BatchSource
-from quantdet.train.workers import Workers
+from quantdet.train.workers import Workers, batches_made_beside
 
 
 class EpochBatches(keras.utils.PyDataset):
@@ -22,7 +24,7 @@ class EpochBatches(keras.utils.PyDataset):
     def __init__(self, source: BatchSource, batch_size: int, seed: int, *, shuffle: bool) -> None:
         super().__init__()
         self.epoch = 0
-        self.made_beside: Workers | None = None
+        self._helpers: Workers | None = None
         self.plan = Batches(source, batch_size, seed, shuffle)
 
     def __len__(self) -> int:
@@ -30,9 +32,23 @@ class EpochBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         number = self.epoch * len(self) + index
-        made = self.made_beside.take(number) if self.made_beside else None
+        made = self._helpers.take(number) if self._helpers else None
         inputs, targets = made or self.plan[number]
         return model_inputs(inputs), targets
+
+    @contextmanager
+    def made_beside(self, numbers: range, workers: int) -> Iterator[None]:
+        """Let so many processes make the batches ``numbers``, counted from the first epoch on.
+
+        They are the same batches. Others, and all where there are no workers or where they end
+        early, are made when they are asked for.
+        """
+        with batches_made_beside(self.plan, numbers, workers) as helpers:
+            self._helpers = helpers
+            try:
+                yield
+            finally:
+                self._helpers = None
 
 
 def model_inputs(inputs: NDArray[np.number]) -> Any:

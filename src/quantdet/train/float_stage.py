@@ -33,7 +33,7 @@ from quantdet.quant.fold import fold_batch_norm
 from quantdet.quant.saved import load_keras
 from quantdet.results.training import TrainSummary
 from quantdet.system.atomic import atomic_path
-from quantdet.train.device import training_device
+from quantdet.train.device import choose_workers, training_device
 from quantdet.train.distill import distilled, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.history import History
@@ -46,7 +46,6 @@ from quantdet.train.start import Start
 from quantdet.train.steps import choose_epochs, warmup_epochs
 from quantdet.train.task import UNWATCHED, PictureTask, Watch
 from quantdet.train.teacher import check_teacher, find_teacher
-from quantdet.train.workers import choose_workers
 
 TASKS: dict[str, Callable[[Config, Dataset, Progress], PictureTask]] = {
     LOCALIZER: localizer_task,
@@ -118,7 +117,7 @@ def train_float(
         phases["frozen"] = _train_head(model, task, config.train, out_dir, watch.progress)
     if config.train.finetune_epochs:
         teacher = find_teacher(config, weights, len(dataset.labels))
-        workers = choose_workers(config.data.workers, training_device().id)
+        workers = choose_workers(config.data.workers)
         stage = _FineTuning(
             task, config.train, teacher, workers, out_dir / "finetune", watch.progress
         )

@@ -28,7 +28,6 @@ from quantdet.train.optimizer import make_optimizer
 from quantdet.train.precision import copy_variables, mixed_precision_twin
 from quantdet.train.recorder import Recorder, Session, TrainingTask
 from quantdet.train.settings import FitSettings
-from quantdet.train.workers import batches_made_beside
 
 __all__ = ["TrainingTask", "fit", "remaining_epochs"]
 
@@ -147,8 +146,7 @@ def _train(session: Session, history: History, progress: Tick) -> History:
     recorder = Recorder(session, history, progress)
     done, epochs = len(history.rows), session.settings.epochs
     numbers = range(done * session.steps, epochs * session.steps)
-    with batches_made_beside(batches.plan, numbers, session.settings.workers) as workers:
-        batches.made_beside = workers
+    with batches.made_beside(numbers, session.settings.workers):
         model.fit(
             batches,
             validation_data=session.held_out,

@@ -35,7 +35,7 @@ from quantdet.runtime.contract import file_sha256
 from quantdet.runtime.pixels import PIXEL_RANGE
 from quantdet.system.atomic import atomic_path
 from quantdet.train.build import build_losses, jit_compile
-from quantdet.train.device import training_device
+from quantdet.train.device import choose_workers, training_device
 from quantdet.train.distill import distilled, with_teacher
 from quantdet.train.features import extract_features, split_model
 from quantdet.train.feed import EpochBatches
@@ -44,7 +44,6 @@ from quantdet.train.identity import same_training
 from quantdet.train.loop import TrainingTask, fit
 from quantdet.train.settings import FitSettings
 from quantdet.train.task import UNWATCHED, PictureTask, Watch
-from quantdet.train.workers import choose_workers
 
 _log = logging.getLogger(__name__)
 _CALIBRATION_BATCH = 16
@@ -198,7 +197,7 @@ def _fit_settings(config: Config) -> FitSettings:
         clip_norm=5.0,
         seed=config.qat.seed,
         validate_every=config.train.validate_every,
-        workers=choose_workers(workers, training_device().id),
+        workers=choose_workers(workers),
     )
 
 

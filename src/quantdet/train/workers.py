@@ -6,7 +6,6 @@ matter who makes it, and a training can go on without its workers.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import shutil
@@ -19,35 +18,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from quantdet.runtime.cores import usable_cores
 from quantdet.train.batches import Batch, Batches
 
-_MOST = 16
 # Of one worker: two that wait, in its queue and in ours, and the one in the making.
 _BATCHES_AHEAD = 3
 _SHARED_MEMORY = Path("/dev/shm")
 _log = logging.getLogger(__name__)
-
-
-def choose_workers(wanted: int | str, device: str) -> int:
-    """Return how many processes shall make batches; 0: the one that trains.
-
-    Args:
-        wanted: a number, or "auto".
-        device: what is trained on, "cpu" or "gpu:N".
-    """
-    if wanted == "auto":
-        if device == "cpu":
-            return 0
-        wanted = min(_MOST, max(1, usable_cores() - 1))
-    if wanted and importlib.util.find_spec("grain") is None:
-        _log.warning(
-            "batches are made by one thread of this process, which may keep the GPU waiting: "
-            '%d workers need Grain (pip install "quantdet[workers]", Python 3.11 or later)',
-            wanted,
-        )
-        return 0
-    return int(wanted)
 
 
 class Workers:
