@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from quantdet.data.augment import AUGMENTATIONS
+from quantdet.errors import DependencyError
 from quantdet.manifest import TrainedOn
 from quantdet.models.ssd_targets import Matcher
 from quantdet.models.targets import PictureObjects
@@ -216,6 +217,36 @@ def test_too_little_shared_memory(monkeypatch, caplog, tmp_path):
     disk.free = 23_000
     with batches_made_beside(plan, range(1), 8) as made:
         assert made is None
+
+
+_NO_GUARD = """
+import sys
+import numpy as np
+from quantdet.train.batches import ArraySource, Batches
+from quantdet.train.workers import batches_made_beside
+plan = Batches(ArraySource(np.arange(100, dtype=np.uint8), {}), 2, 0, False)
+with batches_made_beside(plan, range(50), 2) as made:
+    found = [made.take(number) or plan[number] for number in range(50)]
+print("trained", sum(int(batch[0].sum()) for batch in found))
+"""
+
+
+def test_a_script_without_guard_trains_once(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(_NO_GUARD, "utf-8")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"trained {sum(range(100))}"]
+    assert "put what trains under `if __name__ == '__main__':`" in done.stderr
+
+
+def test_without_grain(source, monkeypatch):
+    monkeypatch.setitem(sys.modules, "grain", None)
+    with (
+        pytest.raises(DependencyError, match=r"quantdet\[workers\]"),
+        batches_made_beside(Batches(source, 2, 0, shuffle=True), range(5), 2),
+    ):
+        pass
 
 
 _LOOKS_ON = """

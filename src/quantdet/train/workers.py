@@ -13,11 +13,12 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from quantdet.errors import DependencyError, QuantdetError
 from quantdet.train.batches import Batch, Batches
 
 # Of one worker: two that wait, in its queue and in ours, and the one in the making.
@@ -64,7 +65,14 @@ class Workers:
 
 @contextmanager
 def batches_made_beside(plan: Batches, numbers: range, processes: int) -> Iterator[Workers | None]:
-    """Yield workers for the batches ``numbers``; None where there are to be none, or no room."""
+    """Yield workers for the batches ``numbers``; None where there are to be none, or no room.
+
+    Raises:
+        DependencyError: Grain is not installed.
+        QuantdetError: this is a worker, which imports a script that trains.
+    """
+    if processes:
+        _refuse_to_train_in_a_worker()
     processes = _with_room(processes, plan[numbers.start]) if processes and numbers else 0
     if not processes:
         yield None
@@ -75,6 +83,15 @@ def batches_made_beside(plan: Batches, numbers: range, processes: int) -> Iterat
         yield workers
     finally:
         workers.close()
+
+
+def _refuse_to_train_in_a_worker() -> None:
+    """Refuse what a new process imports before it knows what to do, as multiprocessing does."""
+    if getattr(current_process(), "_inheriting", False):
+        raise QuantdetError(
+            "a worker imported the script that trains, and the script began to train again; put "
+            "what trains under `if __name__ == '__main__':`, or set data.workers = 0"
+        )
 
 
 def _with_room(processes: int, batch: Batch) -> int:
@@ -123,9 +140,14 @@ def _start(plan: Batches, numbers: range, processes: int) -> Any:
 
 
 def _import_grain() -> Any:
-    import grain
-    from absl import flags
-
+    try:
+        import grain
+        from absl import flags
+    except ImportError:
+        raise DependencyError(
+            "workers that make batches need Grain; install it with `pip install "
+            "'quantdet[workers]'` (Python 3.11 or later), or set data.workers = 0"
+        ) from None
     # Grain asks for flags that only programs of absl's read from their command line.
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
