@@ -26,6 +26,7 @@ from quantdet import Detector, Run, generate_scenes, load_dataset
 from quantdet.boxes import iou_matrix
 from quantdet.data import ClassChoice, Dataset, Sample, convert_dataset, load_configured
 from quantdet.evaluate import host
+from quantdet.results import DetectionMetrics
 
 CLASSES = ("balloon", "fish", "house", "tree")
 """Of the generated ones those that neither PASCAL VOC nor COCO has."""
@@ -133,10 +134,10 @@ def measure(folder: Path, seed: int, minutes: float) -> Result:
         "--json",
     ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    figures = json.loads(done.stdout)["variants"]["uint8_tflite"]
+    (figures,) = DetectionMetrics.model_validate_json(done.stdout).variants
     return Result(
         trained_pictures_found=float(np.mean([right_box(detector, sample) for sample in trained])),
-        **{key: figures[key] for key in ("precision", "recall", "f1", "map_voc07")},
+        **{key: getattr(figures, key) for key in ("precision", "recall", "f1", "map_voc07")},
         minutes=minutes,
     )
 
