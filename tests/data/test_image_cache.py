@@ -196,6 +196,18 @@ def test_many_pictures_are_in_several_files(five, tmp_path, monkeypatch, caplog)
     assert several.samples == one.samples
 
 
+def test_too_little_room_for_all_files_is_told_before_the_first(
+    five, small_files, tmp_path, monkeypatch
+):
+    usage = cache_module.shutil.disk_usage(tmp_path)
+    room = usage._replace(free=4 * 3 * SIZE[0] * SIZE[1])  # for four of five
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda _: room)
+    decoded = counted(monkeypatch)
+    with pytest.raises(QuantdetError, match=r"data\.cache_dir"):
+        build_cache(five, SIZE, tmp_path / "cache")
+    assert decoded == []
+
+
 def test_a_stopped_build_goes_on(five, small_files, tmp_path, monkeypatch):
     def interrupt(done, total):
         if done == 4:

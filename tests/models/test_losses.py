@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantdet.boxes import iou_pairs
-from quantdet.models.losses import FocalCells, GiouCells, ScoresOnGrid, giou_ltrb
+from quantdet.models.losses import FocalCells, GiouCells, ScoresOnGrid, cell_accuracy, giou_ltrb
 from quantdet.models.targets import PictureObjects, cell_centres, grid_targets
 
 distances = st.lists(st.floats(0.01, 1), min_size=4, max_size=4)
@@ -134,3 +134,14 @@ def test_scores_on_their_grid():
     gradient = tape.gradient(value, predicted).numpy()
     np.testing.assert_allclose(gradient[2], [0.0, 0.0, -512.0], rtol=1e-6)
     np.testing.assert_allclose(gradient[0], [0.0, -1 / 0.75, 0.0], rtol=1e-6)
+
+
+def test_cell_accuracy_takes_classes_of_one_byte():
+    # More object cells than a byte can count.
+    classes = np.arange(700) % 3
+    targets = np.concatenate([np.eye(3)[classes], np.ones((700, 1))], axis=-1)[None]
+    answers = np.eye(3, dtype=np.float32)[np.where(np.arange(700) < 350, classes, classes - 1)][
+        None
+    ]
+    of_bytes = cell_accuracy(tf.constant(targets, tf.uint8), tf.constant(answers))
+    assert float(of_bytes) == pytest.approx(0.5)

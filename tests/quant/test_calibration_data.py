@@ -18,6 +18,7 @@ from quantdet.quant.calibration_data import (
     CalibrationData,
     Reservoir,
     check_input_range,
+    sliced,
 )
 from quantdet.quant.layers import ActivationQuantizer
 from quantdet.quant.prepare import Scheme, insert_fake_quant, prepare_qat
@@ -408,3 +409,13 @@ def test_a_generator_of_the_caller_that_fails_says_so_itself(x):
 
     with pytest.raises(OSError, match="disk"):
         prepare_qat(picture_net(), broken())
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(8, 8), (160, 8), (224, 8), (300, 4), (512, 1)])
+def test_on_jax_all_steps_take_slices_of_one_size(side, wanted, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    pictures = np.broadcast_to(np.float32(0), (200, side, side, 3))
+    # Calibration, the sample that corrects biases, and what is compared with the float model.
+    for count in (200, 32, 8):
+        slices = sliced([picture] for picture in pictures[:count])
+        assert {len(inputs[0]) for inputs in slices} == {wanted}

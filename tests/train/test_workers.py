@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import pickle
@@ -78,6 +79,23 @@ def test_keras_gets_what_it_would_without_workers(source):
     with fed.made_beside(range(len(fed), 2 * len(fed)), 2):
         for index in (0, 0, 1, 2):  # Keras looks at the first batch before it trains
             same(fed[index], alone[index])
+
+
+_AS_ON_TENSORFLOW = """
+import numpy as np
+from quantdet.runtime.pixels import to_real
+from quantdet.train.feed import model_inputs
+pixels = np.arange(256, dtype=np.uint8)
+np.testing.assert_array_equal(np.asarray(model_inputs(pixels)), to_real(pixels))
+features = np.arange(3, dtype=np.float32)
+assert model_inputs(features) is features
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
+def test_pixels_are_the_same_real_values_to_the_last_bit_on_jax():
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", _AS_ON_TENSORFLOW], env=environment, check=True)
 
 
 def small_model() -> keras.Model:

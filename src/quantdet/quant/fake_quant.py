@@ -33,7 +33,7 @@ def _one_program(
 
     Outside a training step JAX compiles every operator for every shape: a dozen programs for the
     rounding of one tensor, which for a detector's calibration takes minutes. Arguments that are
-    ``constant`` are compiled in; a division by a number that is may differ in its last bit.
+    ``constant`` are compiled in.
     """
     if keras.backend.backend() != "jax":
         return function
