@@ -77,11 +77,13 @@ class TrainedOn(Part):
         backend: of Keras.
         id: "cpu", or "gpu:N" of the machine.
         name: what the device's maker calls it.
+        devices: how many of them shared the batches, on all machines.
     """
 
     backend: str
     id: str
     name: str
+    devices: int = 1
 
 
 class TrainRecord(StageRecord):

@@ -7,6 +7,7 @@ is not repeated) and resumes where it was killed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from quantdet.stages.report import run_report
 from quantdet.stages.train import run_qat, run_train
 from quantdet.stages.verify import run_verify
 from quantdet.system.folder_lock import exclusive
+from quantdet.system.processes import leads, leave_processes
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ STAGES: Mapping[str, Stage] = {
     "report": Stage(lambda run, progress: run_report(run)),
 }
 """All stages in their order."""
+_TRAINING = ("train", "qat")
 
 
 def run_all(
@@ -58,6 +61,8 @@ def run_all(
 ) -> Run:
     """Run every stage but verify; the baselines are exported, too.
 
+    Of several processes that train together the first goes on after that, alone.
+
     Args:
         config: of the whole run.
         out: run folder.
@@ -66,10 +71,12 @@ def run_all(
     """
     run = Run(out)
     given = run.with_config(config, same_data=True)
-    with exclusive(run.root):
+    with exclusive(run.root) if leads() else nullcontext():
         train = partial(STAGES["train"].act, given, progress)
         train() if apart is None else apart(train)
-        for name, stage in STAGES.items():
-            if stage.always and name != "train":
+        STAGES["qat"].act(run, progress)
+        leave_processes()
+        for name, stage in STAGES.items() if leads() else ():
+            if stage.always and name not in _TRAINING:
                 stage.act(run, progress)
     return run

@@ -154,6 +154,12 @@ class Run:
         object.__setattr__(run, "_changed", config)
         return run
 
+    def at(self, root: Path | str) -> Run:
+        """Return this run in another folder."""
+        run = Run(root)
+        object.__setattr__(run, "_changed", self._changed)
+        return run
+
     def save_config(self) -> None:
         """Write the configuration of :meth:`with_config`; what is there stays without one."""
         if self._changed is not None:

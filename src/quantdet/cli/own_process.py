@@ -18,6 +18,7 @@ from types import FrameType
 
 from quantdet.cli.endings import sentence
 from quantdet.errors import QuantdetError
+from quantdet.system.processes import count_processes
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
@@ -41,14 +42,15 @@ def in_own_process(act: Callable[[], object]) -> None:
     """Call ``act`` in a fork of this process, which prints and is stopped as this one is.
 
     It is called here where a fork is not safe: once Keras is imported, since the threads of its
-    backend do not live on, and on systems other than Linux (macOS' own libraries do not stand it).
+    backend do not live on, and on systems other than Linux (macOS' own libraries do not stand it);
+    and where it belongs to a training in several processes, which stay together to the end.
 
     Raises:
         PartEndedError: it failed.
         QuantdetError: the system ended the process.
         KeyboardInterrupt: this process was told to stop; so was the other.
     """
-    if sys.platform != "linux" or "keras" in sys.modules:
+    if sys.platform != "linux" or "keras" in sys.modules or count_processes() > 1:
         act()
         return
     sys.stdout.flush()

@@ -25,6 +25,7 @@ QAT_KEYS: Keys = {
     "--batch": ("qat.batch_size",),
     "--lr": ("qat.learning_rate",),
     "--seed": ("qat.seed",),
+    "--devices": ("train.devices",),
 }
 """Short names of `quantdet qat`."""
 
@@ -92,6 +93,7 @@ def training_keys(config: Config) -> Keys:
         "--lr": (f"train.{phase}learning_rate",),
         "--seed": ("train.seed", "qat.seed"),
         "--classes": ("data.classes",),
+        "--devices": ("train.devices",),
     }
 
 

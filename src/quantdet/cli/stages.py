@@ -65,6 +65,11 @@ DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, gpu or gpu:N; default: what is there.")
 ]
 
+DevicesOption = Annotated[
+    int | None,
+    typer.Option("--devices", min=1, help="GPUs of this machine that share each batch (JAX)."),
+]
+
 
 def config(
     data: DataOption = None,
@@ -121,6 +126,7 @@ def _training_command(act: Callable[[Config, Path], None]) -> Callable[..., None
         classes: Classes = None,
         backend: BackendOption = None,
         device: DeviceOption = None,
+        devices: DevicesOption = None,
     ) -> None:
         from quantdet.cli.settings import Given, class_list
         from quantdet.stages.device import choose_device
@@ -135,6 +141,7 @@ def _training_command(act: Callable[[Config, Path], None]) -> Callable[..., None
             lr=lr,
             seed=seed,
             classes=class_list(classes),
+            devices=devices,
         )
         settings = _config(Given(config, preset, overrides or (), rest))
         choose_device(backend, device)
@@ -177,6 +184,7 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of pictures and order.")] = None,
     backend: BackendOption = None,
     device: DeviceOption = None,
+    devices: DevicesOption = None,
 ) -> None:
     """Quantize the float model and fine-tune it quantization-aware.
 
@@ -192,7 +200,7 @@ def qat(  # noqa: PLR0913, PLR0917 - options of the command line
 
     run = Run.open(run_dir)
     choose_device(backend, device)
-    options = _options(epochs=epochs, batch=batch, lr=lr, seed=seed)
+    options = _options(epochs=epochs, batch=batch, lr=lr, seed=seed, devices=devices)
     given = Given(overrides=overrides or (), options=options)
     values = option_values(given, QAT_KEYS)
     run = changed_run(run, given.overrides, data, values=values)
@@ -373,10 +381,14 @@ def _run_all(settings: Config, out: Path) -> Run:
     from quantdet.pipeline import run_all
     from quantdet.results.folder import read_results
     from quantdet.stages.device import require_tensorflow
+    from quantdet.system.processes import leads
 
     require_tensorflow()
     with bar() as progress:
         finished = run_all(settings, out, progress, in_own_process)
+    if not leads():
+        typer.echo("trained; the first process goes on alone")
+        return finished
     metrics = read_results(finished).metrics
     if metrics is not None:
         typer.echo(metrics_table(metrics))

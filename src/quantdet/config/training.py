@@ -73,6 +73,9 @@ class TrainConfig(Section):
     """Seed of initial weights, order and augmentation."""
     mixed_precision: bool = False
     """Compute in bfloat16; variables stay float32."""
+    devices: int = Field(1, ge=1)
+    """Devices of this machine that share every batch, also in quantization-aware training. More
+    than one needs JAX and batches of a multiple of it; calibration and evaluation use one."""
 
     @model_validator(mode="after")
     def _settings_fit(self) -> TrainConfig:

@@ -25,6 +25,7 @@ from quantdet.report.views import VIEWS
 from quantdet.results.figures import FIGURES
 from quantdet.results.metrics import METRICS
 from quantdet.train.float_stage import TASKS, freeze_before
+from quantdet.train.parallel import check_devices
 from quantdet.train.qat_stage import check_features
 
 FAMILY_TABLES: Mapping[str, Collection[str]] = {
@@ -41,12 +42,12 @@ FAMILY_TABLES: Mapping[str, Collection[str]] = {
 
 
 def check_names(config: Config) -> None:
-    """Refuse names that no table has, before any data is read.
+    """Refuse names that no table has, and devices that are not there, before any data is read.
 
     Raises:
         ConfigError: all that is wrong, each with the key and what there is to choose from.
     """
-    problems = [*_missing_tables(config), *_unknown_names(config)]
+    problems = [*_missing_tables(config), *_unknown_names(config), *_devices(config)]
     if problems:
         raise ConfigError("; ".join(problems))
 
@@ -92,6 +93,15 @@ def _unknown_names(config: Config) -> Iterator[str]:
     for key, name, known in names:
         if name not in known:
             yield f"{key}: {name!r} is unknown; choose one of {', '.join(sorted(known))}"
+
+
+def _devices(config: Config) -> Iterator[str]:
+    for batch_size in {config.train.batch_size, config.qat.batch_size or config.train.batch_size}:
+        try:
+            check_devices(config.train.devices, batch_size)
+        except ConfigError as error:
+            yield str(error)
+            return
 
 
 def _unknown_classes(config: Config, dataset: Dataset) -> Iterator[str]:

@@ -10,6 +10,7 @@ from quantdet.errors import ConfigError, DependencyError
 from quantdet.stages.backend import import_keras_quietly
 from quantdet.system.backends import BACKENDS, INSTALL, installed, look
 from quantdet.system.gpu import too_few_gpus, why_no_gpu
+from quantdet.system.processes import join_processes
 
 
 def choose_device(backend: str | None = None, device: str | None = None) -> None:
@@ -92,6 +93,7 @@ def _require(device: str) -> None:
         import keras
     except ImportError:
         return  # the stage says what is missing
+    join_processes()
     backend = keras.backend.backend()
     sight = look(backend)
     first = sight["devices"][0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from quantdet.stages.record import recorded
 from quantdet.stages.settings import with_config
 from quantdet.system.atomic import write_text
 from quantdet.system.log import written_log
+from quantdet.system.processes import join_processes, own_folder
 
 if TYPE_CHECKING:
     import keras
@@ -55,6 +57,7 @@ def run_train(
         QuantdetError: configuration, data, weights or folder are wrong; the message says which.
     """
     stage = training_stages()[0]
+    join_processes()
     from quantdet.models import resolve_start
     from quantdet.stages.check import check_config, check_names
     from quantdet.train.teacher import check_teacher
@@ -66,8 +69,7 @@ def run_train(
     # Told before anything is written.
     check_teacher(config.train, resolve_start(config.model, dataset.labels), dataset.labels)
     contents = describe_contents(dataset, digests)
-    run = Run(out)
-    with recorded(run, "train") as note:
+    with _own_run(Run(out)) as run, recorded(run, "train") as note:
         with_config(run, config, contents).save_config()
         with written_log(run.log_file):
             _log.info("%s", describe_training(config, dataset.labels))
@@ -78,7 +80,7 @@ def run_train(
             _write_summary(trained.model, run.float_dir)
             found = {**trained.summary.content(), "data_fingerprint": contents.fingerprint}
             note(TrainRecord.model_validate(found))
-    return run
+    return Run(out)
 
 
 def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callback] = ()) -> Run:
@@ -88,6 +90,7 @@ def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callba
     begins, since it is resumed with them; they stay as they are where it is refused before.
     """
     stage = training_stages()[1]
+    join_processes()
     from keras.callbacks import LambdaCallback
 
     from quantdet.stages.check import check_names
@@ -97,15 +100,22 @@ def run_qat(run: Run, progress: Progress = silent, *, callbacks: Sequence[Callba
     dataset = load_data(config, run)
     if run.pictures_file.exists():
         require_same(run, describe_contents(dataset), config.data.root)
-    begins = LambdaCallback(on_train_begin=lambda logs: run.save_config())
-    with recorded(run, "qat") as note, written_log(run.log_file):
+    with _own_run(run) as own, recorded(own, "qat") as note, written_log(own.log_file):
         _log.info("Quantizing: %d epochs of training after calibration", config.qat.epochs)
+        begins = LambdaCallback(on_train_begin=lambda logs: own.save_config())
         watch = _watch(config, dataset, progress, (begins, *callbacks))
-        source = run.float_dir / "model.keras"
-        quantized = stage(config, dataset, source, run.qat_dir, watch)
-        _write_summary(quantized.model, run.qat_dir)
+        source = own.float_dir / "model.keras"
+        quantized = stage(config, dataset, source, own.qat_dir, watch)
+        _write_summary(quantized.model, own.qat_dir)
         note(QatRecord.model_validate(quantized.summary.content()))
     return run
+
+
+@contextmanager
+def _own_run(run: Run) -> Iterator[Run]:
+    """Yield the run, or in a process that does not lead its copy."""
+    with own_folder(run.root) as folder:
+        yield run.at(folder)
 
 
 def _watch(

@@ -60,23 +60,45 @@ class ArraySource:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Who computes a batch.
+
+    Attributes:
+        devices: all that share it, each with an equal part.
+        part: which part of the batch this process has, from 0.
+        parts: processes that share the devices equally.
+    """
+
+    devices: int = 1
+    part: int = 0
+    parts: int = 1
+
+
+ALONE = Share()
+"""One device of one process."""
+
+
+@dataclass(frozen=True)
 class Batches:
     """A source cut into batches, in an order of its own each epoch.
 
-    Batches differ by one example at most: Keras averages the loss of each output over batches,
-    not examples, so a small last batch would count too much.
+    Batches differ by one example (several devices: by one each) at most: Keras averages the loss
+    of each output over batches, not examples, so a small last batch would count too much. Where
+    the examples have no equal parts for all devices, the first ones of the order come twice.
 
     Attributes:
         source: the examples.
         batch_size: examples of a batch, at most.
         seed: of order and augmentation.
         shuffle: False keeps the order of the source.
+        share: who computes the batches; their size has to be a multiple of the devices.
     """
 
     source: BatchSource
     batch_size: int
     seed: int
     shuffle: bool
+    share: Share = ALONE
 
     @property
     def per_epoch(self) -> int:
@@ -84,10 +106,21 @@ class Batches:
         return math.ceil(len(self.source) / self.batch_size)
 
     def __getitem__(self, number: int) -> Batch:
-        """Return the batch with this number, counted from the first epoch on."""
+        """Return the part of this process of a batch; they count from the first epoch on."""
         epoch, index = divmod(number, self.per_epoch)
-        indices = np.array_split(self._order(epoch), self.per_epoch)[index]
-        return self.source.batch(indices, np.random.default_rng((self.seed, epoch, index)))
+        indices = np.array_split(self._rows(epoch), self.per_epoch)[index].ravel()
+        # Random changes follow one another, so every process makes the whole batch.
+        rng = np.random.default_rng((self.seed, epoch, index))
+        inputs, targets = self.source.batch(indices, rng)
+        size = len(indices) // self.share.parts
+        own = slice(self.share.part * size, (self.share.part + 1) * size)
+        return inputs[own], {name: values[own] for name, values in targets.items()}
+
+    def _rows(self, epoch: int) -> Indices:
+        """Return the order of an epoch, (N, devices)."""
+        devices = self.share.devices
+        order = self._order(epoch)
+        return np.resize(order, (math.ceil(len(order) / devices), devices))
 
     def _order(self, epoch: int) -> Indices:
         if not self.shuffle:

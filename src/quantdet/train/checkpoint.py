@@ -44,7 +44,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
         self.folder = folder
-        self._identity = json.loads(json.dumps(dict(identity)))
+        self.identity = json.loads(json.dumps(dict(identity)))
 
     def save_best(self, model: keras.Model, history: History) -> None:
         """Write the variables of ``model`` if the last epoch of ``history`` is the best."""
@@ -55,7 +55,7 @@ class Checkpoints:
         """Write the whole state after the last epoch of ``history``; after :meth:`save_best`."""
         best = self._best_path(history)
         arrays = {**_arrays(model.variables, "v"), **_arrays(model.optimizer.variables, "o")}
-        meta = {"version": _VERSION, "identity": self._identity, "history": history.to_dict()}
+        meta = {"version": _VERSION, "identity": self.identity, "history": history.to_dict()}
         _write(self.folder / "last.npz", {**arrays, _META: np.array(json.dumps(meta))})
         for old in shown_files(self.folder, "best-*.npz"):
             if old != best:
@@ -74,8 +74,8 @@ class Checkpoints:
         meta = json.loads(str(_read(path)[_META]))
         changed = [
             key
-            for key in {**self._identity, **meta["identity"]}
-            if self._identity.get(key) != meta["identity"].get(key)
+            for key in {**self.identity, **meta["identity"]}
+            if self.identity.get(key) != meta["identity"].get(key)
         ]
         if changed or meta["version"] != _VERSION:
             names = sorted(_MEANINGS.get(key, key) for key in changed) or ["file version"]

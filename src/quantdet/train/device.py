@@ -10,16 +10,22 @@ import keras
 from quantdet.manifest import TrainedOn
 from quantdet.runtime.cores import usable_cores
 from quantdet.system.backends import list_devices
+from quantdet.system.processes import count_processes
 
 _MOST_WORKERS = 16
 _log = logging.getLogger(__name__)
 
 
-def training_device() -> TrainedOn:
-    """Return Keras' backend and the device that it computes on."""
+def training_device(devices: int = 1) -> TrainedOn:
+    """Return Keras' backend and what it computes on.
+
+    Args:
+        devices: of each machine that share the batches.
+    """
     backend = keras.backend.backend()
     first = list_devices(backend)[0]
-    return TrainedOn(backend=backend, id=first["id"], name=first["name"])
+    together = devices * count_processes()
+    return TrainedOn(backend=backend, id=first["id"], name=first["name"], devices=together)
 
 
 def choose_workers(wanted: int | str) -> int:

@@ -103,6 +103,10 @@ class FeatureLoss(keras.layers.Layer):
         self.add_loss(self._weight * squared_difference(None, student, teacher) / power)
         return passed
 
+    def get_config(self) -> dict[str, object]:
+        """Return what :meth:`from_config` needs."""
+        return {**super().get_config(), "weight": self._weight}
+
 
 class FollowTeacher(keras.losses.Loss):
     """Part the labels' loss, part disagreement with the teacher.

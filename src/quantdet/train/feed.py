@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.runtime.pixels import to_real
-from quantdet.train.batches import Batches, BatchSource
+from quantdet.train.batches import ALONE, Batches, BatchSource, Share
 from quantdet.train.workers import Workers, batches_made_beside
 
 _REAL_VALUES = to_real(np.arange(256))
@@ -23,11 +23,19 @@ class EpochBatches(keras.utils.PyDataset):
     ``epoch`` must be set before each epoch; :func:`quantdet.train.loop.fit` does.
     """
 
-    def __init__(self, source: BatchSource, batch_size: int, seed: int, *, shuffle: bool) -> None:
+    def __init__(
+        self,
+        source: BatchSource,
+        batch_size: int,
+        seed: int,
+        *,
+        shuffle: bool,
+        share: Share = ALONE,
+    ) -> None:
         super().__init__()
         self.epoch = 0
         self._helpers: Workers | None = None
-        self.plan = Batches(source, batch_size, seed, shuffle)
+        self.plan = Batches(source, batch_size, seed, shuffle, share)
 
     def __len__(self) -> int:
         return self.plan.per_epoch
@@ -56,11 +64,12 @@ class EpochBatches(keras.utils.PyDataset):
 def model_inputs(inputs: NDArray[np.number]) -> Any:
     """Return pixels as real values, which JAX and PyTorch compute on their device.
 
-    A GPU gets a quarter of the bytes so. TensorFlow's data pipeline takes arrays of the host.
+    A GPU gets a quarter of the bytes so. TensorFlow's data pipeline takes arrays of the host, and
+    so does what hands a batch to several devices.
     """
     if inputs.dtype != np.uint8:
         return inputs
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" or keras.distribution.distribution() is not None:
         return to_real(inputs)
     # Looked up: XLA divides by multiplying with the reciprocal, which differs in the last bit.
     return keras.ops.take(

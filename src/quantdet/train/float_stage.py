@@ -122,7 +122,12 @@ def train_float(
             task, config.train, teacher, workers, out_dir / "finetune", watch.progress
         )
         model, phases["finetune"] = _train_all(model, stage)
-    return _finish(model, phases, identity, out_dir)
+    summary = TrainSummary(
+        identity=identity,
+        phases={name: _phase(history) for name, history in phases.items()},
+        device=training_device(config.train.devices),
+    )
+    return _finish(TrainedModel(model, phases, summary), out_dir)
 
 
 def _train_head(
@@ -145,6 +150,7 @@ def _train_head(
         seed=train.seed,
         validate_every=train.validate_every,
         patience=train.patience,
+        devices=train.devices,
     )
     training = task.training()
     if remaining_epochs(head, training, settings, folder):
@@ -216,6 +222,7 @@ def _fine_tuning_settings(train: TrainConfig, pictures: int) -> FitSettings:
         keep=train.keep,
         validate_every=train.validate_every,
         patience=train.patience,
+        devices=train.devices,
     )
 
 
@@ -246,19 +253,17 @@ def freeze_before(model: keras.Model, layer_name: str) -> None:
         layer.trainable = False
 
 
-def _finish(
-    model: keras.Model, phases: Mapping[str, History], identity: Identity, out_dir: Path
-) -> TrainedModel:
+def _finish(trained: TrainedModel, out_dir: Path) -> TrainedModel:
+    """Write a trained model and what it came from."""
+    model = trained.model
     # A fresh model on the same layers is not compiled: losses and optimizer stay out of the file.
     model = keras.Model(model.input, model.output, name=model.name)
     for layer in model.layers:
         layer.trainable = True
     with atomic_path(out_dir / "model.keras") as temporary:
         model.save(temporary)
-    found = {name: _phase(history) for name, history in phases.items()}
-    summary = TrainSummary(identity=identity, phases=found, device=training_device())
-    summary.save(out_dir / "summary.json")
-    return TrainedModel(model, phases, summary)
+    trained.summary.save(out_dir / "summary.json")
+    return replace(trained, model=model)
 
 
 def _phase(history: History) -> Phase:
@@ -275,7 +280,8 @@ def _identity(
 ) -> Identity:
     return Identity(
         model=config.model.model_dump(mode="json"),
-        train=config.train.model_dump(mode="json"),
+        # The steps are the same on any number of them.
+        train=config.train.model_dump(mode="json", exclude={"devices"}),
         target=config.target.model_dump(mode="json"),
         labels=dataset.labels,
         data=task.fingerprint,

@@ -19,20 +19,23 @@ import numpy as np
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.system.memory import release_memory
+from quantdet.system.processes import require_same_everywhere, start_alike
+from quantdet.train.batches import Share
 from quantdet.train.build import build_losses, jit_compile
 from quantdet.train.checkpoint import Checkpoints
 from quantdet.train.curves import draw_curves
 from quantdet.train.feed import EpochBatches
 from quantdet.train.history import MAP, History
 from quantdet.train.optimizer import make_optimizer
-from quantdet.train.precision import copy_variables, mixed_precision_twin
+from quantdet.train.parallel import WholeValidation, shared_batches
 from quantdet.train.recorder import Recorder, Session, TrainingTask
 from quantdet.train.settings import FitSettings
+from quantdet.train.twins import copy_variables, mixed_precision_twin, twin
 
 __all__ = ["TrainingTask", "fit", "remaining_epochs"]
 
 # With other values of these the steps are the same.
-_WATCHING = ("validate_every", "patience", "workers")
+_WATCHING = ("validate_every", "patience", "workers", "devices")
 
 
 def fit(
@@ -60,13 +63,16 @@ def fit(
     if not len(task.train):
         raise DataError("no training example is left; check the split and [target] of the config")
     folder = Path(folder)
+    start_alike(model)
     checkpoints = _checkpoints(model, task, settings, folder)
     history = checkpoints.history() or _new_history(task, settings)
+    require_same_everywhere([checkpoints.identity, history.to_dict()])
     if not history.is_over(settings.epochs, settings.patience):
         keras.utils.set_random_seed(settings.seed)
-        worker = mixed_precision_twin(model) if settings.mixed_precision else model
-        session = _session(worker, task, settings, checkpoints)
-        history = _train(session, history, progress)
+        with shared_batches(settings.devices) as share:
+            worker = _worker(model, settings, share)
+            session = _session(worker, task, settings, checkpoints, share)
+            history = _train(session, history, progress)
         if worker is not model:
             copy_variables(worker, model)
         # The step with its buffers belongs to the compiled model.
@@ -120,11 +126,22 @@ def _checkpoints(
     return Checkpoints(folder, identity)
 
 
+def _worker(model: keras.Model, settings: FitSettings, share: Share) -> keras.Model:
+    """Return what is trained: the model itself, or one that computes elsewhere or otherwise."""
+    if settings.mixed_precision:
+        return mixed_precision_twin(model)
+    return model if share.devices == 1 else twin(model)
+
+
 def _session(
-    model: keras.Model, task: TrainingTask, settings: FitSettings, checkpoints: Checkpoints
+    model: keras.Model,
+    task: TrainingTask,
+    settings: FitSettings,
+    checkpoints: Checkpoints,
+    share: Share,
 ) -> Session:
     size, seed = settings.batch_size, settings.seed
-    batches = EpochBatches(task.train, size, seed, shuffle=True)
+    batches = EpochBatches(task.train, size, seed, shuffle=True, share=share)
     held_out = None
     if task.validation is not None:
         held_out = EpochBatches(task.validation, size, seed, shuffle=False)
@@ -152,7 +169,7 @@ def _train(session: Session, history: History, progress: Tick) -> History:
             validation_data=session.held_out,
             initial_epoch=done,
             epochs=epochs,
-            callbacks=[recorder, *task.callbacks],
+            callbacks=[recorder, WholeValidation(), *task.callbacks],
             shuffle=False,  # EpochBatches has its own order; Keras' comes from a global generator
             verbose=0,
         )

@@ -84,7 +84,7 @@ def train_qat(
     task = watch.over(build_task(config, dataset, watch.progress))
     identity = QatIdentity(
         qat=config.qat.model_dump(mode="json"),
-        train=config.train.model_dump(mode="json"),
+        train=config.train.model_dump(mode="json", exclude={"devices"}),
         float_sha256=file_sha256(float_file) if float_file.is_file() else "",
         data=task.fingerprint,
     )
@@ -110,7 +110,8 @@ def train_qat(
         if config.qat.epochs
         else QatSummary(identity=identity)
     )
-    return _finish(prepared, summary, out_dir)
+    device = training_device(config.train.devices)
+    return _finish(prepared, summary.model_copy(update={"device": device}), out_dir)
 
 
 def calibration_pictures(config: Config, task: PictureTask) -> NDArray[np.float32]:
@@ -198,6 +199,7 @@ def _fit_settings(config: Config) -> FitSettings:
         seed=config.qat.seed,
         validate_every=config.train.validate_every,
         workers=choose_workers(workers),
+        devices=config.train.devices,
     )
 
 
@@ -246,7 +248,6 @@ def _finish(prepared: keras.Model, summary: QatSummary, out_dir: Path) -> Quanti
     frozen = freeze(prepared)
     with atomic_path(out_dir / "model.keras") as temporary:
         frozen.save(temporary)
-    summary = summary.model_copy(update={"device": training_device()})
     summary.save(out_dir / "summary.json")
     return QuantizedModel(frozen, summary)
 

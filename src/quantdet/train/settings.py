@@ -30,6 +30,7 @@ class FitSettings:
             only losses.
         patience: epochs without a better validation after which training ends; 0: never.
         workers: processes that make the training batches; 0: the one that trains.
+        devices: of each machine, which share the batches.
     """
 
     epochs: int
@@ -49,3 +50,4 @@ class FitSettings:
     validate_every: int = 0
     patience: int = 0
     workers: int = 0
+    devices: int = 1

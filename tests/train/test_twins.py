@@ -4,8 +4,8 @@ import numpy as np
 from quantdet.config import ModelConfig
 from quantdet.models.localizer import build_localizer
 from quantdet.train.optimizer import make_optimizer
-from quantdet.train.precision import mixed_precision_twin
 from quantdet.train.settings import FitSettings
+from quantdet.train.twins import mixed_precision_twin
 
 
 def test_twin_computes_the_same_in_fewer_bits():
