@@ -89,6 +89,27 @@ def test_damaged_cache_is_built_again(samples, tmp_path, damage):
     np.testing.assert_array_equal(again.images, expected)
 
 
+def test_checksum_of_a_large_file_waits_for_another_date(samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_module, "_LARGE", 1)
+    computed = []
+    checksum = cache_module._checksum
+    monkeypatch.setattr(
+        cache_module, "_checksum", lambda path: computed.append(path) or checksum(path)
+    )
+    (path,) = build_cache(samples, SIZE, tmp_path / "cache").paths
+    computed.clear()
+    build_cache(samples, SIZE, tmp_path / "cache")
+    assert not computed
+    times = path.stat()
+    flip_byte(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    again = build_cache(samples, SIZE, tmp_path / "cache")
+    assert computed[0] == path
+    monkeypatch.setattr(cache_module, "_LARGE", 1 << 30)
+    expected = build_cache(samples, SIZE, tmp_path / "other")
+    np.testing.assert_array_equal(again.images, expected.images)
+
+
 def test_interrupted_build_leaves_nothing_and_starts_again(samples, tmp_path):
     folder = tmp_path / "cache"
 

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
+from quantdet.data.remembered import Remembered
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
 from quantdet.runtime.cores import usable_cores
@@ -19,11 +20,17 @@ _Result = TypeVar("_Result")
 def digest_files(paths: Iterable[Path], progress: Tick = no_tick) -> dict[Path, str]:
     """Return the blake2b digest (hexadecimal, 128 bit) of all bytes of each file.
 
+    A file that has not changed since it was decoded is not read again.
+
     Raises:
         DataError: a file is not readable.
     """
     unique = list(dict.fromkeys(paths))
-    return dict(zip(unique, map_threads(_digest, unique, progress), strict=True))
+    remembered = Remembered(unique)
+    known = {path: remembered.find(path) for path in unique}
+    unknown = [path for path, picture in known.items() if picture is None]
+    new = dict(zip(unknown, map_threads(_digest, unknown, progress), strict=True))
+    return {path: picture.digest if picture else new[path] for path, picture in known.items()}
 
 
 def map_threads(

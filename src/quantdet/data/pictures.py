@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from quantdet.data.digest import map_threads
 from quantdet.data.findings import Finding, from_problem, left_out
 from quantdet.data.judging import LEAK_REMEDY, Judged
 from quantdet.data.records import Problem, Record
+from quantdet.data.remembered import Remembered, Seen, settled_states
 from quantdet.data.sample import Sample
 from quantdet.errors import DataError
 from quantdet.progress import Tick, no_tick
@@ -22,25 +24,8 @@ from quantdet.runtime.preprocess import decode_image, open_picture
 _JPEG_START = b"\xff\xd8\xff"
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a picture file holds.
-
-    Attributes:
-        size_hw: (height, width) seen upright; None if it cannot be decoded.
-        orientation: of its EXIF data, 1 where there is none.
-        digest: blake2b of its bytes, hexadecimal.
-        fault: why it cannot be decoded, else "".
-    """
-
-    size_hw: tuple[int, int] | None
-    orientation: int
-    digest: str
-    fault: str = ""
-
-
 def look_at_pictures(judged: Judged, progress: Tick = no_tick) -> tuple[Judged, dict[Path, str]]:
-    """Decode every picture of a data set once.
+    """Decode every picture of a data set once; one that was decoded before is not read again.
 
     Returns:
         The data set with what was found, without the samples that have a faulty picture; and
@@ -48,7 +33,7 @@ def look_at_pictures(judged: Judged, progress: Tick = no_tick) -> tuple[Judged, 
     """
     samples = list(_unique(judged))
     paths = [sample.image_path for sample in samples]
-    seen = dict(zip(paths, map_threads(look, paths, progress), strict=True))
+    seen = _look_at(paths, progress)
     annotations = {r.image_path: r.annotation_path for r in _records(judged)}
     faults: dict[Path, Problem] = {}
     for sample in samples:
@@ -59,6 +44,22 @@ def look_at_pictures(judged: Judged, progress: Tick = no_tick) -> tuple[Judged, 
     found = [*_faults_of_splits(judged, faults), *_turned(samples, seen, faults)]
     found += _copies(judged, digests)
     return _without(judged, faults, found), digests
+
+
+def _look_at(paths: Sequence[Path], progress: Tick) -> dict[Path, Seen]:
+    remembered = Remembered(paths)
+    known = {path: remembered.find(path) for path in paths}
+    unknown = [path for path, picture in known.items() if picture is None]
+    states = settled_states(unknown)
+    progress(len(paths) - len(unknown), len(paths))
+    report = partial(_report_behind, progress, len(paths) - len(unknown))
+    new = dict(zip(unknown, map_threads(look, unknown, report), strict=True))
+    remembered.add(new, states)
+    return {path: picture or new[path] for path, picture in known.items()}
+
+
+def _report_behind(progress: Tick, before: int, done: int, total: int) -> None:
+    progress(before + done, before + total)
 
 
 def look(path: Path) -> Seen:
