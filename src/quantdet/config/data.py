@@ -64,6 +64,9 @@ class DataConfig(Section):
     """Leave faulty samples out instead of stopping at the first."""
     cache_dir: Path | None = None
     """Folder for decoded pictures; by default the user's cache folder."""
+    cache: bool = True
+    """Keep decoded pictures on the disk. `false` decodes a picture whenever it is shown: the same
+    training, slower, for data that are larger than the disk."""
     workers: NonNegativeInt | Literal["auto"] = "auto"
     """Processes that make training batches; the batches are the same. 0: the process that trains.
     `auto`: none on a CPU, otherwise one for each core but one, at most 16."""

@@ -94,7 +94,9 @@ def build_cache(
         raise DataError(f"none of {len(samples)} pictures is usable; first: {bad[0]}")
     paths = tuple(file.path for file in files)
     images = joined([np.load(path, mmap_mode="r") for path in paths])
-    return ImageCache(images, kept, tuple(bad.values()), _key(samples, digests, size_hw), paths)
+    return ImageCache(
+        images, kept, tuple(bad.values()), cache_key(samples, digests, size_hw), paths
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _files(
     files = []
     for first in range(0, len(samples), _PICTURES_A_FILE):
         part = slice(first, first + _PICTURES_A_FILE)
-        key = _key(samples[part], digests[part], size_hw)
+        key = cache_key(samples[part], digests[part], size_hw)
         files.append(_File(folder / f"{key}.npy", first, samples[part]))
     return files
 
@@ -129,7 +131,7 @@ def _complete(
         report = partial(_report_from, progress, file.first, total)
         faulty = _build(file, size_hw, report, skip_bad=skip_bad) if known is None else known
         if faulty and not skip_bad:
-            raise _bad_picture(next(iter(faulty.values())))
+            raise bad_picture(next(iter(faulty.values())))
         bad |= {file.first + row: reason for row, reason in faulty.items()}
     return bad
 
@@ -149,7 +151,8 @@ def _report_from(progress: Tick, first: int, total: int, done: int, _: int) -> N
     progress(first + done, total)
 
 
-def _key(samples: Sequence[Sample], digests: Sequence[str], size_hw: tuple[int, int]) -> str:
+def cache_key(samples: Sequence[Sample], digests: Sequence[str], size_hw: tuple[int, int]) -> str:
+    """Return a digest of pictures, their order and size."""
     total = blake2b(repr((_VERSION, _KERNEL, tuple(size_hw))).encode(), digest_size=16)
     for sample, digest in zip(samples, digests, strict=True):
         # The annotated size counts: it decides whether the picture is a good one.
@@ -208,7 +211,7 @@ def _decode(
             rows[row] = resize(_read_checked(samples[row]), size_hw)
         except DataError as error:
             if not skip_bad:
-                raise _bad_picture(str(error)) from None
+                raise bad_picture(str(error)) from None
             bad[row] = str(error)
 
     map_threads(decode, range(len(samples)), progress)
@@ -217,16 +220,26 @@ def _decode(
 
 def _read_checked(sample: Sample) -> NDArray[np.uint8]:
     image = read_image(sample.image_path)
-    if image.shape[:2] != tuple(sample.size_hw):
-        raise DataError(
-            f"{sample.image_path}: picture is {image.shape[1]}x{image.shape[0]} (width x height, "
-            f"upright), but its annotation says {sample.size_hw[1]}x{sample.size_hw[0]}; "
-            "correct the annotation"
-        )
+    require_size(sample, (image.shape[0], image.shape[1]))
     return image
 
 
-def _bad_picture(reason: str) -> DataError:
+def require_size(sample: Sample, size_hw: tuple[int, int]) -> None:
+    """Refuse a picture that has another size than its annotation says.
+
+    Raises:
+        DataError: it has.
+    """
+    if size_hw != tuple(sample.size_hw):
+        raise DataError(
+            f"{sample.image_path}: picture is {size_hw[1]}x{size_hw[0]} (width x height, "
+            f"upright), but its annotation says {sample.size_hw[1]}x{sample.size_hw[0]}; "
+            "correct the annotation"
+        )
+
+
+def bad_picture(reason: str) -> DataError:
+    """Return what a faulty picture ends with that is not to be left out."""
     return DataError(f"{reason}; `quantdet data check` lists all such, --skip-bad leaves them out")
 
 

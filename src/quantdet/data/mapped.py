@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from mmap import mmap
@@ -14,26 +15,17 @@ from numpy.typing import NDArray
 Array = NDArray[np.uint8]
 
 
-class Joined:
-    """Arrays of pictures, one behind the other along the first axis, none of them copied.
-
-    Args:
-        arrays: uint8 (N, H, W, 3) each, of the same H and W; at least one.
-    """
+class PictureRows(ABC):
+    """Pictures that are indexed like one array, uint8 (N, H, W, 3)."""
 
     dtype = np.dtype(np.uint8)
-
-    def __init__(self, arrays: Sequence[Array]) -> None:
-        self.arrays = tuple(arrays)
-        self._ends = np.cumsum([len(array) for array in self.arrays])
-        self.shape: tuple[int, ...] = (int(self._ends[-1]), *self.arrays[0].shape[1:])
+    shape: tuple[int, ...]
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Array]:
-        for array in self.arrays:
-            yield from array
+        return (self._one(number) for number in range(len(self)))
 
     def __getitem__(self, index: Any) -> Array:
         """Return one picture, or a copy of those of a slice or an array of numbers."""
@@ -41,7 +33,30 @@ class Joined:
             return self._take(np.arange(*index.indices(len(self))))
         if np.ndim(index):
             return self._take(np.arange(len(self))[index])
-        number = range(len(self))[index]
+        return self._one(range(len(self))[index])
+
+    @abstractmethod
+    def _one(self, number: int) -> Array:
+        """Return a picture by its number, from 0."""
+
+    @abstractmethod
+    def _take(self, numbers: NDArray[np.int64]) -> Array:
+        """Return a copy of several."""
+
+
+class Joined(PictureRows):
+    """Arrays of pictures, one behind the other along the first axis, none of them copied.
+
+    Args:
+        arrays: uint8 (N, H, W, 3) each, of the same H and W; at least one.
+    """
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self.arrays = tuple(arrays)
+        self._ends = np.cumsum([len(array) for array in self.arrays])
+        self.shape = (int(self._ends[-1]), *self.arrays[0].shape[1:])
+
+    def _one(self, number: int) -> Array:
         which = int(np.searchsorted(self._ends, number, side="right"))
         picture: Array = self.arrays[which][number - int(self._ends[which])]
         return picture
@@ -56,7 +71,7 @@ class Joined:
         return taken
 
 
-Pictures = Array | Joined
+Pictures = Array | PictureRows
 """uint8 (N, H, W, 3) that can be indexed by a number, a slice or an array of numbers."""
 
 
@@ -75,7 +90,7 @@ class MappedFile:
     shape: tuple[int, ...]
 
 
-Portable = Array | MappedFile | tuple["Portable", ...] | None
+Portable = Array | PictureRows | MappedFile | tuple["Portable", ...] | None
 """Pictures as another process gets them."""
 
 
@@ -83,6 +98,8 @@ def portable(pictures: Pictures | None) -> Portable:
     """Return what :func:`opened` makes the same pictures of; arrays that are no files stay."""
     if isinstance(pictures, Joined):
         return tuple(portable(array) for array in pictures.arrays)
+    if isinstance(pictures, PictureRows):
+        return pictures
     base: object = None if pictures is None else pictures.base
     # A part of a mapped array has the offset of the whole, and another base.
     if isinstance(pictures, np.memmap) and isinstance(base, mmap) and pictures.filename:

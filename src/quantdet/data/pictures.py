@@ -33,7 +33,7 @@ def look_at_pictures(judged: Judged, progress: Tick = no_tick) -> tuple[Judged, 
     """
     samples = list(_unique(judged))
     paths = [sample.image_path for sample in samples]
-    seen = _look_at(paths, progress)
+    seen = look_at_files(paths, progress)
     annotations = {r.image_path: r.annotation_path for r in _records(judged)}
     faults: dict[Path, Problem] = {}
     for sample in samples:
@@ -46,7 +46,8 @@ def look_at_pictures(judged: Judged, progress: Tick = no_tick) -> tuple[Judged, 
     return _without(judged, faults, found), digests
 
 
-def _look_at(paths: Sequence[Path], progress: Tick) -> dict[Path, Seen]:
+def look_at_files(paths: Sequence[Path], progress: Tick = no_tick) -> dict[Path, Seen]:
+    """Return what each file holds; those that have not changed since are not decoded again."""
     remembered = Remembered(paths)
     known = {path: remembered.find(path) for path in paths}
     unknown = [path for path, picture in known.items() if picture is None]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantdet.config import Config
-from quantdet.data.cache import build_cache
 from quantdet.data.configured import load_configured
 from quantdet.data.sample import Dataset
+from quantdet.data.undecoded import model_pictures
 from quantdet.detections import Detections
 from quantdet.errors import DataError, ModelError
 from quantdet.evaluate.data_state import data_state
@@ -168,13 +168,8 @@ def _judge(
             f"{dataset.root}: no picture of split {split!r} is annotated; set data.test_split to "
             f"one that is (splits: {', '.join(dataset.splits)})"
         )
-    cache = build_cache(
-        samples,
-        (config.model.input_size,) * 2,
-        config.data.cache_dir,
-        partial(progress, f"decode {split}"),
-        skip_bad=config.data.skip_bad,
-    )
+    size_hw = (config.model.input_size, config.model.input_size)
+    cache = model_pictures(samples, size_hw, config.data, partial(progress, f"decode {split}"))
     return find_judge(config, dataset.labels, cache, thresholds)
 
 

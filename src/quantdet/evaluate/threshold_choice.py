@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from quantdet.config import Config, PredictConfig
-from quantdet.data.cache import ImageCache, build_cache
+from quantdet.data.cache import ImageCache
 from quantdet.data.sample import Dataset
+from quantdet.data.undecoded import model_pictures
 from quantdet.detections import Detections
 from quantdet.errors import ModelError
 from quantdet.evaluate.at_threshold import best_thresholds, count_shown
@@ -57,13 +58,8 @@ def choose_thresholds(
     samples = [sample for sample in dataset.splits.get(split, ()) if sample.annotated]
     if not samples:
         return _default(config.predict, f"there is no annotated split “{split}”")
-    cache = build_cache(
-        samples,
-        contract.input.size_hw,
-        config.data.cache_dir,
-        partial(progress, f"decode {split}"),
-        skip_bad=config.data.skip_bad,
-    )
+    report = partial(progress, f"decode {split}")
+    cache = model_pictures(samples, contract.input.size_hw, config.data, report)
     try:
         judge = find_judge(config, contract.labels, cache, label_thresholds(contract))
     except NothingToFindError:

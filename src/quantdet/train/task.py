@@ -11,8 +11,9 @@ import numpy as np
 
 from quantdet.boxes import as_boxes
 from quantdet.config import Config
-from quantdet.data.cache import ImageCache, build_cache
+from quantdet.data.cache import ImageCache
 from quantdet.data.sample import Dataset, Sample
+from quantdet.data.undecoded import model_pictures
 from quantdet.errors import DataError
 from quantdet.models.losses import Metric
 from quantdet.models.targets import PictureObjects
@@ -119,13 +120,8 @@ def cached_split(
             f"{dataset.root}: split {split!r} has no annotated picture; splits are "
             f"{', '.join(dataset.splits)}; set [data] train_split"
         )
-    return build_cache(
-        samples,
-        (round(scale * config.model.input_size),) * 2,
-        config.data.cache_dir,
-        partial(progress, f"decode {split}"),
-        skip_bad=config.data.skip_bad,
-    )
+    side = round(scale * config.model.input_size)
+    return model_pictures(samples, (side, side), config.data, partial(progress, f"decode {split}"))
 
 
 def all_objects(sample: Sample, ids: Mapping[str, int]) -> PictureObjects:
