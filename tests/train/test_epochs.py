@@ -7,7 +7,7 @@ from quantdet.manifest import Identity, QatIdentity
 from quantdet.train.epoch_line import epoch_line
 from quantdet.train.history import MAP, History
 from quantdet.train.identity import same_training
-from quantdet.train.steps import choose_epochs, warmup_epochs
+from quantdet.train.steps import Epochs, choose_epochs, warmup_epochs
 
 
 def history(values, monitor=MAP, objects=100):
@@ -65,29 +65,39 @@ def test_history_survives_its_file():
 @pytest.mark.parametrize(
     ("examples", "bounds", "epochs"),
     [
-        (14, {"min_steps": 300}, 300),  # a step an epoch
-        (43, {"min_steps": 300}, 100),
-        (5000, {"min_steps": 300}, 40),
-        (20_000, {"max_steps": 15_000}, 12),
-        (10**6, {"max_steps": 15_000}, 1),
-        (14, {}, 40),
+        (14, {"min_steps": 300}, Epochs(30, 10)),  # a step a pass
+        (43, {"min_steps": 300}, Epochs(25, 4)),
+        (5000, {"min_steps": 300}, Epochs(40)),
+        (20_000, {"max_steps": 15_000}, Epochs(12)),
+        (10**6, {"max_steps": 15_000}, Epochs(1)),
+        (14, {}, Epochs(40)),
     ],
 )
 def test_epochs_follow_from_steps(examples, bounds, epochs, caplog):
     caplog.set_level("INFO", "quantdet")
     train = TrainConfig(batch_size=16, **bounds)
     assert choose_epochs(40, examples, train) == epochs
-    assert bool(caplog.messages) == (epochs != 40)
-    assert all(f"{epochs} epochs instead of 40" in line for line in caplog.messages)
+    assert bool(caplog.messages) == (epochs != Epochs(40))
+    assert all(f"{epochs} instead of 40 epochs" in line for line in caplog.messages)
+
+
+def test_epochs_as_people_read_them():
+    assert [str(Epochs(12)), str(Epochs(30, 10))] == ["12 epochs", "30 epochs of 10 passes"]
 
 
 def test_no_epoch_stays_none():
-    assert choose_epochs(0, 14, TrainConfig(min_steps=300)) == 0
+    assert choose_epochs(0, 14, TrainConfig(min_steps=300)) == Epochs(0)
 
 
 @pytest.mark.parametrize(
     ("epochs", "examples", "expected"),
-    [(24, 816, 1.0), (300, 14, 10.0), (40, 43, 10 / 3), (2, 43, 0.5)],
+    [
+        (Epochs(24), 816, 1.0),
+        (Epochs(300), 14, 10.0),
+        (Epochs(30, 10), 14, 1.0),
+        (Epochs(40), 43, 10 / 3),
+        (Epochs(2), 43, 0.5),
+    ],
 )
 def test_warm_up_takes_ten_steps_at_least(epochs, examples, expected):
     assert warmup_epochs(epochs, examples, 16) == pytest.approx(expected)

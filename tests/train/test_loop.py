@@ -108,6 +108,23 @@ def test_resumed_run_is_bit_equal(tmp_path, settings):
     assert_same(whole, resumed)
 
 
+def test_an_epoch_of_several_passes_has_the_same_steps(tmp_path):
+    single, grouped = build(), build()
+    settings = replace(SETTINGS, keep="last", schedule="cosine")
+    fit(single, task(), settings, tmp_path / "single")
+    ticks = []
+    history = fit(
+        grouped,
+        task(),
+        replace(settings, epochs=2, passes=2),
+        tmp_path / "grouped",
+        lambda *tick: ticks.append(tick),
+    )
+    assert [row["epoch"] for row in history.rows] == [1, 2]
+    assert ticks[-1] == (28, 28)  # four passes of seven steps
+    assert_same(grouped, single)
+
+
 _KILLS_ITSELF = """
 import os, signal, sys
 from pathlib import Path

@@ -27,11 +27,11 @@ def plan(count, share, *, batch_size=16):
 @pytest.mark.parametrize("devices", [2, 4, 8])
 def test_every_batch_has_equal_parts_and_every_example_comes(count, devices):
     batches = plan(count, Share(devices=devices))
-    sizes = [len(batches[i][0]) for i in range(batches.per_epoch)]
-    assert batches.per_epoch == plan(count, Share()).per_epoch
+    sizes = [len(batches[i][0]) for i in range(batches.per_pass)]
+    assert batches.per_pass == plan(count, Share()).per_pass
     assert max(sizes) <= 16
     assert {size % devices for size in sizes} == {0}
-    shown = np.concatenate([batches[i][1]["y"] for i in range(batches.per_epoch)])
+    shown = np.concatenate([batches[i][1]["y"] for i in range(batches.per_pass)])
     assert set(shown) == set(range(count))
     assert len(shown) - count < devices
 
@@ -44,7 +44,7 @@ def test_batches_that_divide_are_those_of_one_device():
 def test_processes_have_the_parts_of_a_batch():
     whole = plan(45, EIGHT)
     parts = [plan(45, Share(8, part, 2)) for part in (0, 1)]
-    for i in range(2 * whole.per_epoch):
+    for i in range(2 * whole.per_pass):
         joined = np.concatenate([batches[i][1]["y"] for batches in parts])
         np.testing.assert_array_equal(joined, whole[i][1]["y"])
 

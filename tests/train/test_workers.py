@@ -64,13 +64,13 @@ def same(one, other) -> None:
 @pytest.mark.parametrize("processes", [1, 3])
 def test_batches_of_several_epochs_are_the_same(source, processes):
     plan = Batches(source, 4, seed=5, shuffle=True)
-    numbers = range(2, 3 * plan.per_epoch)  # resumed in the first epoch
+    numbers = range(2, 3 * plan.per_pass)  # resumed in the first epoch
     with batches_made_beside(plan, numbers, processes) as made:
         for number in numbers:
             same(made.take(number), plan[number])
             assert len(active_children()) >= processes
     # Epochs differ, and pictures within one.
-    assert not np.array_equal(plan[0][0], plan[plan.per_epoch][0])
+    assert not np.array_equal(plan[0][0], plan[plan.per_pass][0])
 
 
 def test_keras_gets_what_it_would_without_workers(source):

@@ -64,8 +64,9 @@ class TrainConfig(Section):
     never. Needs `keep = "best"`. With `schedule = "cosine"` the learning rate has not decayed to
     zero by then."""
     min_steps: int = Field(0, ge=0)
-    """Minimum number of steps of a phase: few pictures get more epochs. A file, `--set` or option
-    that sets the number of epochs sets both bounds to 0, unless it sets them too."""
+    """Minimum number of steps of a phase: few pictures get more passes, of which an epoch then has
+    several. A file, `--set` or option that sets the number of epochs sets both bounds to 0, unless
+    it sets them too."""
     max_steps: int = Field(0, ge=0)
     """Maximum number of steps of a phase: very large data sets get fewer epochs, at least one; 0:
     no limit."""

@@ -1,7 +1,7 @@
 """Where training batches come from. Pure numpy: processes that make batches need no Keras.
 
-The order of an epoch depends only on (seed, epoch) and the random changes of a batch only on
-(seed, epoch, batch), so that a resumed run sees what an uninterrupted one would have seen.
+The order of a pass depends only on (seed, pass) and the random changes of a batch only on
+(seed, pass, batch), so that a resumed run sees what an uninterrupted one would have seen.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ ALONE = Share()
 
 @dataclass(frozen=True)
 class Batches:
-    """A source cut into batches, in an order of its own each epoch.
+    """A source cut into batches, in an order of its own each pass.
 
     Batches differ by one example (several devices: by one each) at most: Keras averages the loss
     of each output over batches, not examples, so a small last batch would count too much. Where
@@ -101,29 +101,29 @@ class Batches:
     share: Share = ALONE
 
     @property
-    def per_epoch(self) -> int:
-        """Batches of an epoch."""
+    def per_pass(self) -> int:
+        """Batches of a pass over the source."""
         return math.ceil(len(self.source) / self.batch_size)
 
     def __getitem__(self, number: int) -> Batch:
-        """Return the part of this process of a batch; they count from the first epoch on."""
-        epoch, index = divmod(number, self.per_epoch)
-        indices = np.array_split(self._rows(epoch), self.per_epoch)[index].ravel()
+        """Return the part of this process of a batch; they count from the first pass on."""
+        turn, index = divmod(number, self.per_pass)
+        indices = np.array_split(self._rows(turn), self.per_pass)[index].ravel()
         # Random changes follow one another, so every process makes the whole batch.
-        rng = np.random.default_rng((self.seed, epoch, index))
+        rng = np.random.default_rng((self.seed, turn, index))
         inputs, targets = self.source.batch(indices, rng)
         size = len(indices) // self.share.parts
         own = slice(self.share.part * size, (self.share.part + 1) * size)
         return inputs[own], {name: values[own] for name, values in targets.items()}
 
-    def _rows(self, epoch: int) -> Indices:
-        """Return the order of an epoch, (N, devices)."""
+    def _rows(self, turn: int) -> Indices:
+        """Return the order of a pass, (N, devices)."""
         devices = self.share.devices
-        order = self._order(epoch)
+        order = self._order(turn)
         return np.resize(order, (math.ceil(len(order) / devices), devices))
 
-    def _order(self, epoch: int) -> Indices:
+    def _order(self, turn: int) -> Indices:
         if not self.shuffle:
             return np.arange(len(self.source))
-        rng = np.random.default_rng((self.seed, epoch, _ORDER_STREAM))
+        rng = np.random.default_rng((self.seed, turn, _ORDER_STREAM))
         return rng.permutation(len(self.source))

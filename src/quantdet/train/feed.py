@@ -18,7 +18,9 @@ _REAL_VALUES = to_real(np.arange(256))
 
 
 class EpochBatches(keras.utils.PyDataset):
-    """A source cut into batches, in an order of its own each epoch; see :class:`Batches`.
+    """A source cut into batches, in an order of its own each pass; see :class:`Batches`.
+
+    An epoch has ``passes`` over the source, one unless that is set.
 
     ``epoch`` must be set before each epoch; :func:`quantdet.train.loop.fit` does.
     """
@@ -33,12 +35,12 @@ class EpochBatches(keras.utils.PyDataset):
         share: Share = ALONE,
     ) -> None:
         super().__init__()
-        self.epoch = 0
+        self.epoch, self.passes = 0, 1
         self._helpers: Workers | None = None
         self.plan = Batches(source, batch_size, seed, shuffle, share)
 
     def __len__(self) -> int:
-        return self.plan.per_epoch
+        return self.plan.per_pass * self.passes
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         number = self.epoch * len(self) + index

@@ -140,8 +140,10 @@ def _train_head(
     """Train the head of ``model`` in place."""
     folder = out_dir / "frozen"
     backbone, head = split_model(model, task.head_input)
+    epochs = choose_epochs(train.epochs, len(task.train), train)
     settings = FitSettings(
-        epochs=choose_epochs(train.epochs, len(task.train), train),
+        epochs=epochs.count,
+        passes=epochs.passes,
         batch_size=train.batch_size,
         optimizer=train.optimizer,
         learning_rate=train.learning_rate,
@@ -202,7 +204,8 @@ def _train_all(model: keras.Model, stage: _FineTuning) -> tuple[keras.Model, His
 def _fine_tuning_settings(train: TrainConfig, pictures: int) -> FitSettings:
     epochs = choose_epochs(train.finetune_epochs, pictures, train)
     return FitSettings(
-        epochs=epochs,
+        epochs=epochs.count,
+        passes=epochs.passes,
         batch_size=train.batch_size,
         optimizer=train.optimizer,
         learning_rate=train.finetune_learning_rate,

@@ -115,6 +115,8 @@ def _checkpoints(
     model: keras.Model, task: TrainingTask, settings: FitSettings, folder: Path
 ) -> Checkpoints:
     shaping = {key: value for key, value in asdict(settings).items() if key not in _WATCHING}
+    if settings.passes == 1:  # as it was before there were others
+        del shaping["passes"]
     identity = {
         **shaping,
         "data": task.fingerprint,
@@ -142,6 +144,7 @@ def _session(
 ) -> Session:
     size, seed = settings.batch_size, settings.seed
     batches = EpochBatches(task.train, size, seed, shuffle=True, share=share)
+    batches.passes = settings.passes
     held_out = None
     if task.validation is not None:
         held_out = EpochBatches(task.validation, size, seed, shuffle=False)

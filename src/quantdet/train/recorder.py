@@ -175,7 +175,7 @@ class Recorder(keras.callbacks.Callback):
     def _say(self, row: Mapping[str, float]) -> None:
         settings = self._session.settings
         left = (settings.epochs - int(row["epoch"])) * self._clock.mean_epoch()
-        speed = len(self._session.task.train) / self._clock.training()
+        speed = settings.passes * len(self._session.task.train) / self._clock.training()
         _log.info("%s", epoch_line(row, settings.epochs, speed, left))
         if row["epoch"] < settings.epochs and self.history.is_over(
             settings.epochs, settings.patience

@@ -11,7 +11,8 @@ class FitSettings:
     """How to train.
 
     Attributes:
-        epochs: passes over the training examples.
+        epochs: after each of which is validated and saved.
+        passes: over the training examples in an epoch.
         batch_size: examples per step.
         optimizer: "adam" or "adamw".
         learning_rate: highest rate.
@@ -34,6 +35,7 @@ class FitSettings:
     """
 
     epochs: int
+    passes: int = 1
     batch_size: int = 32
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 1e-3
