@@ -16,8 +16,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from quantdet.errors import ConfigError, QuantdetError
 
 if TYPE_CHECKING:
@@ -93,6 +91,7 @@ def require_same_everywhere(found: object) -> None:
     """
     if count_processes() == 1:
         return
+    import numpy as np  # not above: every command of the command line imports this module
     from jax.experimental.multihost_utils import process_allgather
 
     text = json.dumps(found, sort_keys=True)
@@ -112,6 +111,7 @@ def start_alike(model: keras.Model) -> None:
     """
     if count_processes() == 1:
         return
+    import numpy as np
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
     values = broadcast_one_to_all([np.array(variable.numpy()) for variable in model.variables])
