@@ -52,8 +52,8 @@ def choose_epochs(epochs: int, examples: int, train: TrainConfig) -> Epochs:
     chosen = _grouped(passes, steps) if passes > epochs else Epochs(passes)
     bound = "min_steps" if passes > epochs else "max_steps"
     _log.info(
-        "%d pictures are %d steps: %s instead of %d epochs (train.%s = %d)",
-        *(examples, steps, chosen, epochs, bound, getattr(train, bound)),
+        "%d pictures in batches of %d: %s instead of %d epochs (train.%s = %d)",
+        *(examples, train.batch_size, chosen, epochs, bound, getattr(train, bound)),
     )
     return chosen
 
