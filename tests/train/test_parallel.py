@@ -51,13 +51,15 @@ def test_processes_have_the_parts_of_a_batch():
 
 def test_one_device_is_as_before():
     check_devices(1, 7)
-    with shared_batches(1) as share:
+    with shared_batches(1, 7) as share:
         assert share == Share()
 
 
 def test_other_backends_have_one_device():
     with pytest.raises(ConfigError, match=r"train.devices = 2.*only JAX.*--backend jax"):
         check_devices(2, 16)
+    with pytest.raises(ConfigError, match="--devices 1"), shared_batches(2, 16):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def start_both(folders, devices, epochs, *options):
 
 def assert_same_training(found, expected):
     for key in ("loss", "val_loss", "val_map", "variables"):
-        np.testing.assert_allclose(found[key], expected[key], rtol=2e-5, err_msg=key)
+        np.testing.assert_allclose(found[key], expected[key], rtol=1e-6, err_msg=key)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,18 @@ def alone(tmp_path_factory):
 
 def test_eight_devices_train_what_one_does(alone, tmp_path):
     assert_same_training(result(start(tmp_path, 8, 3)), alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("devices", "says"), [(9, "JAX sees 8 on this machine"), (3, "no equal parts for 3 devices")]
+)
+def test_devices_that_are_not_there_or_do_not_divide_the_batch(devices, says, tmp_path):
+    process = start(tmp_path, devices, 1)
+    errors = process.communicate()[1]
+    assert process.returncode
+    assert says in errors
+    assert not (tmp_path / "last.npz").exists()
 
 
 @pytest.mark.slow

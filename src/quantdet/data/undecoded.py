@@ -72,7 +72,7 @@ def model_pictures(
         raise bad_picture(next(iter(bad.values())))
     kept = [sample for row, sample in enumerate(samples) if row not in bad]
     if not kept:
-        raise DataError(f"none of {len(samples)} pictures is usable; first: {bad.get(0)}")
+        raise DataError(f"none of {len(samples)} pictures is usable; first: {bad[0]}")
     images = Undecoded([sample.image_path for sample in kept], size_hw)
     key = cache_key(samples, [seen[path].digest for path in paths], size_hw)
     return ImageCache(images, tuple(kept), tuple(bad.values()), key, ())

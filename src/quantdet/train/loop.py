@@ -58,6 +58,7 @@ def fit(
     Raises:
         DataError: no training example.
         QuantdetError: the folder belongs to another training, or the loss is not finite.
+        ConfigError: there are not so many devices, or batches have no equal parts for them.
         ModelError: a checkpoint is damaged.
     """
     if not len(task.train):
@@ -69,7 +70,7 @@ def fit(
     require_same_everywhere([checkpoints.identity, history.to_dict()])
     if not history.is_over(settings.epochs, settings.patience):
         keras.utils.set_random_seed(settings.seed)
-        with shared_batches(settings.devices) as share:
+        with shared_batches(settings.devices, settings.batch_size) as share:
             worker = _worker(model, settings, share)
             session = _session(worker, task, settings, checkpoints, share)
             history = _train(session, history, progress)

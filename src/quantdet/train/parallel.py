@@ -66,13 +66,13 @@ def check_devices(devices: int, batch_size: int) -> None:
     if backend != "jax":
         raise ConfigError(
             f"train.devices = {devices}: only JAX trains on several devices, and Keras runs on "
-            f"{backend}; add --backend jax"
+            f"{backend}; add --backend jax, or --devices 1"
         )
     here = _local_devices()
     if devices > len(here):
         raise ConfigError(
             f"train.devices = {devices}, but JAX sees {len(here)} on this machine: "
-            f"{', '.join(here)}"
+            f"{', '.join(here)}; add --devices {len(here)}"
         )
     together = devices * count_processes()
     if batch_size % together:
@@ -83,11 +83,15 @@ def check_devices(devices: int, batch_size: int) -> None:
 
 
 @contextmanager
-def shared_batches(devices: int) -> Iterator[Share]:
+def shared_batches(devices: int, batch_size: int) -> Iterator[Share]:
     """Make models that are built here train on so many devices of each machine.
 
     Yields what batches have to be for that.
+
+    Raises:
+        ConfigError: see :func:`check_devices`.
     """
+    check_devices(devices, batch_size)
     parts = count_processes()
     if devices * parts == 1:
         yield ALONE
