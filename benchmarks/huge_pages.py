@@ -2,7 +2,7 @@
 
     python benchmarks/huge_pages.py --out bench/pages
 
-Each training is a process of its own: one epoch of generated scenes. Prints Markdown.
+Each training is a process of its own: one epoch of generated scenes. Prints a table.
 """
 
 from __future__ import annotations
