@@ -182,3 +182,23 @@ def test_a_run_without_the_list_of_pictures_refuses_as_before(trained, moved):
     trained.pictures_file.unlink()
     with pytest.raises(ConfigError, match=r"another data\.root"):
         update_config(trained, data=moved())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        (b"{", "Invalid JSON"),
+        (b'{"labels": 1}', "valid array"),
+    ],
+)
+def test_what_is_not_readable_is_told(tmp_path, content, reason):
+    path = tmp_path / "pictures.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError) as told:
+        Contents.read(path)
+    before, after = str(told.value).split("; restore it, or remove it: ")
+    assert before.startswith(f"{path}: not readable (")
+    assert reason in before
+    assert after == "then nobody can tell whether the data is that of training"

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from quantdet.evaluate.at_threshold import LEAST_OBJECTS, best_thresholds, count_shown
+from quantdet.evaluate.at_threshold import (
+    LEAST_OBJECTS,
+    _between,
+    best_thresholds,
+    count_shown,
+)
 from quantdet.evaluate.bootstrap import picture_draws
 from quantdet.evaluate.mean_ap import match_detections
 from tests.evaluate.made_up import LABELS, found, scenes, truth
@@ -97,6 +102,12 @@ def test_of_equal_thresholds_the_one_that_shows_least():
     answers, truths = [found((BOX, 0, 0.9), (FAR, 0, 0.5))], [truth((BOX, 0))]
     common, _ = best_thresholds(matched(answers, truths), LABELS, {})
     assert common == 0.7
+
+
+def test_a_threshold_has_as_few_digits_as_there_is_room_for():
+    assert _between(0.1, 0.92) == 0.51
+    assert _between(0.3111, 0.3119) == 0.3115
+    assert _between(0.31111111, 0.31111112) == 0.31111112
 
 
 def test_nothing_right_chooses_nothing():

@@ -69,6 +69,12 @@ def test_pictures_of_the_validation_are_counted_apart(dataset):
     assert (found.in_training, found.in_validation) == (0, 3)
 
 
+def test_without_a_validation_split_training_alone_is_looked_at(dataset):
+    kept = {split: dataset.splits[split] for split in ("train", "test")}
+    found = state(replace(dataset, splits=kept))
+    assert (found.unchanged, found.in_training, found.in_validation) == (True, 0, 0)
+
+
 def test_changed_annotations_and_pictures(dataset):
     before = fingerprint(dataset)
     first, *rest = dataset.splits["train"]

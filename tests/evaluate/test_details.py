@@ -11,13 +11,17 @@ import pytest
 
 from quantdet.config import Config
 from quantdet.data.sample import ObjectAnnotation, Sample
-from quantdet.evaluate.details import describe_details
+from quantdet.evaluate.details import _plain, describe_details
 from quantdet.evaluate.detection import DetectionJudge
 from quantdet.evaluate.single_object import SingleObjectJudge
 from tests.evaluate.made_up import LABELS, found
 
 BOX = (0.0, 0.0, 10.0, 10.0)
 FAR = (20.0, 20.0, 38.0, 28.0)
+
+
+def test_a_draw_without_an_object_has_no_figure():
+    assert _plain(np.array([0.5, np.nan])) == (0.5, None)
 
 
 def _cache(*objects):

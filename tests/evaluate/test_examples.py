@@ -10,7 +10,7 @@ from PIL import Image
 
 from quantdet.data.sample import Sample
 from quantdet.evaluate.agreement import disagreement
-from quantdet.evaluate.examples import EXAMPLES, write_examples
+from quantdet.evaluate.examples import _LONGEST_PX, EXAMPLES, _drawn, write_examples
 from quantdet.evaluate.judge import EvaluationSet
 from tests.evaluate.made_up import LABELS, found, truth
 
@@ -79,3 +79,8 @@ def test_one_model_alone_has_nothing_to_differ_from(test_set, tmp_path):
     write_examples(tmp_path / "e", test_set, {"float": [found()] * 20})
     groups = {item["group"] for item in _written(tmp_path / "e")}
     assert groups == {"errors", "spread"}
+
+
+def test_the_thinnest_picture_keeps_a_column():
+    pixels = np.zeros((10 * _LONGEST_PX, 1, 3), np.uint8)
+    assert _drawn(pixels, found(), scores=True).shape == (_LONGEST_PX, 1, 3)

@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tflite_micro.python.tflite_micro import runtime
 
 from quantdet.errors import ExportError
-from quantdet.quant.litert.check_integer import check_integer
+from quantdet.quant.litert.check_integer import _layers, check_integer
 from quantdet.quant.litert.convert import convert, layer_scope
 from quantdet.quant.litert.flatbuffer import read_model
 from quantdet.quant.litert.integer_operators import as_operator, as_table, use_integer_kernels
@@ -309,3 +309,10 @@ def test_sums_that_the_reference_kernels_compute_from_other_integers_are_refused
     assert (results[0] != results[2]).all()
     with pytest.raises(ExportError, match=r"quantized SUM: .* multiply a mean by the count"):
         check_integer(content, "int8")
+
+
+def test_tensors_of_several_layers_name_them_all():
+    assert _layers(["conv/Conv2D;bn/Add", "conv/BiasAdd", "serving_default_x"]) == [
+        "'conv'",
+        "'bn'",
+    ]

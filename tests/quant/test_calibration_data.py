@@ -22,6 +22,7 @@ from quantdet.quant.calibration_data import (
 )
 from quantdet.quant.layers import ActivationQuantizer
 from quantdet.quant.prepare import Scheme, insert_fake_quant, prepare_qat
+from quantdet.runtime.engine import Engine
 from tests.quant.cases import random_input, random_model
 
 # A model that takes a dict need not name its Inputs by the keys.
@@ -419,3 +420,22 @@ def test_on_jax_all_steps_take_slices_of_one_size(side, wanted, monkeypatch):
     for count in (200, 32, 8):
         slices = sliced([picture] for picture in pictures[:count])
         assert {len(inputs[0]) for inputs in slices} == {wanted}
+
+
+def test_a_relu_that_is_0_on_all_pictures_has_steps_that_kernels_take(tmp_path):
+    """XNNPACK takes multipliers (scale_in scale_weights / scale_out) below 2^8."""
+    picture = keras.Input((6, 6, 3), name="image")
+    dead = kl.Conv2D(4, 3, activation="relu", name="dead")(picture)
+    model = keras.Model(picture, kl.Conv2D(2, 1, name="last")(dead))
+    kernel, bias = model.get_layer("dead").weights
+    kernel.assign(30 * kernel)
+    bias.assign(np.full(4, -1e4, np.float32))
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 6, 6, 3)).astype(np.float32)
+    prepared = prepare_qat(model, [x], trial_export=False)
+    path = export_integer(prepared, tmp_path / "model.tflite")
+    scale_in = prepared.get_layer("image_quant").params().scale
+    weights = float(np.max(prepared.get_layer("dead").weight_scale()))
+    after = prepared.get_layer("dead_activation_quant").params().scale
+    assert weights * scale_in / after == pytest.approx(2**7, rel=1e-3)
+    pixels = np.zeros((1, 6, 6, 3), np.uint8)
+    assert Engine(path, kernels="xnnpack").run(pixels)

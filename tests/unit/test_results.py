@@ -67,6 +67,7 @@ def test_a_file_of_a_later_layout_is_refused_by_name(tmp_path):
 
 def test_a_summary_holds_what_its_stage_found_and_nothing_else(tmp_path):
     found = QatSummary(identity=QatIdentity(data="abc"))
+    assert "version" not in found.content()
     found.save(tmp_path / "summary.json")
     content = json.loads((tmp_path / "summary.json").read_text())
     assert content == {"version": 1, "identity": {"data": "abc"}}

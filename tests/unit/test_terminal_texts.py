@@ -15,6 +15,7 @@ from quantdet.boxes import as_boxes
 from quantdet.cli.analysis_text import analysis_text
 from quantdet.cli.data_text import check_text
 from quantdet.cli.metrics_text import metrics_table
+from quantdet.cli.patches_text import patches_text
 from quantdet.cli.predictions_text import predictions_text
 from quantdet.cli.tables import latency_table, models_text, settings_text
 from quantdet.cli.verify_text import verify_table
@@ -25,10 +26,12 @@ from quantdet.data.findings import Finding
 from quantdet.detections import Detection, Detections
 from quantdet.evaluate.latency import LatencyResult
 from quantdet.kinds import DETECTOR, LOCALIZER
+from quantdet.quant.patches.choose import Candidate
 from quantdet.results.analysis import Analysis
 from quantdet.results.metrics import METRICS
 from quantdet.results.verification import Verification
 from quantdet.runtime.predict import Prediction
+from quantdet.stages.patches import FileCost, PatchedExport
 from tests.report.made_up_run import detector_metrics, made_up_metrics, verified
 from tests.report.test_analysis import made_up as made_up_analysis
 
@@ -130,6 +133,14 @@ def test_latency(snapshot):
         LatencyResult("reference", 2, 1234.567, 2000.0, 1111.111, runs=50, bytes=1),
     ]
     assert latency_table(rows) == snapshot
+
+
+@pytest.mark.parametrize("arena", [None, 300 * 1024 + 900], ids=["no arena", "arena"])
+def test_patches(snapshot, arena):
+    ordinary = FileCost(arena and 2 * arena, 600_000, 64, 40_040_000, 2.5)
+    patched = FileCost(arena, 650_000, 128, 52_060_000, 3.125)
+    made = PatchedExport((), Candidate(8, (3, 2), 52_060_000, 0), ordinary, patched)
+    assert patches_text(made) == snapshot
 
 
 def test_models(snapshot):

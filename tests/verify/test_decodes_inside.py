@@ -49,6 +49,10 @@ def test_the_same_boxes_pass_and_others_fail(subject):
     other = {**subject.expected, "classes": np.where(subject.expected["classes"] == 0, 1.0, 0.0)}
     failed = judge(subject, other, "xnnpack")
     assert (failed.status, failed.same_detections) == ("failed", 0.0)
+    in_one = subject.expected["classes"].copy()
+    in_one[0] = other["classes"][0]
+    partly = judge(subject, {**subject.expected, "classes": in_one}, "xnnpack")
+    assert partly.reason.startswith("66.67 % the same detections of 90 needed; ")
 
 
 def test_few_objects_tell_nothing(subject, monkeypatch):

@@ -38,6 +38,8 @@ def test_outputs_of_the_simulation_pass_however_far_from_the_baseline(subject):
     result = judge(told(subject, far), far, "reference")
     assert result.status == "passed"
     assert (result.identical, result.identical_exact) == (0.0, 1.0)
+    assert result.reason == "100 % equal to the simulation of its kernels"
+    assert result.same_detections == subject.same_detections(far)
 
 
 @pytest.mark.parametrize("kernels", ["reference", "xnnpack"])
