@@ -1,4 +1,4 @@
-"""Pictures that are not kept are the same rows, the same faults and the same training."""
+"""Pictures that are not kept are the same rows and the same faults."""
 
 import pickle
 from pathlib import Path
@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quantdet.config import DataConfig, load_config
+from quantdet.config import DataConfig
 from quantdet.data.dataset import load_dataset
 from quantdet.data.mapped import opened, portable
 from quantdet.data.undecoded import Undecoded, model_pictures
 from quantdet.errors import DataError
-from quantdet.train.batches import Batches
-from quantdet.train.ssd_task import ssd_task
 
 SIZE = (32, 24)
 
@@ -75,18 +73,3 @@ def test_nothing_usable(samples, settings):
         cut_short(sample)
     with pytest.raises(DataError, match=r"none of 4 pictures is usable; first: .*a\.jpg"):
         model_pictures(samples, SIZE, settings(cache=False, skip_bad=True))
-
-
-def test_training_is_the_same(scenes_folder, tmp_path):
-    tasks = []
-    for cache in ("true", "false"):
-        overrides = (f"data.cache={cache}", "model.input_size=160", "train.augment=ssd_mosaic")
-        values = {"data": {"root": scenes_folder, "cache_dir": tmp_path}}
-        config = load_config(preset="ssd", values=values, overrides=overrides)
-        tasks.append(ssd_task(config, load_dataset(scenes_folder)))
-    kept, lazy = tasks
-    assert kept.fingerprint == lazy.fingerprint
-    inputs, targets = Batches(kept.train, 4, 0, shuffle=True)[1]
-    again, same = Batches(lazy.train, 4, 0, shuffle=True)[1]
-    np.testing.assert_array_equal(again, inputs)
-    np.testing.assert_array_equal(same["scores"], targets["scores"])
