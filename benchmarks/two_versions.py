@@ -95,7 +95,7 @@ def rows(costs: dict[tuple[str, str], list[Cost]]) -> list[tuple[str, ...]]:
 
 
 def spread(values: tuple[float, ...]) -> str:
-    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+    return f"{median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
 
 
 if __name__ == "__main__":

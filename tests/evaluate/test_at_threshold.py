@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from quantdet.evaluate.at_threshold import (
-    LEAST_OBJECTS,
-    _between,
-    best_thresholds,
-    count_shown,
-)
+from quantdet.evaluate.at_threshold import LEAST_OBJECTS, _between, best_thresholds, count_shown
 from quantdet.evaluate.bootstrap import picture_draws
 from quantdet.evaluate.mean_ap import match_detections
 from tests.evaluate.made_up import LABELS, found, scenes, truth

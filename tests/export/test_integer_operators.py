@@ -312,7 +312,5 @@ def test_sums_that_the_reference_kernels_compute_from_other_integers_are_refused
 
 
 def test_tensors_of_several_layers_name_them_all():
-    assert _layers(["conv/Conv2D;bn/Add", "conv/BiasAdd", "serving_default_x"]) == [
-        "'conv'",
-        "'bn'",
-    ]
+    tensors = ["conv/Conv2D;bn/Add", "conv/BiasAdd", "serving_default_x"]
+    assert _layers(tensors) == ["'conv'", "'bn'"]
