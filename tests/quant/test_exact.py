@@ -54,9 +54,14 @@ def check_told(frozen, path, x):
         np.testing.assert_array_equal(told, theirs, kernels)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_matrix_products_of_each_kernel_set(activation, tmp_path):
+# The product of two scales is float32 in some kernels and float64 in others. Nets of seeds 7 and 15
+# tell it of dense layers (optimized, TFLite-Micro), 18 of LiteRT's matrix products.
+@pytest.mark.parametrize(
+    ("activation", "seed"), [("tanh", 0), ("relu", 7), ("relu", 15), ("relu", 18)]
+)
+def test_matrix_products_of_each_kernel_set(activation, seed, tmp_path):
     # XNNPACK takes the product only if the second matrix has the zero point 0, as tanh has.
+    keras.utils.set_random_seed(seed)
     picture = keras.Input((48, 32))
     second = keras.layers.Dense(48, activation=activation)(keras.layers.Permute((2, 1))(picture))
     model = keras.Model(picture, keras.ops.matmul(picture, second))
@@ -67,6 +72,7 @@ def test_matrix_products_of_each_kernel_set(activation, tmp_path):
 
 def test_4_bit_weights_of_each_kernel_set(tmp_path):
     # XNNPACK takes none; a step of difference in 60 values, were it told to.
+    keras.utils.set_random_seed(0)
     picture = keras.Input((10, 10, 8))
     y = keras.layers.Conv2D(24, 3)(picture)
     y = keras.layers.Conv2D(24, 1, groups=4, activation="relu6")(keras.layers.Conv2D(24, 1)(y))

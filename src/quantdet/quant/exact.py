@@ -191,10 +191,10 @@ class Operators:
         kernels = self._kernels.for_weights(layer.bits, getattr(layer, "groups", 1))
         own = {QuantConv2D: kernels.convolution, QuantDense: kernels.dense}
         requantize = own.get(type(layer), kernels.depthwise)
+        one_scale = isinstance(layer, QuantDense) and scale.size == 1
+        multiplier = kernels.multiplier_of_tensors if one_scale else kernels.multiplier
         return Pending(
-            lambda params: requantize(
-                accumulators, kernels.multiplier(scale_in, scale, params.scale)
-            )
+            lambda params: requantize(accumulators, multiplier(scale_in, scale, params.scale))
         )
 
     def _sum(self, node: Node, arguments: list[Tensor]) -> Pending:

@@ -6,6 +6,8 @@ The specification of int8 leaves rounding open, and the kernel sets use that fre
   2.2), a product of 32 x 32 bits rounded to 32, then a shift that rounds again, halves away from
   zero. LiteRT's dense kernel rounds once, TFLite-Micro's twice. Sums are computed 20 bits finer.
   Means divide the multiplier of the scales by the count and cut what is left over.
+- scales are multiplied in float64, but LiteRT multiplies the two of a matrix product in float32,
+  and its optimized kernels those of a dense layer whose weights have one: an integer in a million.
 - optimized: the same, but ruy's convolutions and dense layers round halves up in the second step
   (x86). So does the mean with kept dimensions, which also rounds the zero point to an integer of
   the new grid: all results are shifted by up to half a step. Vectors round otherwise than what is
@@ -149,6 +151,13 @@ def matrix_product_twice(
     sums: Integers, scales: tuple[float, float, float], symmetric: bool
 ) -> Integers:
     """Return the product of two computed matrices as LiteRT's own kernels round it."""
+    return round_twice(sums, multiply_scales_of_tensors(*scales))
+
+
+def matrix_product_micro(
+    sums: Integers, scales: tuple[float, float, float], symmetric: bool
+) -> Integers:
+    """Return the same as TFLite-Micro does, which multiplies the scales in float64."""
     return round_twice(sums, multiply_scales(*scales))
 
 
@@ -178,6 +187,14 @@ def squared_difference(a: Integers, b: Integers, scales: tuple[float, float, flo
 def multiply_scales(a: Scales, b: Scales, out: float) -> Scales:
     """Return ``a * b / out`` in float64: the multiplier of a product of two scaled integers."""
     return a * b / out
+
+
+def multiply_scales_of_tensors(a: Scales, b: Scales, out: float) -> Scales:
+    """Return the same with ``a * b`` rounded to float32.
+
+    LiteRT's ``GetQuantizedConvolutionMultipler`` (kernel_util.cc), for tensors of one scale each.
+    """
+    return np.float64(np.asarray(a, np.float32) * np.asarray(b, np.float32)) / out
 
 
 def multiply_scales_float32(a: Scales, b: Scales, out: float) -> Scales:
@@ -327,6 +344,7 @@ class KernelSet:
 
     Attributes:
         multiplier: of products of two scaled integers.
+        multiplier_of_tensors: the same in Dense, if its weights have one scale.
         convolution: Conv2D.
         depthwise: DepthwiseConv2D and Conv2DTranspose.
         dense: Dense.
@@ -341,6 +359,7 @@ class KernelSet:
     """
 
     multiplier: Multiplier = multiply_scales
+    multiplier_of_tensors: Multiplier = multiply_scales
     convolution: Requantize = round_twice
     depthwise: Requantize = round_twice
     dense: Requantize = round_once
@@ -364,16 +383,18 @@ _REFERENCE = KernelSet()
 _OPTIMIZED = KernelSet(
     convolution=round_twice_up,
     depthwise=round_twice_by_8,
+    multiplier_of_tensors=multiply_scales_of_tensors,
     dense=round_twice_up,
     global_mean=mean_optimized,
     add=add_by_16,
 )
 KERNEL_SETS = {
     "reference": _REFERENCE,
-    "tflite-micro": KernelSet(dense=round_twice),
+    "tflite-micro": KernelSet(dense=round_twice, matrix_product=matrix_product_micro),
     "optimized": _OPTIMIZED,
     "xnnpack": KernelSet(
         multiplier=multiply_scales_float32,
+        multiplier_of_tensors=multiply_scales_float32,
         convolution=round_float32,
         depthwise=round_float32,
         dense=round_float32,
